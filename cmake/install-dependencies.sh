@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
+# libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache git
+  libtorch-dev libopenblas0-pthread libopencv-dev libhdf5-dev libopenmpi-dev openmpi-bin
+  libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev
+  libgtest-dev libgmock-dev libbenchmark-dev
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query --show --showformat='${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then
+  exit 0
+fi
+
+echo "installing: ${missing[*]}"
+run_as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  run_as_root=(sudo)
+fi
+"${run_as_root[@]}" apt-get update -qq
+DEBIAN_FRONTEND=noninteractive "${run_as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,158 @@
+#include <cstdio>
+#include <filesystem>
+
+#include <spdlog/spdlog.h>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/provenance.h"
+#include "core/sha256.h"
+#include "job.h"
+#include "pipeline/evaluate_retrieval.h"
+#include "report/candidates.h"
+#include "report/cmc_figure.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+
+void add_options(po::options_description& options) {
+  options.add_options()                                                                                      //
+      ("what", po::value<std::string>()->value_name("retrieval|wear")->required(), "what to evaluate")       //
+      ("results", po::value<std::string>()->value_name("NAME.h5"), "what search wrote")                      //
+      ("labels", po::value<std::string>()->value_name("CSV"), "true exemplars: mark,exemplar or query,ref")  //
+      ("group-column", po::value<std::vector<std::string>>()->multitoken()->value_name("NAME..."),
+       "columns of the labels: evaluate each of their values apart, too")                                         //
+      ("output", po::value<std::string>()->value_name("NAME.json"), "the evaluation")                             //
+      ("figure", po::value<std::string>()->value_name("NAME.svg"), "draw the cumulative match characteristic")    //
+      ("log-rank", po::bool_switch(), "logarithmic ranks in the figure")                                          //
+      ("candidates", po::value<std::string>()->value_name("DIR"), "picture each mark with its first candidates")  //
+      ("exemplars", po::value<std::string>()->value_name("NAME.h5"), "the ingested exemplars, for --candidates")  //
+      ("marks", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR..."),
+       "the marks that were searched, for --candidates");
+}
+
+void check(const po::variables_map& options) {
+  for (const char* name : {"results", "labels", "output"}) {
+    if (options.count(name) == 0) throw UsageError(std::string("evaluate retrieval needs --") + name);
+  }
+  if (options.count("candidates") > 0 && (options.count("exemplars") == 0 || options.count("marks") == 0)) {
+    throw UsageError("--candidates needs --exemplars (the ingested store) and --marks (the images that were searched)");
+  }
+}
+
+/// A cell of the table: the value at `path`, with `decimals`, or a dash where it is not known.
+std::string cell(const ordered_json& json, const char* pointer, int decimals) {
+  const auto& value = json.at(ordered_json::json_pointer(pointer));
+  if (value.is_null()) return "-";
+  char text[32];
+  std::snprintf(text, sizeof text, "%.*f", decimals, value.get<double>());
+  return text;
+}
+
+void print_row(const char* name, const ordered_json& json, const std::string& key, int decimals) {
+  std::printf("  %-24s %8s %16s %8s\n", name, cell(json, ("/" + key).c_str(), decimals).c_str(),
+              cell(json, ("/standard_error/" + key).c_str(), decimals).c_str(),
+              cell(json, ("/chance/" + key).c_str(), decimals).c_str());
+}
+
+void print_table(const ordered_json& json) {
+  std::printf("%lld marks, %lld exemplars\n", json["marks"].get<long long>(), json["exemplars"].get<long long>());
+  std::printf("  %-24s %8s %16s %8s\n", "", "", "standard error", "chance");
+  print_row("top 1 (%)", json, "top_k/1", 1);
+  print_row("top 10 (%)", json, "top_k/10", 1);
+  print_row("top 1% (%)", json, "top_percent/1", 1);
+  print_row("top 5% (%)", json, "top_percent/5", 1);
+  print_row("top 10% (%)", json, "top_percent/10", 1);
+  print_row("mean average precision", json, "mean_average_precision", 3);
+  if (json["known_to_rank"] != json["exemplars"]) {
+    std::printf(
+        "  The results keep the first %lld candidates of each mark; ranks beyond are unknown (-). Search with\n"
+        "  --all-scores to know them.\n",
+        json["known_to_rank"].get<long long>());
+  }
+}
+
+std::string figure_of(const ordered_json& json, bool log_rank) {
+  std::vector<report::CmcCurve> curves;
+  const auto add = [&](const std::string& name, const ordered_json& part) {
+    curves.push_back({name + " (" + std::to_string(part["marks"].get<std::int64_t>()) + ")", part["cmc"]});
+  };
+  add("all marks", json);
+  if (json.contains("groups")) {
+    for (const auto& [column, values] : json["groups"].items()) {
+      for (const auto& [value, part] : values.items()) add(column + " " + value, part);
+    }
+  }
+  const std::string title = std::to_string(json["marks"].get<std::int64_t>()) + " marks among " +
+                            std::to_string(json["exemplars"].get<std::int64_t>()) + " exemplars";
+  return report::cmc_figure(curves, {title, log_rank});
+}
+
+void evaluate_retrieval(const po::variables_map& options, const JobContext& context) {
+  std::vector<std::string> group_columns;
+  if (options.count("group-column") > 0) group_columns = options["group-column"].as<std::vector<std::string>>();
+  const pipeline::Labels labels = pipeline::read_labels(options["labels"].as<std::string>(), group_columns);
+  const fs::path results_path = options["results"].as<std::string>(), output = options["output"].as<std::string>();
+  const store::Store results(results_path, "outsole.results");
+  const pipeline::Truth truth = pipeline::resolve_labels(labels, pipeline::read_ids(results, "mark_id"),
+                                                         pipeline::read_ids(results, "exemplar_id"));
+  if (truth.labels_without_mark > 0) {
+    spdlog::warn("{}: {} rows name marks that were not searched", labels.path.string(), truth.labels_without_mark);
+  }
+  if (truth.marks_without_label > 0) {
+    spdlog::warn("{}: {} marks have no label and are left out", results_path.string(), truth.marks_without_label);
+  }
+  const ordered_json json =
+      pipeline::evaluate_retrieval(pipeline::rank_true_exemplars(results, truth), truth, group_columns);
+
+  if (options.count("candidates") > 0) {
+    report::CandidatePicturesOptions pictures;
+    pictures.results = results_path;
+    pictures.exemplars = options["exemplars"].as<std::string>();
+    for (const auto& input : options["marks"].as<std::vector<std::string>>()) pictures.marks.emplace_back(input);
+    pictures.output = options["candidates"].as<std::string>();
+    report::write_candidate_pictures(pictures, labels);
+  }
+  if (options.count("figure") > 0) {
+    write_file_atomically(options["figure"].as<std::string>(), figure_of(json, options["log-rank"].as<bool>()));
+  }
+  write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  write_provenance(output, context.command_line, context.comm.size(),
+                   {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(labels.path)}});
+  print_table(json);
+}
+
+void run(const po::variables_map& options, const JobContext& context) {
+  const auto& what = options["what"].as<std::string>();
+  if (what == "wear") throw UsageError("evaluate wear comes with the wear models");
+  if (what != "retrieval") throw UsageError("evaluate " + what + ": not one of retrieval, wear");
+  check(options);
+  if (context.common.plan) {
+    if (context.comm.is_root()) std::printf("evaluates on one rank, in seconds\n");
+    return;
+  }
+  context.comm.together([&] {
+    if (context.comm.is_root()) evaluate_retrieval(options, context);
+  });
+}
+
+}  // namespace
+
+Job evaluate_job() {
+  return {"evaluate",
+          "measure results against ground truth",
+          "what",
+          "Example:\n"
+          "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
+          "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
+          "Shares are in percent; top p% is the first ceil(p N) of N exemplars. An all-digit id in the labels matches\n"
+          "numerically (1 is 00001). The figure and JSON hold each group of --group-column, too.\n",
+          add_options,
+          run};
+}
+
+}  // namespace outsole::jobs

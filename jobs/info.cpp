@@ -1,0 +1,83 @@
+#include <cstdio>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/progress.h"
+#include "job.h"
+#include "store/find.h"
+#include "store/store.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void add_options(po::options_description& options) {
+  options.add_options()("path",
+                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
+                        "stores (NAME.h5), JSON files, or folders of stores");
+}
+
+std::string shape_text(const std::vector<std::int64_t>& shape) {
+  std::string text;
+  for (const std::int64_t length : shape)
+    text += (text.empty() ? "" : " x ") + (length < 0 ? "*" : std::to_string(length));
+  return text;
+}
+
+/// JSON as text that a terminal shows as it is, whatever the file holds.
+std::string printable(const nlohmann::json& json) {
+  return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
+void print_members(const nlohmann::json& json) {
+  for (const auto& [name, value] : json.items()) {
+    std::string text = printable(value);
+    if (text.size() > 100) text = text.substr(0, 97) + "...";
+    std::printf("    %s: %s\n", printable(name).c_str(), text.c_str());
+  }
+}
+
+void print_store(const fs::path& path) {
+  const store::Store store(path, "", store::Origin::kForeign);
+  std::printf("%s\n", path.c_str());
+  std::printf("  schema      %s, version %d\n", store.header().schema.c_str(), store.header().version);
+  std::printf("  rows        %lld in %lld shards\n", static_cast<long long>(store.rows()),
+              static_cast<long long>(store.units()));
+  std::printf("  size        %s\n", format_bytes(static_cast<double>(store.size_bytes())).c_str());
+  std::printf("  sha256      %s\n", store.sha256().c_str());
+  std::printf("  parameters\n");
+  print_members(store.header().parameters);
+  std::printf("  data sets\n");
+  for (const std::string& name : store.datasets()) {
+    std::printf("    %-20s %-8s %s\n", name.c_str(), store.type(name).c_str(), shape_text(store.shape(name)).c_str());
+  }
+}
+
+void print_json(const fs::path& path) {
+  const auto json = nlohmann::json::parse(read_text_file(path), nullptr, false);
+  if (json.is_discarded()) throw DataError(path.string() + ": is not JSON");
+  std::printf("%s\n", path.c_str());
+  print_members(json);
+}
+
+void run(const po::variables_map& options, const JobContext& context) {
+  const auto& paths = options["path"].as<std::vector<std::string>>();
+  context.comm.together([&] {
+    if (!context.comm.is_root()) return;
+    const store::FoundStores found = store::find_stores({paths.begin(), paths.end()});
+    for (const fs::path& file : found.files) file.extension() == ".json" ? print_json(file) : print_store(file);
+    for (const std::string& leftover : found.leftovers) std::printf("%s\n", leftover.c_str());
+  });
+}
+
+}  // namespace
+
+Job info_job() {
+  return {"info",      "tell what a file is: schema, rows, parameters, data sets",
+          "path",      "Example: outsole info exemplars.h5\nA folder is searched for stores, with all folders in it.",
+          add_options, run};
+}
+
+}  // namespace outsole::jobs

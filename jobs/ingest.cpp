@@ -1,0 +1,116 @@
+#include "pipeline/ingest.h"
+
+#include <cstdio>
+
+#include "comm/partition.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "job.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+void add_options(po::options_description& options) {
+  const image::DecodeLimits limits;
+  options.add_options()                                                                                     //
+      ("kind", po::value<std::string>()->value_name("exemplars|scans")->required(), "what the images are")  //
+      ("input", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
+       "PNG, JPEG or TIFF files, or folders of them (not recursive)")  //
+      ("manifest", po::value<std::string>()->value_name("CSV"),
+       "what is known of the images: a column 'file' or 'id'; 'mirror' (1: mirrored before use); others are kept")  //
+      ("where", po::value<std::vector<std::string>>()->multitoken()->value_name("COLUMN=VALUE..."),
+       "only images whose manifest row holds these values")                                                       //
+      ("week-column", po::value<std::string>()->value_name("NAME"), "the manifest's column of weeks (scans)")     //
+      ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels), "refuse larger images")         //
+      ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
+      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
+}
+
+pipeline::ColumnFilter parse_filter(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  if (equals == std::string::npos || equals == 0) throw UsageError("--where " + text + ": expected COLUMN=VALUE");
+  return {text.substr(0, equals), text.substr(equals + 1)};
+}
+
+std::int64_t positive(const po::variables_map& options, const std::string& name) {
+  const auto value = options[name].as<std::int64_t>();
+  if (value < 1) throw UsageError("--" + name + " " + std::to_string(value) + ": must be at least 1");
+  return value;
+}
+
+pipeline::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
+  const auto& kind = options["kind"].as<std::string>();
+  if (kind == "scans") throw UsageError("--kind scans comes later; this version ingests exemplars");
+  if (kind != "exemplars") throw UsageError("--kind " + kind + ": not one of exemplars, scans");
+  if (options.count("week-column") > 0) throw UsageError("--week-column belongs to --kind scans");
+  pipeline::IngestOptions ingest;
+  for (const auto& input : options["input"].as<std::vector<std::string>>()) ingest.inputs.emplace_back(input);
+  if (options.count("manifest") > 0) ingest.manifest = options["manifest"].as<std::string>();
+  if (options.count("where") > 0) {
+    for (const auto& text : options["where"].as<std::vector<std::string>>()) ingest.where.push_back(parse_filter(text));
+  }
+  ingest.output = options["output"].as<std::string>();
+  ingest.limits = {positive(options, "max-pixels"), positive(options, "max-file-bytes")};
+  ingest.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
+  ingest.strict = context.common.strict;
+  ingest.command_line = context.command_line;
+  return ingest;
+}
+
+void print_plan(const pipeline::IngestPlan& plan, const comm::Communicator& comm) {
+  std::printf("%lld files, %s, in %lld units\n", static_cast<long long>(plan.files),
+              format_bytes(static_cast<double>(plan.file_bytes)).c_str(), static_cast<long long>(plan.units));
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    const comm::UnitRange units = comm::units_of(plan.units, rank, comm.size());
+    std::printf("rank %d: %lld units\n", rank, static_cast<long long>(units.size()));
+  }
+}
+
+void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest) {
+  if (summary.was_finished) std::printf("%s was there already, made from the same files\n", ingest.output.c_str());
+  std::printf("%s: %lld exemplars of %lld files\n", ingest.output.c_str(), static_cast<long long>(summary.images),
+              static_cast<long long>(summary.files));
+  if (summary.colour_images > 0) {
+    std::printf("%lld in colour, converted to grey (0.299 R + 0.587 G + 0.114 B)\n",
+                static_cast<long long>(summary.colour_images));
+  }
+  if (summary.mirrored_images > 0) {
+    std::printf("%lld to be mirrored before use\n", static_cast<long long>(summary.mirrored_images));
+  }
+  if (!summary.manifest_mismatches.empty()) {
+    std::printf("%zu rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
+  }
+  if (!summary.skipped.empty()) std::printf("%zu files skipped:\n", summary.skipped.size());
+  for (const pipeline::SkippedFile& file : summary.skipped) std::printf("  %s\n", file.reason.c_str());
+}
+
+void run(const po::variables_map& options, const JobContext& context) {
+  pipeline::IngestOptions ingest;
+  context.comm.together([&] { ingest = parse(options, context); });
+  if (context.common.plan) {
+    const pipeline::IngestPlan plan = pipeline::plan_ingest(context.comm, ingest);
+    if (context.comm.is_root()) print_plan(plan, context.comm);
+    return;
+  }
+  const pipeline::IngestSummary summary = pipeline::ingest_exemplars(context.comm, ingest);
+  if (context.comm.is_root()) print_summary(summary, ingest);
+}
+
+}  // namespace
+
+Job ingest_job() {
+  return {
+      "ingest",
+      "read images into a store",
+      "",
+      "Example:\n"
+      "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
+      "The store holds every image's pixels as they are (colour becomes grey), its id (the file's name without folder\n"
+      "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
+      "out; with --strict it stops the job.\n",
+      add_options,
+      run};
+}
+
+}  // namespace outsole::jobs

@@ -1,0 +1,64 @@
+#include "options.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "core/errors.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  std::size_t begin = 0;
+  while (true) {
+    const std::size_t end = text.find(separator, begin);
+    parts.push_back(text.substr(begin, end - begin));
+    if (end == std::string_view::npos) return parts;
+    begin = end + 1;
+  }
+}
+
+}  // namespace
+
+HeightWidth parse_size(const std::string& text, const std::string& option) {
+  const auto parts = split(text, 'x');
+  if (parts.size() == 2) {
+    const auto height = parse_number<std::int64_t>(parts[0]), width = parse_number<std::int64_t>(parts[1]);
+    constexpr std::int64_t kLongest = 1 << 17;
+    if (height && width && *height > 0 && *width > 0 && *height <= kLongest && *width <= kLongest) return {*height, *width};
+  }
+  throw UsageError("--" + option + " " + text + ": expected HEIGHTxWIDTH in pixels, as in 586x270");
+}
+
+std::vector<double> parse_angles(const std::string& text, const std::string& option) {
+  const UsageError wrong("--" + option + " " + text + ": expected first:last:step, as in -20:20:4, or a list, as in 0,90,180");
+  constexpr double kMostAngles = 3600;
+  std::vector<double> angles;
+  const auto range = split(text, ':');
+  if (range.size() == 3) {
+    const auto first = parse_number<double>(range[0]), last = parse_number<double>(range[1]), step = parse_number<double>(range[2]);
+    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < kMostAngles)) throw wrong;
+    const auto steps = static_cast<int>(std::floor((*last - *first) / *step + 1e-9));
+    for (int i = 0; i <= steps; ++i) angles.push_back(*first + i * *step);
+    return angles;
+  }
+  if (range.size() != 1) throw wrong;
+  for (const std::string_view part : split(text, ',')) {
+    const auto angle = parse_number<double>(part);
+    if (!angle || !std::isfinite(*angle)) throw wrong;
+    angles.push_back(*angle);
+  }
+  return angles;
+}
+
+}  // namespace outsole::jobs

@@ -1,0 +1,103 @@
+#include <cstdio>
+
+#include "comm/device.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "job.h"
+#include "options.h"
+#include "pipeline/search.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+void add_options(po::options_description& options) {
+  options.add_options()  //
+      ("index", po::value<std::string>()->value_name("NAME.h5")->required(), "the exemplars' feature maps")  //
+      ("marks", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
+       "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")  //
+      ("weights", po::value<std::string>()->value_name("FILE.safetensors")->default_value(""),
+       "the weights the index was made with")  //
+      ("angles-deg", po::value<std::string>()->value_name("FIRST:LAST:STEP")->default_value("-20:20:4"),
+       "rotations of the mark, counter-clockwise; or a list: 0,90,180")  //
+      ("stride-px", po::value<std::int64_t>()->default_value(2), "step of translations, at the search scale")  //
+      ("erosion", po::value<double>()->default_value(0.1), "supports are eroded by this share of the exemplar map's short side")  //
+      ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
+       "mu_c,sigma_c is MCNCC; others come later")  //
+      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")  //
+      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")  //
+      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
+      ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
+}
+
+pipeline::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
+  pipeline::SearchOptions search;
+  search.index = options["index"].as<std::string>();
+  for (const auto& mark : options["marks"].as<std::vector<std::string>>()) search.marks.emplace_back(mark);
+  search.output = options["output"].as<std::string>();
+  search.csv = options["csv"].as<std::string>();
+  search.weights_path = options["weights"].as<std::string>();
+  search.protocol.angles_deg = parse_angles(options["angles-deg"].as<std::string>(), "angles-deg");
+  search.protocol.stride_px = options["stride-px"].as<std::int64_t>();
+  search.protocol.erosion_fraction = options["erosion"].as<double>();
+  if (!(search.protocol.erosion_fraction >= 0 && search.protocol.erosion_fraction < 0.5)) {
+    throw UsageError("--erosion: must be at least 0 and below 0.5");
+  }
+  if (const auto& similarity = options["similarity"].as<std::string>(); similarity != "mu_c,sigma_c") {
+    throw UsageError("--similarity " + similarity + ": this version knows mu_c,sigma_c");
+  }
+  search.top = options["top"].as<std::int64_t>();
+  search.all_scores = options["all-scores"].as<bool>();
+  search.strict = context.common.strict;
+  search.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
+  search.device = comm::choose_device(context.common.device, context.comm);
+  search.command_line = context.command_line;
+  return search;
+}
+
+void print_plan(const pipeline::SearchPlan& plan, const JobContext& context) {
+  std::printf("marks         %lld\n", static_cast<long long>(plan.marks));
+  std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars), static_cast<long long>(plan.blocks));
+  std::printf("poses         %lld, %.0f a mark\n", static_cast<long long>(plan.poses),
+              static_cast<double>(plan.poses) / static_cast<double>(plan.marks));
+  std::printf("products      %.3g TFLOP to compare, %.3g TFLOP for features\n", plan.useful_flops / 1e12, plan.feature_flops / 1e12);
+  std::printf("index         %s as 32-bit floats, %s\n", format_bytes(static_cast<double>(plan.index_bytes)).c_str(),
+              plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
+  std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
+              context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
+  std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n", format_duration(plan.seconds).c_str(),
+              plan.gflops_per_rank);
+}
+
+void run(const po::variables_map& options, const JobContext& context) {
+  const pipeline::SearchOptions search = parse(options, context);
+  if (context.common.plan) {
+    const pipeline::SearchPlan plan = pipeline::plan_search(context.comm, search);
+    if (context.comm.is_root()) print_plan(plan, context);
+    return;
+  }
+  const pipeline::SearchSummary summary = pipeline::search(context.comm, search);
+  if (!context.comm.is_root()) return;
+  if (summary.was_finished) std::printf("%s was complete already\n", search.output.c_str());
+  std::printf("%s: %lld marks against %lld exemplars\n", search.output.c_str(), static_cast<long long>(summary.marks),
+              static_cast<long long>(summary.exemplars));
+  if (summary.seconds_search > 0) {
+    std::printf("took %s, of it %s to prepare marks\n", format_duration(summary.seconds_search).c_str(),
+                format_duration(summary.seconds_features).c_str());
+  }
+  if (!summary.skipped.empty()) std::printf("%zu marks skipped:\n", summary.skipped.size());
+  for (const std::string& reason : summary.skipped) std::printf("  %s\n", reason.c_str());
+}
+
+}  // namespace
+
+Job search_job() {
+  return {"search", "find the exemplars that match marks best", "",
+          "Example:\n"
+          "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
+          "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` counter-clockwise;\n"
+          "then its centre lies at (y_px, x_px) of the exemplar's own image.\n",
+          add_options, run};
+}
+
+}  // namespace outsole::jobs

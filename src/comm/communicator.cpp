@@ -1,0 +1,170 @@
+#include "comm/communicator.h"
+
+#include <algorithm>
+#include <climits>
+
+#include <mpi.h>
+
+#include "core/checked.h"
+#include "core/errors.h"
+
+namespace outsole::comm {
+
+namespace {
+
+constexpr std::size_t kPieceBytes = std::size_t{1} << 30;  // MPI counts are int
+
+void check(int result, const char* call) {
+  if (result == MPI_SUCCESS) return;
+  char text[MPI_MAX_ERROR_STRING] = "";
+  int length = 0;
+  MPI_Error_string(result, text, &length);
+  throw EnvironmentError(std::string(call) + ": " + text);
+}
+
+void broadcast_bytes(void* data, std::size_t bytes, int root) {
+  auto* position = static_cast<char*>(data);
+  while (bytes > 0) {
+    const std::size_t piece = std::min(bytes, kPieceBytes);
+    check(MPI_Bcast(position, narrow<int>(piece), MPI_BYTE, root, MPI_COMM_WORLD), "MPI_Bcast");
+    position += piece;
+    bytes -= piece;
+  }
+}
+
+/// One message as it goes from rank to rank: error code and text.
+std::string encode_error(ExitCode code, const std::string& message) {
+  return std::string(1, static_cast<char>(code)) + message;
+}
+
+}  // namespace
+
+Environment::Environment(int& argc, char**& argv) {
+  int provided = MPI_THREAD_SINGLE;
+  check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  if (provided < MPI_THREAD_FUNNELED) throw EnvironmentError("this MPI library cannot be used beside other threads");
+  MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+}
+
+Environment::~Environment() { MPI_Finalize(); }
+
+Communicator::Communicator() {
+  check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
+  MPI_Comm machine = MPI_COMM_NULL;
+  check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine), "MPI_Comm_split_type");
+  check(MPI_Comm_rank(machine, &local_rank_), "MPI_Comm_rank");
+  check(MPI_Comm_size(machine, &local_ranks_), "MPI_Comm_size");
+  check(MPI_Comm_free(&machine), "MPI_Comm_free");
+}
+
+void Communicator::barrier() const { check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+
+std::string Communicator::broadcast(const std::string& bytes) const {
+  std::uint64_t length = bytes.size();
+  broadcast_bytes(&length, sizeof length, 0);
+  std::string result = is_root() ? bytes : std::string(length, '\0');
+  broadcast_bytes(result.data(), result.size(), 0);
+  return result;
+}
+
+void Communicator::broadcast(std::span<float> values, int root) const {
+  broadcast_bytes(values.data(), values.size_bytes(), root);
+}
+
+std::vector<std::string> Communicator::gather(const std::string& bytes) const {
+  constexpr int kTag = 1;
+  std::vector<std::string> all;
+  const auto send = [](const std::string& text) {
+    const std::uint64_t length = text.size();
+    check(MPI_Send(&length, sizeof length, MPI_BYTE, 0, kTag, MPI_COMM_WORLD), "MPI_Send");
+    for (std::size_t begin = 0; begin < text.size(); begin += kPieceBytes) {
+      const std::size_t piece = std::min(text.size() - begin, kPieceBytes);
+      check(MPI_Send(text.data() + begin, narrow<int>(piece), MPI_BYTE, 0, kTag, MPI_COMM_WORLD), "MPI_Send");
+    }
+  };
+  const auto receive = [](int source) {
+    std::uint64_t length = 0;
+    check(MPI_Recv(&length, sizeof length, MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE), "MPI_Recv");
+    std::string text(length, '\0');
+    for (std::size_t begin = 0; begin < text.size(); begin += kPieceBytes) {
+      const std::size_t piece = std::min(text.size() - begin, kPieceBytes);
+      check(MPI_Recv(text.data() + begin, narrow<int>(piece), MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+            "MPI_Recv");
+    }
+    return text;
+  };
+  if (!is_root()) {
+    send(bytes);
+    return all;
+  }
+  all.push_back(bytes);
+  for (int source = 1; source < size_; ++source) all.push_back(receive(source));
+  return all;
+}
+
+std::vector<std::string> Communicator::all_gather(const std::string& bytes) const {
+  std::vector<std::string> all(static_cast<std::size_t>(size_));
+  for (int source = 0; source < size_; ++source) {
+    auto& text = all[static_cast<std::size_t>(source)];
+    std::uint64_t length = bytes.size();
+    broadcast_bytes(&length, sizeof length, source);
+    text = source == rank_ ? bytes : std::string(length, '\0');
+    broadcast_bytes(text.data(), text.size(), source);
+  }
+  return all;
+}
+
+std::int64_t Communicator::sum(std::int64_t value) const {
+  std::int64_t result = 0;
+  check(MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD), "MPI_Allreduce");
+  return result;
+}
+
+std::int64_t Communicator::max(std::int64_t value) const {
+  std::int64_t result = 0;
+  check(MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
+  return result;
+}
+
+double Communicator::max(double value) const {
+  double result = 0;
+  check(MPI_Allreduce(&value, &result, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
+  return result;
+}
+
+void Communicator::together(const std::function<void()>& work) const {
+  std::string error;
+  try {
+    work();
+  } catch (const Error& e) {
+    error = encode_error(e.code(), e.what());
+  } catch (const std::bad_alloc&) {
+    error = encode_error(ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
+  } catch (const std::exception& e) {
+    error = encode_error(ExitCode::kBug, e.what());
+  }
+  // The lowest failing rank speaks for all. One reduction is all that an undisturbed run pays.
+  const std::int64_t speaker = -max(error.empty() ? -std::int64_t{size_} : -std::int64_t{rank_});
+  if (speaker == size_) return;
+  std::uint64_t length = error.size();
+  broadcast_bytes(&length, sizeof length, narrow<int>(speaker));
+  error.resize(length);
+  broadcast_bytes(error.data(), error.size(), narrow<int>(speaker));
+  throw_shared_error(static_cast<ExitCode>(error[0]), error.substr(1));
+}
+
+void abort_job(int code) {
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::abort();
+}
+
+std::string mpi_version() {
+  char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int length = 0;
+  MPI_Get_library_version(text, &length);
+  const std::string all(text);
+  return all.substr(0, all.find_first_of(",\n"));
+}
+
+}  // namespace outsole::comm

@@ -1,0 +1,24 @@
+#pragma once
+// Which device and how many threads a rank computes with.
+
+#include <string>
+
+#include <ATen/ATen.h>
+
+#include "comm/communicator.h"
+
+namespace outsole::comm {
+
+/// `auto`: a GPU if LibTorch sees one, else the CPU; `cuda`: GPU number local_rank modulo the GPUs of the machine; `cpu`.
+/// Throws UsageError for another word, EnvironmentError when a GPU is asked for and there is none. Not collective.
+at::Device choose_device(const std::string& wanted, const Communicator& comm);
+
+/// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the
+/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's and OpenMP's number
+/// and returns it. Collective.
+int choose_threads(int threads, const Communicator& comm);
+
+/// GFLOP/s of one 32-bit 1024 x 1024 matrix product on this rank's threads: tells a reference BLAS from a real one.
+double measured_sgemm_gflops();
+
+}  // namespace outsole::comm

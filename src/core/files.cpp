@@ -1,0 +1,123 @@
+#include "core/files.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <sstream>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+
+namespace outsole {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+[[noreturn]] void fail(const fs::path& path, const char* what) {
+  throw EnvironmentError(path.string() + ": " + what + ": " + std::strerror(errno));
+}
+
+void sync_path(const fs::path& path, int flags) {
+  const int descriptor = ::open(path.c_str(), flags);
+  if (descriptor < 0) fail(path, "cannot be opened for syncing");
+  const int result = ::fsync(descriptor);
+  ::close(descriptor);
+  if (result != 0) fail(path, "cannot be synced to disk");
+}
+
+}  // namespace
+
+void publish_file(const fs::path& temporary, const fs::path& path) {
+  sync_path(temporary, O_RDONLY);
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot be renamed into place");
+  sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."), O_RDONLY | O_DIRECTORY);
+}
+
+void write_file_atomically(const fs::path& path, std::string_view content) {
+  const fs::path temporary = path.string() + ".part";
+  {
+    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+    file.write(content.data(), static_cast<std::streamsize>(content.size()));
+    file.close();
+    if (!file) {
+      const int reason = errno;
+      std::error_code ignored;
+      fs::remove(temporary, ignored);
+      errno = reason;
+      fail(path, "cannot be written");
+    }
+  }
+  publish_file(temporary, path);
+}
+
+std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {
+  std::error_code error;
+  const auto size = fs::file_size(path, error);
+  if (error) throw DataError(path.string() + ": cannot be read: " + error.message());
+  if (size > limit_bytes) throw DataError(path.string() + ": larger than " + std::to_string(limit_bytes) + " bytes");
+  std::ifstream file(path, std::ios::binary);
+  std::ostringstream content;
+  content << file.rdbuf();
+  if (!file) throw DataError(path.string() + ": cannot be read");
+  return content.str();
+}
+
+std::string id_of(const fs::path& path) { return path.stem().string(); }
+
+std::vector<fs::path> list_inputs(const std::vector<fs::path>& inputs, const std::vector<std::string>& extensions) {
+  std::vector<fs::path> files;
+  for (const fs::path& input : inputs) {
+    std::error_code error;
+    if (!fs::exists(input, error)) throw DataError(input.string() + ": does not exist");
+    if (!fs::is_directory(input, error)) {
+      files.push_back(input);
+      continue;
+    }
+    std::vector<fs::path> found;
+    const fs::directory_iterator folder(input, error);
+    if (error) throw DataError(input.string() + ": cannot be read: " + error.message());
+    for (const auto& entry : folder) {
+      std::string extension = entry.path().extension().string();
+      std::transform(extension.begin(), extension.end(), extension.begin(),
+                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+      const bool is_mask = fs::path(entry.path().stem()).extension() == ".mask";
+      const bool wanted = std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
+      // A link that leads nowhere is kept, so that reading it fails by name.
+      if (wanted && !is_mask && !entry.is_directory(error)) found.push_back(entry.path());
+    }
+    if (found.empty()) throw DataError(input.string() + ": no image in this folder");
+    std::sort(found.begin(), found.end());
+    files.insert(files.end(), found.begin(), found.end());
+  }
+  return files;
+}
+
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    std::vector<std::size_t> row(candidate.size() + 1);
+    for (std::size_t j = 0; j < row.size(); ++j) row[j] = j;
+    for (std::size_t i = 1; i <= name.size(); ++i) {
+      std::size_t diagonal = row[0];
+      row[0] = i;
+      for (std::size_t j = 1; j < row.size(); ++j) {
+        const std::size_t above = row[j];
+        row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (name[i - 1] == candidate[j - 1] ? 0 : 1)});
+        diagonal = above;
+      }
+    }
+    if (row.back() < best_distance) {
+      best_distance = row.back();
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+}  // namespace outsole

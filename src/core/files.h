@@ -1,0 +1,33 @@
+#pragma once
+// Files that appear whole or not at all, and the names of inputs.
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace outsole {
+
+/// Writes beside `path`, syncs, and renames: `path` afterwards holds all of `content`, or what it held before.
+/// Throws EnvironmentError naming the path and the system's reason.
+void write_file_atomically(const std::filesystem::path& path, std::string_view content);
+
+/// Syncs a finished temporary file and renames it to `path`, then syncs the folder. Throws EnvironmentError.
+void publish_file(const std::filesystem::path& temporary, const std::filesystem::path& path);
+
+/// The whole of a text file; throws DataError when it cannot be read or is larger than `limit_bytes`.
+std::string read_text_file(const std::filesystem::path& path, std::size_t limit_bytes = std::size_t{256} << 20);
+
+/// An id: the file's name without folder and extension.
+std::string id_of(const std::filesystem::path& path);
+
+/// The files that `inputs` name: files as given, folders expanded (not recursive) to the files in them whose
+/// extension (any case) is in `extensions`, sorted by name. A file named *.mask.png is a support mask, never an
+/// input. Throws DataError for a path that does not exist or a folder without such a file.
+std::vector<std::filesystem::path> list_inputs(const std::vector<std::filesystem::path>& inputs,
+                                               const std::vector<std::string>& extensions);
+
+/// The candidate nearest to `name` by edit distance, for "did you mean"; empty when none is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
+
+}  // namespace outsole

@@ -1,0 +1,53 @@
+#pragma once
+// Reading weights from safetensors files. They may come from anywhere: nothing in them is believed unchecked.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace outsole::features {
+
+/// An open safetensors file: 8 bytes little-endian header length, a JSON header that names every tensor's type, shape
+/// and bytes, then the tensors' bytes (https://github.com/huggingface/safetensors#format). Opening reads and checks the
+/// header only; a tensor's bytes are read when it is asked for.
+class SafetensorsFile {
+ public:
+  /// Throws DataError naming the file, and the tensor where there is one, unless it is a regular file whose header is
+  /// strict JSON with unique names, known types, and byte ranges that fit the shapes and tile the rest of the file
+  /// without overlap, hole or remainder.
+  explicit SafetensorsFile(std::filesystem::path path);
+
+  /// The tensor as float32 on the CPU; on disk it is F32, F16 or BF16. Throws DataError naming file and tensor when it
+  /// is missing, of another shape or type, cannot be read, or holds a value that is not finite.
+  at::Tensor read(const std::string& name, at::IntArrayRef shape);
+
+  const std::filesystem::path& path() const { return path_; }
+
+  /// 16 hex digits over name, type, shape and bytes of every tensor read so far, whatever their order (FNV-1a, 64 bit):
+  /// an identity against mix-ups, not against forgery.
+  std::string identity() const;
+
+ private:
+  struct Entry {
+    std::string dtype;
+    std::vector<std::int64_t> shape;
+    std::int64_t begin = 0, end = 0;  // bytes after the header
+  };
+  class HeaderParser;
+
+  void check_ranges(std::int64_t data_bytes) const;
+  [[noreturn]] void refuse(const std::string& complaint) const;
+  [[noreturn]] void refuse(std::string_view tensor, const std::string& complaint) const;
+
+  std::filesystem::path path_;
+  std::int64_t data_offset_ = 0;
+  std::map<std::string, Entry> entries_;
+  std::map<std::string, std::uint64_t> hashes_;  // of the tensors read
+};
+
+}  // namespace outsole::features

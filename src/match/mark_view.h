@@ -1,0 +1,26 @@
+#pragma once
+// The mark side of the search: what the mark looks like at one angle and one sub-cell offset.
+
+#include <cstdint>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "match/pose_grid.h"
+
+namespace outsole::match {
+
+/// Features of the turned mark, cut to the bounding box of its eroded support. Without support cells the tensors are empty.
+struct MarkView {
+  std::int64_t angle = 0;  // index into PoseGrid::angles_deg
+  ViewOffset offset;
+  std::int64_t origin_y = 0, origin_x = 0;  // cell of the canvas map at which the bounding box begins
+  at::Tensor features;                      // [C, h, w] float32, contiguous
+  at::Tensor support;                       // [h, w] bool, contiguous
+};
+
+/// A canvas map [C, H, W] and its eroded support [H, W], cut to the support's bounding box.
+MarkView make_mark_view(std::int64_t angle, const ViewOffset& offset, const at::Tensor& features,
+                        const at::Tensor& support);
+
+}  // namespace outsole::match

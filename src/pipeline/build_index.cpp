@@ -1,0 +1,246 @@
+#include "pipeline/build_index.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <spdlog/spdlog.h>
+
+#include "comm/partition.h"
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "core/provenance.h"
+#include "core/stop.h"
+#include "image/geometry.h"
+#include "match/exemplar_block.h"
+#include "match/support.h"
+#include "pipeline/exemplar_image.h"
+#include "store/exemplars.h"
+
+namespace outsole::pipeline {
+
+namespace {
+
+constexpr std::int64_t kImagesPerPass = 8;  // fixed: an extractor may round differently with another batch
+constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
+constexpr std::int64_t kUnits = 64;  // enough that ranks share them evenly
+
+FrameSize largest_size(const store::ExemplarStore& exemplars) {
+  FrameSize frame;
+  for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    frame.height_px = std::max<std::int64_t>(frame.height_px, exemplar.height_px);
+    frame.width_px = std::max<std::int64_t>(frame.width_px, exemplar.width_px);
+  }
+  return frame;
+}
+
+/// The exemplar on the frame, at the search scale, in whole grey levels [H, W].
+at::Tensor framed_exemplar(const store::ExemplarRecord& record, const IndexParameters& parameters) {
+  const cv::Mat image = exemplar_for_search(record);
+  const std::int64_t left = exemplar_left_px(image.cols, parameters.frame_width_px);
+  const cv::Mat framed =
+      image::placed_on_canvas(image, parameters.frame_height_px, parameters.frame_width_px, 0, left, 255);
+  const cv::Mat scaled = image::resize_to_grey_levels(framed, parameters.search_height_px, parameters.search_width_px);
+  return at::from_blob(scaled.data, {scaled.rows, scaled.cols}, at::kFloat).clone();
+}
+
+BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::Extractor& extractor,
+                         const BuildIndexOptions& options) {
+  if (options.precision_bits != 16 && options.precision_bits != 32) {
+    throw UsageError("--precision " + std::to_string(options.precision_bits) + ": not 32 or 16");
+  }
+  if (exemplars.size() == 0) throw DataError(options.exemplars.string() + ": holds no exemplar");
+  BuildIndexPlan plan;
+  IndexParameters& p = plan.parameters;
+  const FrameSize frame = options.frame.value_or(largest_size(exemplars));
+  p.extractor_kind = options.extractor.kind;
+  p.weights_identity = extractor.weights_identity();
+  p.weights_convention = p.weights_identity.empty() ? "" : options.extractor.weights_convention;
+  p.image_scale = options.image_scale;
+  p.frame_height_px = frame.height_px;
+  p.frame_width_px = frame.width_px;
+  p.search_height_px = image::scaled_length_px(frame.height_px, options.image_scale);
+  p.search_width_px = image::scaled_length_px(frame.width_px, options.image_scale);
+  p.geometry = extractor.geometry();
+  p.map_height = extractor.map_length(p.search_height_px);
+  p.map_width = extractor.map_length(p.search_width_px);
+  p.precision_bits = options.precision_bits;
+  p.exemplars = exemplars.size();
+  p.exemplars_sha256 = exemplars.store().sha256();
+  const std::string size = std::to_string(frame.height_px) + "x" + std::to_string(frame.width_px);
+  p.border_cells = options.border_cells.value_or(
+      match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
+  if (p.border_cells < 0 || std::min(p.map_height, p.map_width) <= 2 * p.border_cells) {
+    throw UsageError("--frame " + size + " at --image-scale " + std::to_string(options.image_scale) + " leaves " +
+                     p.extractor_kind + " no cells; use larger images or a larger scale");
+  }
+  const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
+  plan.bytes = checked_product({p.blocks(), block_bytes}, "the index");
+  plan.blocks_per_unit = std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
+  plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
+  plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
+  for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
+  }
+  return plan;
+}
+
+/// Sum of all grey levels of the framed exemplars [first, last): whole numbers, so the order of adding does not matter.
+std::int64_t grey_sum(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
+                      const IndexParameters& parameters) {
+  std::int64_t sum = 0;
+  for (std::int64_t i = first; i < last; ++i) {
+    sum += std::llround(framed_exemplar(exemplars.record(i), parameters).sum(at::kDouble).item<double>());
+  }
+  return sum;
+}
+
+/// Mean over every pixel of every framed exemplar: what networks subtract.
+double mean_grey_of(const comm::Communicator& comm, const store::ExemplarStore& exemplars, const BuildIndexPlan& plan) {
+  const comm::UnitRange mine = comm::units_of(exemplars.size(), comm.rank(), comm.size());
+  std::int64_t sum = 0;
+  comm.together([&] { sum = grey_sum(exemplars, mine.begin, mine.end, plan.parameters); });
+  const IndexParameters& p = plan.parameters;
+  const double pixels = static_cast<double>(p.search_height_px) * static_cast<double>(p.search_width_px) *
+                        static_cast<double>(p.exemplars);
+  return static_cast<double>(comm.sum(sum)) / pixels;
+}
+
+/// Each channel's response to white paper, at the middle of a white frame [C].
+at::Tensor white_response_of(const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
+  const at::Tensor white = at::full({1, p.search_height_px, p.search_width_px}, 255.0, at::kFloat).to(device);
+  return extractor.extract(white)[0].select(2, p.map_width / 2).select(1, p.map_height / 2).to(at::kCPU).contiguous();
+}
+
+/// The maps [n, C, H, W] of exemplars [first, last).
+at::Tensor maps_of(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
+                   const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
+  std::vector<at::Tensor> maps;
+  for (std::int64_t begin = first; begin < last; begin += kImagesPerPass) {
+    const std::int64_t end = std::min(begin + kImagesPerPass, last);
+    std::vector<at::Tensor> images;
+    for (const store::ExemplarRecord& record : exemplars.records(begin, end - begin)) images.push_back(framed_exemplar(record, p));
+    maps.push_back(extractor.extract(at::stack(images).to(device)).to(at::kCPU));
+  }
+  return at::cat(maps);
+}
+
+template <typename Element>
+void append(store::Values& values, const at::Tensor& tensor) {
+  auto& vector = std::get<std::vector<Element>>(values);
+  const auto* data = static_cast<const Element*>(tensor.data_ptr());
+  vector.insert(vector.end(), data, data + tensor.numel());
+}
+
+store::Columns index_unit(const store::ExemplarStore& exemplars, std::int64_t first_block, std::int64_t last_block,
+                          const features::Extractor& extractor, const IndexParameters& p, const at::Tensor& white_response,
+                          at::Device device) {
+  const match::FrameCells cells = p.frame_cells();
+  store::Column maps, square_sums;
+  maps.shape = {last_block - first_block, p.geometry.channels, cells.width, cells.height, match::kLanes};
+  square_sums.shape = {last_block - first_block, p.geometry.channels};
+  square_sums.values = std::vector<double>();
+  if (p.precision_bits == 16) {
+    maps.values = std::vector<std::uint16_t>();
+  } else {
+    maps.values = std::vector<float>();
+  }
+  for (std::int64_t block = first_block; block < last_block; ++block) {
+    const std::int64_t first = block * match::kLanes, last = std::min(first + match::kLanes, p.exemplars);
+    const at::Tensor features = maps_of(exemplars, first, last, extractor, p, device);
+    append<double>(square_sums.values, features.to(at::kDouble).square().sum({0, 2, 3}).contiguous());
+    const at::Tensor packed = match::pack_block(features, white_response, p.border_cells);
+    if (!at::isfinite(packed).all().item<bool>()) {
+      throw DataError("features of exemplars " + std::to_string(first) + " to " + std::to_string(last - 1) +
+                      " are not finite; are the weights right?");
+    }
+    if (p.precision_bits == 16) {
+      append<std::uint16_t>(maps.values, packed.clamp(-65504.0, 65504.0).to(at::kHalf));
+    } else {
+      append<float>(maps.values, packed);
+    }
+  }
+  return {{"maps", std::move(maps)}, {"channel_square_sum", std::move(square_sums)}};
+}
+
+store::Columns whole_columns(const store::ExemplarStore& exemplars, const at::Tensor& white_response) {
+  const std::vector<std::int64_t> shape = {exemplars.size()};
+  std::vector<std::int32_t> heights, widths;
+  std::vector<std::uint8_t> mirrored;
+  for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    heights.push_back(exemplar.height_px);
+    widths.push_back(exemplar.width_px);
+    mirrored.push_back(exemplar.mirror);
+  }
+  const float* white = white_response.data_ptr<float>();
+  return {{"exemplar_id", {shape, exemplars.ids(), {}}},
+          {"exemplar_height_px", {shape, heights, {}}},
+          {"exemplar_width_px", {shape, widths, {}}},
+          {"exemplar_mirror", {shape, mirrored, {}}},
+          {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
+}
+
+}  // namespace
+
+BuildIndexPlan plan_index(const BuildIndexOptions& options) {
+  const store::ExemplarStore exemplars(options.exemplars);
+  return plan_with(exemplars, *features::make_extractor(options.extractor), options);
+}
+
+void build_index(const comm::Communicator& comm, const BuildIndexOptions& options) {
+  std::optional<store::ExemplarStore> exemplars;
+  std::unique_ptr<features::Extractor> extractor;
+  BuildIndexPlan plan;
+  comm.together([&] {
+    exemplars.emplace(options.exemplars);
+    plan = plan_with(*exemplars, *features::make_extractor(options.extractor), options);
+  });
+  IndexParameters& parameters = plan.parameters;
+  if (comm.is_root() && plan.cropped_exemplars > 0) {
+    spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
+                 plan.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
+  }
+  parameters.mean_grey = mean_grey_of(comm, *exemplars, plan);
+
+  at::Tensor white_response;
+  comm.together([&] {
+    features::ExtractorSpec spec = options.extractor;
+    spec.mean_grey = parameters.mean_grey;
+    extractor = features::make_extractor(spec);
+    extractor->to(options.device);
+    white_response = white_response_of(*extractor, parameters, options.device);
+  });
+
+  const store::StoreHeader header = {kIndexSchema, 1, parameters.to_json()};
+  std::optional<store::StoreWriter> writer;
+  comm.together([&] { if (comm.is_root()) writer.emplace(options.output, header, plan.units, true); });
+  comm.together([&] { if (!comm.is_root()) writer.emplace(options.output, header, plan.units, false); });
+  if (comm.any_of(writer->is_finished())) {
+    if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
+    return;
+  }
+
+  const comm::UnitRange mine = comm::units_of(plan.units, comm.rank(), comm.size());
+  const std::int64_t rounds = divide_up(plan.units, comm.size());
+  Progress progress("indexing", "exemplars", parameters.exemplars, comm.is_root());
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    const std::int64_t unit = mine.begin + round;
+    comm.together([&] {
+      if (unit >= mine.end || writer->has_unit(unit)) return;
+      const std::int64_t first = unit * plan.blocks_per_unit, last = std::min(first + plan.blocks_per_unit, parameters.blocks());
+      writer->write_unit(unit, index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device));
+    });
+    progress.advance(std::min(parameters.exemplars, (round + 1) * comm.size() * plan.blocks_per_unit * match::kLanes) -
+                     std::min(parameters.exemplars, round * comm.size() * plan.blocks_per_unit * match::kLanes));
+    if (comm.any_of(stop_requested()) && round + 1 < rounds) {
+      comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
+    }
+  }
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    writer->finish(whole_columns(*exemplars, white_response));
+    write_provenance(options.output, options.command_line, comm.size(), parameters.to_json());
+  });
+}
+
+}  // namespace outsole::pipeline

@@ -1,0 +1,337 @@
+#include "pipeline/ingest.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "comm/partition.h"
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "core/provenance.h"
+#include "core/sha256.h"
+#include "core/stop.h"
+#include "store/exemplars.h"
+
+namespace outsole::pipeline {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The sources [begin, end) that make one unit: one shard of the store.
+struct FileRange {
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by its id) has no row
+
+// --- One list on all ranks ------------------------------------------------------------------------------------------
+
+std::string encode(const SourceList& list) {
+  nlohmann::json sources = nlohmann::json::array();
+  for (const ExemplarSource& s : list.sources) {
+    sources.push_back({s.file.string(), s.id, s.file_bytes, s.mirror, s.metadata});
+  }
+  const auto bytes = nlohmann::json::to_cbor({{"sources", sources}, {"mismatches", list.mismatches}});
+  return {bytes.begin(), bytes.end()};
+}
+
+SourceList decode(const std::string& bytes) {
+  const auto message = nlohmann::json::from_cbor(bytes);
+  SourceList list{{}, message.at("mismatches").get<std::vector<std::string>>()};
+  for (const auto& s : message.at("sources")) {
+    list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
+  }
+  return list;
+}
+
+void tell_mismatches(const SourceList& list, bool strict) {
+  if (list.mismatches.empty()) return;
+  if (strict) throw DataError(list.mismatches.front() + " (--strict)");
+  constexpr std::size_t kTold = 10;
+  for (std::size_t i = 0; i < std::min(kTold, list.mismatches.size()); ++i) spdlog::warn("{}", list.mismatches[i]);
+  if (list.mismatches.size() > kTold) {
+    spdlog::warn("and {} more rows or files that do not fit together", list.mismatches.size() - kTold);
+  }
+}
+
+/// Rank 0 looks at the file system; all ranks get what it saw.
+SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options) {
+  std::string message;
+  comm.together([&] {
+    if (options.output.extension() != ".h5") {
+      throw UsageError("--output " + options.output.string() + ": a store's name ends in .h5");
+    }
+    if (!comm.is_root()) return;
+    const SourceList list = list_exemplar_sources(options.inputs, options.manifest, options.where);
+    tell_mismatches(list, options.strict);
+    message = encode(list);
+  });
+  return decode(comm.broadcast(message));
+}
+
+/// Units of at least 64 files or 64 MiB, larger where there would be more than about 512 of them.
+std::vector<FileRange> cut_into_units(std::span<const ExemplarSource> sources) {
+  constexpr std::int64_t kUnits = 512, kMinFiles = 64, kMinBytes = std::int64_t{64} << 20;
+  const auto total_bytes = std::accumulate(sources.begin(), sources.end(), std::int64_t{0},
+                                           [](std::int64_t sum, const auto& s) { return sum + s.file_bytes; });
+  const auto unit_files = std::max(kMinFiles, divide_up(static_cast<std::int64_t>(sources.size()), kUnits));
+  const auto unit_bytes = std::max(kMinBytes, divide_up(total_bytes, kUnits));
+  std::vector<FileRange> units;
+  std::int64_t files = unit_files, bytes = 0;  // of the last unit; "full", so that the first file opens one
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (files >= unit_files || bytes >= unit_bytes) {
+      units.push_back({i, i});
+      files = bytes = 0;
+    }
+    units.back().end = i + 1;
+    ++files;
+    bytes += sources[i].file_bytes;
+  }
+  return units;
+}
+
+/// What the store is made from: names, sizes and manifest of the files, so that another place gives the same bytes.
+std::string digest_of(std::span<const ExemplarSource> sources) {
+  Sha256 hash;
+  for (const ExemplarSource& s : sources) {
+    const nlohmann::json line = {s.file.filename().string(), s.file_bytes, s.mirror, s.metadata};
+    const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    hash.update(std::as_bytes(std::span(text)));
+  }
+  return hash.hex();
+}
+
+store::StoreHeader header_of(std::span<const ExemplarSource> sources, const image::DecodeLimits& limits) {
+  return {store::kExemplarsSchema,
+          1,
+          {{"files", sources.size()},
+           {"inputs_sha256", digest_of(sources)},
+           {"max_file_bytes", limits.max_file_bytes},
+           {"max_pixels", limits.max_pixels}}};
+}
+
+// --- One unit -------------------------------------------------------------------------------------------------------
+
+store::ExemplarRecord read_exemplar(const ExemplarSource& source, const image::DecodeLimits& limits) {
+  const image::DecodedImage image = image::read_image(source.file, limits);
+  if (!image.support.empty()) {
+    spdlog::warn("{}: transparent pixels count as the grey they hold; an exemplar has no support mask",
+                 source.file.string());
+  }
+  const cv::Mat grey = image.grey.isContinuous() ? image.grey : image.grey.clone();
+  const std::size_t bytes = grey.total() * grey.elemSize();
+  return {source.id,
+          grey.rows,
+          grey.cols,
+          static_cast<std::int32_t>(8 * grey.elemSize()),
+          image.was_colour,
+          source.mirror,
+          image.source_sha256,
+          source.metadata,
+          {grey.data, grey.data + bytes}};
+}
+
+std::vector<store::ExemplarRecord> read_unit(std::span<const ExemplarSource> sources, const IngestOptions& options,
+                                             Reasons& reasons) {
+  std::vector<store::ExemplarRecord> records;
+  std::int64_t bytes = 0;
+  for (const ExemplarSource& source : sources) {
+    try {
+      records.push_back(read_exemplar(source, options.limits));
+    } catch (const DataError& error) {
+      if (options.strict) throw;
+      spdlog::warn("skipped: {}", error.what());
+      reasons[source.id] = error.what();
+      continue;
+    }
+    bytes += static_cast<std::int64_t>(records.back().pixels.size());
+    if (2 * bytes > options.memory_bytes) {  // the records, and their columns
+      throw EnvironmentError("the images around " + source.file.string() + " need more than " +
+                             format_bytes(static_cast<double>(options.memory_bytes)) + "; raise --memory-gib");
+    }
+  }
+  return records;
+}
+
+// --- All units ------------------------------------------------------------------------------------------------------
+
+/// Every rank opens the writer, rank 0 first: it makes the folder.
+void open_writer(const comm::Communicator& comm, const fs::path& output, const store::StoreHeader& header,
+                 std::int64_t units, std::optional<store::StoreWriter>& writer) {
+  comm.together([&] {
+    if (comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/true);
+  });
+  comm.together([&] {
+    if (!comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/false);
+  });
+}
+
+/// The units without a shard, as rank 0 sees them.
+std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,
+                                               std::int64_t units) {
+  nlohmann::json pending = nlohmann::json::array();
+  comm.together([&] {
+    for (std::int64_t unit = 0; comm.is_root() && unit < units; ++unit) {
+      if (!writer.has_unit(unit)) pending.push_back(unit);
+    }
+  });
+  return nlohmann::json::parse(comm.broadcast(pending.dump()));
+}
+
+/// Why files of this run have no row, on rank 0.
+Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
+  const auto bytes = nlohmann::json::to_cbor(nlohmann::json(reasons));
+  Reasons all;
+  for (const std::string& message : comm.gather({bytes.begin(), bytes.end()})) {
+    all.merge(nlohmann::json::from_cbor(message).get<Reasons>());
+  }
+  return all;
+}
+
+/// Writes the shards of `pending`; the ranks take turns of one unit each and agree after every turn.
+Reasons write_units(const comm::Communicator& comm, const IngestOptions& options,
+                    std::span<const ExemplarSource> sources, std::span<const FileRange> units,
+                    std::span<const std::int64_t> pending, store::StoreWriter& writer) {
+  const auto pending_count = static_cast<std::int64_t>(pending.size());
+  const comm::UnitRange mine = comm::units_of(pending_count, comm.rank(), comm.size());
+  const std::int64_t turns = divide_up(pending_count, comm.size());
+  const bool carries_on = pending.size() < units.size();
+  Progress progress("ingesting", "units", static_cast<std::int64_t>(units.size()), comm.is_root(),
+                    static_cast<std::int64_t>(units.size() - pending.size()));
+  Reasons reasons;
+  std::int64_t images = 0;
+  for (std::int64_t turn = 0; turn < turns; ++turn) {
+    comm.together([&] {
+      if (turn >= mine.size()) return;
+      const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
+      const FileRange& range = units[static_cast<std::size_t>(unit)];
+      const auto records = read_unit(sources.subspan(range.begin, range.end - range.begin), options, reasons);
+      writer.write_unit(unit, store::exemplar_columns(records));
+      images += static_cast<std::int64_t>(records.size());
+    });
+    progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
+    if (turn + 1 < turns && comm.any_of(stop_requested())) {
+      throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
+    }
+  }
+  const bool is_empty = comm.sum(images) == 0 && !carries_on;
+  const Reasons all = gathered(comm, reasons);
+  comm.together([&] {
+    if (is_empty && comm.is_root()) throw DataError("no image could be read; the first: " + all.begin()->second);
+  });
+  return all;
+}
+
+// --- What became of it ----------------------------------------------------------------------------------------------
+
+/// The reason that an earlier run had for leaving a file out: reading it again fails again.
+std::string find_reason(const ExemplarSource& source, const image::DecodeLimits& limits) {
+  try {
+    image::read_image(source.file, limits);
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return source.file.string() + ": could not be read by an earlier run";
+}
+
+/// Compares the finished store with the sources: a source without a row was skipped, by this run or an earlier one.
+IngestSummary summarize(const IngestOptions& options, const SourceList& list, const Reasons& reasons) {
+  const store::ExemplarStore store(options.output);
+  IngestSummary summary;
+  summary.files = static_cast<std::int64_t>(list.sources.size());
+  summary.images = store.size();
+  summary.manifest_mismatches = list.mismatches;
+  std::unordered_set<std::string> stored_ids;
+  for (const store::ExemplarInfo& exemplar : store.exemplars()) {
+    stored_ids.insert(exemplar.id);
+    summary.colour_images += exemplar.was_colour;
+    summary.sixteen_bit_images += exemplar.bit_depth == 16;
+    summary.mirrored_images += exemplar.mirror;
+  }
+  for (const ExemplarSource& source : list.sources) {
+    if (stored_ids.contains(source.id)) continue;
+    const auto reason = reasons.find(source.id);
+    summary.skipped.push_back(
+        {source.file.string(), reason != reasons.end() ? reason->second : find_reason(source, options.limits)});
+  }
+  return summary;
+}
+
+nlohmann::json details_of(const IngestSummary& summary) {
+  nlohmann::json skipped = nlohmann::json::array();
+  for (const SkippedFile& file : summary.skipped) skipped.push_back({{"file", file.file}, {"reason", file.reason}});
+  return {{"files", summary.files},
+          {"images", summary.images},
+          {"colour_images", summary.colour_images},
+          {"manifest_mismatches", summary.manifest_mismatches},
+          {"skipped", skipped}};
+}
+
+/// Rank 0's last step: provenance is written where it is missing, and --strict looks at earlier runs' skipped files
+/// too.
+IngestSummary conclude(const comm::Communicator& comm, const IngestOptions& options, const SourceList& list,
+                       const Reasons& reasons, bool was_finished) {
+  IngestSummary summary = summarize(options, list, reasons);
+  summary.was_finished = was_finished;
+  const bool has_provenance = fs::exists(fs::path(options.output).replace_extension(".provenance.json"));
+  if (!was_finished || !has_provenance) {
+    write_provenance(options.output, options.command_line, comm.size(), details_of(summary));
+  }
+  if (options.strict && !summary.skipped.empty()) {
+    throw DataError(summary.skipped.front().reason + " (skipped by an earlier run without --strict; remove " +
+                    options.output.string() + " and its shards to start afresh)");
+  }
+  return summary;
+}
+
+}  // namespace
+
+IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options) {
+  const SourceList list = agreed_sources(comm, options);
+  IngestPlan plan;
+  plan.files = static_cast<std::int64_t>(list.sources.size());
+  plan.units = static_cast<std::int64_t>(cut_into_units(list.sources).size());
+  for (const ExemplarSource& source : list.sources) plan.file_bytes += source.file_bytes;
+  return plan;
+}
+
+IngestSummary ingest_exemplars(const comm::Communicator& comm, const IngestOptions& options) {
+  const SourceList list = agreed_sources(comm, options);
+  const std::vector<FileRange> units = cut_into_units(list.sources);
+  const auto unit_count = static_cast<std::int64_t>(units.size());
+
+  std::optional<store::StoreWriter> writer;
+  open_writer(comm, options.output, header_of(list.sources, options.limits), unit_count, writer);
+  const bool was_finished = comm.any_of(writer->is_finished());
+  Reasons reasons;
+  if (!was_finished) {
+    const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, unit_count);
+    const bool is_first_run = pending.size() == units.size();
+    try {
+      reasons = write_units(comm, options, list.sources, units, pending, *writer);
+    } catch (const DataError&) {
+      // The error is every rank's. Once the file is mended the shards would not fit its new list: leave none behind.
+      writer.reset();
+      comm.barrier();
+      if (comm.is_root() && is_first_run) fs::remove_all(fs::path(options.output).replace_extension(".shards"));
+      throw;
+    }
+    comm.together([&] {
+      if (comm.is_root()) writer->finish();
+    });
+  }
+  IngestSummary summary;
+  comm.together([&] {
+    if (comm.is_root()) summary = conclude(comm, options, list, reasons, was_finished);
+  });
+  return summary;
+}
+
+}  // namespace outsole::pipeline

@@ -1,0 +1,497 @@
+#include "pipeline/search.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+#include <optional>
+#include <set>
+
+#include <spdlog/spdlog.h>
+
+#include "comm/device.h"
+#include "comm/partition.h"
+#include "core/checked.h"
+#include "core/csv.h"
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/progress.h"
+#include "core/provenance.h"
+#include "core/sha256.h"
+#include "core/stop.h"
+#include "image/image.h"
+#include "match/lanes.h"
+#include "match/mcncc.h"
+#include "match/support.h"
+#include "pipeline/exemplar_blocks.h"
+#include "pipeline/exemplar_image.h"
+
+namespace outsole::pipeline {
+
+namespace {
+
+using match::BestPose;
+using match::kLanes;
+
+constexpr std::int64_t kUnits = 512;                          // marks share a shard when there are more of them
+constexpr std::int64_t kProcessBytes = std::int64_t{400} << 20;  // libraries, buffers, the mark being prepared
+
+/// The index, opened: all that a search needs of it but the maps.
+struct OpenIndex {
+  store::Store store;
+  IndexParameters parameters;
+  std::vector<std::string> ids;
+  std::vector<std::int32_t> width_px;
+  std::vector<std::uint8_t> mirrored;
+  match::ChannelModel channels;
+  std::unique_ptr<features::Extractor> extractor;
+};
+
+OpenIndex open_index(const SearchOptions& options) {
+  store::Store store(options.index, kIndexSchema);
+  const std::string name = options.index.string();
+  IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
+  if (store.rows() != p.blocks()) throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
+  auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
+  auto width_px = std::get<std::vector<std::int32_t>>(store.read("exemplar_width_px").values);
+  auto mirrored = std::get<std::vector<std::uint8_t>>(store.read("exemplar_mirror").values);
+  if (static_cast<std::int64_t>(ids.size()) != p.exemplars) throw DataError(name + ": exemplar_id does not fit its parameters");
+
+  const store::Column sums = store.read("channel_square_sum");
+  const auto& values = std::get<std::vector<double>>(sums.values);
+  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.geometry.channels}) {
+    throw DataError(name + ": channel_square_sum does not fit its parameters");
+  }
+  at::Tensor square_mean = at::zeros({p.geometry.channels}, at::kDouble);
+  for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
+    for (std::int64_t c = 0; c < p.geometry.channels; ++c) {
+      square_mean[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
+    }
+  }
+  square_mean /= static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
+  auto extractor = extractor_of_index(p, options.weights_path, name);
+  extractor->to(options.device);
+  return {std::move(store), p, std::move(ids), std::move(width_px), std::move(mirrored),
+          match::plain_channel_model(square_mean), std::move(extractor)};
+}
+
+void check_protocol(const SearchOptions& options, const IndexParameters& index) {
+  const SearchProtocol& protocol = options.protocol;
+  if (protocol.angles_deg.empty()) throw UsageError("--angles-deg: no angle");
+  if (protocol.stride_px < 1) throw UsageError("--stride-px: must be at least 1");
+  if (options.top < 1) throw UsageError("--top: must be at least 1");
+  match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
+  const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
+  if (radius < index.border_cells) {
+    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " + std::to_string(radius) +
+                     " cells, but the index leaves out a border of " + std::to_string(index.border_cells) +
+                     "; index again with --border-cells " + std::to_string(radius));
+  }
+}
+
+std::vector<std::filesystem::path> list_marks(const SearchOptions& options) {
+  auto files = list_inputs(options.marks, image::image_extensions());
+  std::map<std::string, std::filesystem::path> seen;
+  for (const auto& file : files) {
+    const auto [entry, is_new] = seen.try_emplace(id_of(file), file);
+    if (!is_new) throw DataError(file.string() + " and " + entry->second.string() + ": two marks of the same id");
+  }
+  return files;
+}
+
+comm::UnitRange marks_of_unit(std::int64_t unit, std::int64_t marks, std::int64_t marks_per_unit) {
+  return {unit * marks_per_unit, std::min((unit + 1) * marks_per_unit, marks)};
+}
+
+/// How ranks share the work.
+struct Partition {
+  bool splits_marks = false;
+  double ranks_used = 1;
+};
+
+Partition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ranks) {
+  const auto busy = [&](std::int64_t units) {
+    return static_cast<double>(units) / static_cast<double>(std::max<std::int64_t>(1, divide_up(units, ranks)));
+  };
+  const double by_blocks = busy(blocks), by_marks = busy(marks_units);
+  // Blocks are preferred: each rank then holds only its own.
+  return by_marks > 1.05 * by_blocks ? Partition{true, by_marks} : Partition{false, by_blocks};
+}
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// The pose as interfaces.md defines it for people and scripts.
+struct PublishedPose {
+  double angle_deg, y_px, x_px;
+  bool mirrored;
+};
+
+PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const OpenIndex& index, std::size_t exemplar) {
+  const IndexParameters& p = index.parameters;
+  const auto to_frame = [](double scaled, std::int64_t frame, std::int64_t search) {
+    return (scaled + 0.5) * static_cast<double>(frame) / static_cast<double>(search) - 0.5;
+  };
+  const double y = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2 - pose.y_px;
+  const double x = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2 - pose.x_px;
+  PublishedPose result = {mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)],
+                          to_frame(y, p.frame_height_px, p.search_height_px),
+                          to_frame(x, p.frame_width_px, p.search_width_px) -
+                              static_cast<double>(exemplar_left_px(index.width_px[exemplar], p.frame_width_px)),
+                          index.mirrored[exemplar] != 0};
+  if (result.mirrored) {
+    result.angle_deg = 0 - result.angle_deg;
+    result.x_px = static_cast<double>(index.width_px[exemplar]) - 1 - result.x_px;
+  }
+  return result;
+}
+
+/// One mark's outcome: the best pose of every exemplar.
+struct MarkResult {
+  ScaledMark mark;  // without its image
+  std::vector<BestPose> best;  // [exemplars]
+};
+
+store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top, bool all_scores) {
+  const auto marks = static_cast<std::int64_t>(results.size());
+  const std::int64_t exemplars = index.parameters.exemplars;
+  std::vector<std::string> ids, sha256;
+  std::vector<double> scale;
+  std::vector<std::int32_t> top_exemplar;
+  std::vector<float> top_score, score;
+  std::vector<double> top_angle, top_y, top_x, angle, y, x;
+  std::vector<std::uint8_t> top_mirrored;
+  for (const MarkResult& result : results) {
+    ids.push_back(result.mark.id);
+    sha256.push_back(result.mark.sha256);
+    scale.push_back(result.mark.scale);
+    std::vector<std::int32_t> order(result.best.size());
+    std::iota(order.begin(), order.end(), 0);
+    const auto better = [&](std::int32_t a, std::int32_t b) {
+      const float score_a = result.best[static_cast<std::size_t>(a)].score, score_b = result.best[static_cast<std::size_t>(b)].score;
+      return score_a > score_b || (score_a == score_b && a < b);
+    };
+    std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
+    for (std::int64_t k = 0; k < top; ++k) {
+      const auto exemplar = static_cast<std::size_t>(order[static_cast<std::size_t>(k)]);
+      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
+      top_exemplar.push_back(order[static_cast<std::size_t>(k)]);
+      top_score.push_back(result.best[exemplar].score);
+      top_angle.push_back(pose.angle_deg);
+      top_y.push_back(pose.y_px);
+      top_x.push_back(pose.x_px);
+      top_mirrored.push_back(pose.mirrored);
+    }
+    if (!all_scores) continue;
+    for (std::size_t exemplar = 0; exemplar < result.best.size(); ++exemplar) {
+      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
+      score.push_back(result.best[exemplar].score);
+      angle.push_back(pose.angle_deg);
+      y.push_back(pose.y_px);
+      x.push_back(pose.x_px);
+    }
+  }
+  store::Columns columns = {{"mark_id", {{marks}, ids, {}}},
+                            {"mark_sha256", {{marks}, sha256, {}}},
+                            {"scale", {{marks}, scale, {}}},
+                            {"top_exemplar", {{marks, top}, top_exemplar, {}}},
+                            {"top_score", {{marks, top}, top_score, {}}},
+                            {"top_angle_deg", {{marks, top}, top_angle, {}}},
+                            {"top_y_px", {{marks, top}, top_y, {}}},
+                            {"top_x_px", {{marks, top}, top_x, {}}},
+                            {"top_mirrored", {{marks, top}, top_mirrored, {}}}};
+  if (all_scores) {
+    columns["score"] = {{marks, exemplars}, score, {}};
+    columns["angle_deg"] = {{marks, exemplars}, angle, {}};
+    columns["y_px"] = {{marks, exemplars}, y, {}};
+    columns["x_px"] = {{marks, exemplars}, x, {}};
+  }
+  return columns;
+}
+
+void write_csv(const std::filesystem::path& results, const std::filesystem::path& csv) {
+  const store::Store store(results, kResultsSchema);
+  const auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
+  std::string text = "mark,rank,exemplar,score,angle_deg,y_px,x_px,scale,mirrored\n";
+  for (std::int64_t row = 0; row < store.rows(); ++row) {
+    const auto column = [&](const char* name) { return store.read(name, row, 1).values; };
+    const auto mark = std::get<std::vector<std::string>>(column("mark_id"))[0];
+    const auto scale = std::get<std::vector<double>>(column("scale"))[0];
+    const auto exemplar = std::get<std::vector<std::int32_t>>(column("top_exemplar"));
+    const auto score = std::get<std::vector<float>>(column("top_score"));
+    const auto angle = std::get<std::vector<double>>(column("top_angle_deg"));
+    const auto y = std::get<std::vector<double>>(column("top_y_px"));
+    const auto x = std::get<std::vector<double>>(column("top_x_px"));
+    const auto mirrored = std::get<std::vector<std::uint8_t>>(column("top_mirrored"));
+    for (std::size_t k = 0; k < exemplar.size(); ++k) {
+      char numbers[160];
+      std::snprintf(numbers, sizeof numbers, ",%.6f,%g,%.2f,%.2f,%.6g,%d\n", static_cast<double>(score[k]), angle[k], y[k], x[k],
+                    scale, mirrored[k]);
+      text += csv_field(mark) + "," + std::to_string(k + 1) + "," + csv_field(ids.at(static_cast<std::size_t>(exemplar[k]))) + numbers;
+    }
+  }
+  write_file_atomically(csv, text);
+}
+
+nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& index,
+                                 const std::vector<std::filesystem::path>& files) {
+  Sha256 list;
+  for (const auto& file : files) {
+    const std::string line = id_of(file) + "\n" + std::to_string(std::filesystem::file_size(file)) + "\n";
+    list.update(std::as_bytes(std::span(line)));
+  }
+  return {{"index_sha256", index.store.sha256()},
+          {"angles_deg", options.protocol.angles_deg},
+          {"stride_px", options.protocol.stride_px},
+          {"erosion_fraction", options.protocol.erosion_fraction},
+          {"similarity", "mu_c,sigma_c"},
+          {"top", std::min(options.top, index.parameters.exemplars)},
+          {"all_scores", options.all_scores},
+          {"marks", files.size()},
+          {"marks_sha256", list.hex()}};
+}
+
+/// A search in progress: what the steps of a unit need.
+struct Search {
+  const comm::Communicator& comm;
+  const SearchOptions& options;
+  OpenIndex& index;
+  bool splits_marks;
+  ExemplarBlocks blocks;  // those this rank searches
+  SearchSummary summary;
+
+  /// Throws DataError when nothing is left of the support.
+  match::PreparedMark prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
+    if (std::all_of(views.begin(), views.end(), [](const match::MarkView& view) { return view.support.numel() == 0; })) {
+      throw DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+    }
+    const IndexParameters& p = index.parameters;
+    const auto radius = match::erosion_radius_cells(p.map_height, p.map_width, options.protocol.erosion_fraction);
+    return match::PreparedMark(std::move(views), p.frame_cells(), radius, index.channels);
+  }
+
+  /// The best pose of every exemplar of this rank's blocks.
+  std::vector<BestPose> search_own_blocks(const match::PreparedMark& mark) {
+    std::vector<BestPose> best(static_cast<std::size_t>(blocks.size() * kLanes));
+    blocks.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
+      match::search_blocks(mark, run, std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
+    });
+    return best;
+  }
+
+  /// All ranks' results in block order, on root; every rank has searched its own blocks.
+  std::vector<BestPose> gather(const std::vector<BestPose>& mine) const {
+    const std::string bytes(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(BestPose));
+    std::vector<BestPose> all;
+    for (const std::string& part : comm.gather(bytes)) {
+      const std::size_t begin = all.size();
+      all.resize(begin + part.size() / sizeof(BestPose));
+      std::memcpy(all.data() + begin, part.data(), part.size());
+    }
+    return all;
+  }
+
+  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. In a split search every rank finds the
+  /// same fault, and rank 0 tells it.
+  template <typename Work>
+  auto unless_bad(Work&& work) -> std::optional<decltype(work())> {
+    try {
+      return work();
+    } catch (const DataError& error) {
+      if (options.strict) throw;
+      if (!splits_marks && !comm.is_root()) return std::nullopt;
+      spdlog::warn("skipped {}", error.what());
+      summary.skipped.emplace_back(error.what());
+      return std::nullopt;
+    }
+  }
+
+  /// One mark, its exemplars split over the ranks. Collective. The result is root's.
+  std::optional<MarkResult> search_mark_together(const std::filesystem::path& file) {
+    std::optional<ScaledMark> mark;
+    comm.together([&] { mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
+    if (!mark) return std::nullopt;
+    const double start = now_s();
+    auto views = make_views_together(comm, *mark, *index.extractor, index.parameters, options.protocol, options.device);
+    std::optional<match::PreparedMark> prepared;
+    comm.together([&] { prepared = unless_bad([&] { return prepare(std::move(views), file); }); });
+    if (!prepared) return std::nullopt;
+    summary.seconds_features += now_s() - start;
+    std::vector<BestPose> best;
+    comm.together([&] { best = search_own_blocks(*prepared); });
+    best = gather(best);
+    summary.seconds_search += now_s() - start;
+    if (!comm.is_root()) return std::nullopt;
+    return finish_mark(std::move(*mark), std::move(best));
+  }
+
+  /// One mark, all on this rank.
+  std::optional<MarkResult> search_mark_alone(const std::filesystem::path& file) {
+    return unless_bad([&] {
+      ScaledMark mark = read_scaled_mark(file, index.parameters, options.protocol);
+      const double start = now_s();
+      const auto tasks = view_tasks(mark, index.parameters.geometry.stride_px);
+      const match::PreparedMark prepared =
+          prepare(make_views(mark, tasks, *index.extractor, index.parameters, options.protocol, options.device), file);
+      summary.seconds_features += now_s() - start;
+      auto best = search_own_blocks(prepared);
+      summary.seconds_search += now_s() - start;
+      return finish_mark(std::move(mark), std::move(best));
+    });
+  }
+
+  /// Every rank's skipped marks to root.
+  void gather_skipped() {
+    const auto all = comm.gather(nlohmann::json(summary.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    summary.skipped.clear();
+    for (const std::string& part : all) {
+      for (const auto& reason : nlohmann::json::parse(part)) summary.skipped.push_back(reason.get<std::string>());
+    }
+  }
+
+  MarkResult finish_mark(ScaledMark mark, std::vector<BestPose> best) const {
+    mark.image = at::Tensor();
+    mark.support = at::Tensor();
+    best.resize(static_cast<std::size_t>(index.parameters.exemplars));  // the last block's empty lanes
+    return {std::move(mark), std::move(best)};
+  }
+};
+
+SearchPlan plan_with(const comm::Communicator& comm, const OpenIndex& index,
+                     const std::vector<std::filesystem::path>& files) {
+  const IndexParameters& p = index.parameters;
+  SearchPlan plan;
+  plan.marks = static_cast<std::int64_t>(files.size());
+  plan.exemplars = p.exemplars;
+  plan.blocks = p.blocks();
+  plan.index_bytes = p.blocks() * p.block_floats() * static_cast<std::int64_t>(sizeof(float));
+  const Partition partition = choose_partition(std::min(plan.marks, kUnits), p.blocks(), comm.size());
+  plan.splits_marks = partition.splits_marks;
+  plan.ranks_used = partition.ranks_used;
+  return plan;
+}
+
+}  // namespace
+
+SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options) {
+  constexpr std::int64_t kSample = 50;
+  // Of a matrix product's rate; see tests/benchmarks.
+  constexpr double kSearchShare = 0.6, kFeatureShare = 0.4;
+  SearchPlan plan;
+  double measured = 0;
+  comm.together([&] {
+    const OpenIndex index = open_index(options);
+    check_protocol(options, index.parameters);
+    const auto files = list_marks(options);
+    plan = plan_with(comm, index, files);
+    const std::int64_t sample = std::min(kSample, plan.marks);
+    double poses = 0, useful = 0, feature = 0;
+    std::int64_t read = 0;
+    for (std::int64_t i = 0; i < sample; ++i) {
+      try {
+        const ScaledMark mark = read_scaled_mark(files[static_cast<std::size_t>(i * plan.marks / sample)], index.parameters, options.protocol);
+        poses += static_cast<double>(mark.grid.size());
+        useful += useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol);
+        feature += static_cast<double>(view_tasks(mark, index.parameters.geometry.stride_px).size()) *
+                   index.extractor->flops(mark.grid.canvas_height_px(), mark.grid.canvas_width_px());
+        ++read;
+      } catch (const DataError& error) {
+        if (comm.is_root()) spdlog::warn("{}", error.what());
+      }
+    }
+    const double marks_per_read = static_cast<double>(plan.marks) / static_cast<double>(std::max<std::int64_t>(read, 1));
+    plan.poses = std::llround(poses * marks_per_read);
+    plan.useful_flops = useful * marks_per_read * static_cast<double>(plan.exemplars);
+    plan.feature_flops = feature * marks_per_read;
+    const std::int64_t own_bytes = plan.splits_marks ? plan.index_bytes : divide_up(plan.index_bytes, comm.size());
+    plan.in_memory = own_bytes < options.memory_bytes - kProcessBytes;
+    measured = comm::measured_sgemm_gflops();
+  });
+  plan.gflops_per_rank = -comm.max(-measured);
+  const double rate = plan.gflops_per_rank * 1e9 * plan.ranks_used;
+  plan.seconds = plan.useful_flops / (kSearchShare * rate) + plan.feature_flops / (kFeatureShare * rate);
+  return plan;
+}
+
+SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
+  std::optional<OpenIndex> index;
+  std::vector<std::filesystem::path> files;
+  nlohmann::json parameters;
+  SearchPlan plan;
+  comm.together([&] {
+    index.emplace(open_index(options));
+    check_protocol(options, index->parameters);
+    files = list_marks(options);
+    parameters = header_parameters(options, *index, files);
+    plan = plan_with(comm, *index, files);
+  });
+  const auto marks = static_cast<std::int64_t>(files.size());
+  const std::int64_t marks_per_unit = divide_up(marks, kUnits);
+  const std::int64_t units = divide_up(marks, marks_per_unit);
+  std::optional<store::StoreWriter> writer;
+  const store::StoreHeader header = {kResultsSchema, 1, parameters};
+  comm.together([&] { if (comm.is_root()) writer.emplace(options.output, header, units, true); });
+  comm.together([&] { if (!comm.is_root()) writer.emplace(options.output, header, units, false); });
+
+  const comm::UnitRange own = plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
+  Search search = {comm, options, *index, plan.splits_marks,
+                   ExemplarBlocks(index->store, index->parameters, own.begin, own.end, options.memory_bytes - kProcessBytes),
+                   {}};
+  search.summary.exemplars = plan.exemplars;
+  search.summary.was_finished = comm.any_of(writer->is_finished());
+  if (!search.summary.was_finished) {
+    std::vector<bool> is_done;  // by an earlier run
+    std::int64_t marks_done = 0;
+    for (std::int64_t unit = 0; unit < units; ++unit) {
+      is_done.push_back(writer->has_unit(unit));
+      if (is_done.back()) marks_done += marks_of_unit(unit, marks, marks_per_unit).size();
+    }
+    Progress progress("searching", "marks", marks, comm.is_root(), marks_done);
+    const auto search_unit = [&](std::int64_t unit, auto&& search_mark) {
+      std::vector<MarkResult> results;
+      const comm::UnitRange range = marks_of_unit(unit, marks, marks_per_unit);
+      for (std::int64_t mark = range.begin; mark < range.end; ++mark) {
+        if (auto result = search_mark(files[static_cast<std::size_t>(mark)])) results.push_back(std::move(*result));
+      }
+      return results;
+    };
+    const auto write_unit = [&](std::int64_t unit, const std::vector<MarkResult>& results) {
+      writer->write_unit(unit, result_columns(results, *index, parameters["top"].get<std::int64_t>(), options.all_scores));
+    };
+    const std::int64_t units_at_a_time = plan.splits_marks ? comm.size() : 1;
+    for (std::int64_t first = 0; first < units; first += units_at_a_time) {
+      if (plan.splits_marks) {
+        const std::int64_t unit = first + comm.rank();
+        comm.together([&] {
+          if (unit >= units || is_done[static_cast<std::size_t>(unit)]) return;
+          write_unit(unit, search_unit(unit, [&](const auto& file) { return search.search_mark_alone(file); }));
+        });
+      } else if (!is_done[static_cast<std::size_t>(first)]) {
+        const auto results = search_unit(first, [&](const auto& file) { return search.search_mark_together(file); });
+        comm.together([&] { if (comm.is_root()) write_unit(first, results); });
+      }
+      const std::int64_t end = std::min(units, first + units_at_a_time);
+      for (std::int64_t unit = first; unit < end; ++unit) {
+        if (!is_done[static_cast<std::size_t>(unit)]) progress.advance(marks_of_unit(unit, marks, marks_per_unit).size());
+      }
+      if (comm.any_of(stop_requested()) && end < units) {
+        comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
+      }
+    }
+    search.gather_skipped();
+    comm.together([&] {
+      if (!comm.is_root()) return;
+      writer->finish({{"exemplar_id", {{plan.exemplars}, index->ids, {}}}});
+      write_provenance(options.output, options.command_line, comm.size(), parameters);
+    });
+  }
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    search.summary.marks = store::Store(options.output, kResultsSchema).rows();
+    if (!options.csv.empty()) write_csv(options.output, options.csv);
+  });
+  return search.summary;
+}
+
+}  // namespace outsole::pipeline

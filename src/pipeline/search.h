@@ -1,0 +1,64 @@
+#pragma once
+// Marks against an index: the best pose of every exemplar, ranked, in a store of results.
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "comm/communicator.h"
+#include "pipeline/mark_features.h"
+
+namespace outsole::pipeline {
+
+inline constexpr char kResultsSchema[] = "outsole.results";
+
+struct SearchOptions {
+  std::filesystem::path index;
+  std::vector<std::filesystem::path> marks;  // image files, or folders of them
+  std::filesystem::path output;              // NAME.h5
+  std::filesystem::path csv;                 // empty: none
+  std::string weights_path;                  // of the index's extractor, if it has weights
+  SearchProtocol protocol;
+  std::int64_t top = 20;
+  bool all_scores = false;
+  bool strict = false;
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
+  at::Device device = at::Device(at::kCPU);           // for features
+  int threads = 1;
+  std::vector<std::string> command_line;
+};
+
+/// What a search would do.
+struct SearchPlan {
+  std::int64_t marks = 0, exemplars = 0, blocks = 0;
+  std::int64_t poses = 0;             // over all marks
+  double useful_flops = 0;            // 2 x support cells x channels, over poses and exemplars
+  double feature_flops = 0;
+  std::int64_t index_bytes = 0;       // as 32-bit floats
+  bool splits_marks = false;          // ranks take marks; otherwise blocks of exemplars
+  double ranks_used = 0;              // ranks that the partition keeps busy on average
+  bool in_memory = false;             // each rank keeps its blocks
+  double gflops_per_rank = 0;         // assumed, from a matrix product measured now
+  double seconds = 0;
+};
+
+/// Reads a sample of the marks (all of up to 50) and measures this machine. Collective.
+SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options);
+
+struct SearchSummary {
+  std::int64_t marks = 0, exemplars = 0;
+  std::vector<std::string> skipped;  // a reason each, naming the file
+  bool was_finished = false;
+  double seconds_features = 0, seconds_search = 0;  // of this run on this rank; the second includes the first
+};
+
+/// Searches all marks x all exemplars x all poses. With fewer blocks than ranks can share evenly, ranks take marks,
+/// otherwise blocks; scores do not depend on it. A mark that cannot be read is named, counted and left out. Carries on
+/// at the marks that an interrupted run has not finished. Collective; the summary is rank 0's. Throws on every rank:
+/// UsageError, DataError, EnvironmentError, StopRequested after a mark.
+SearchSummary search(const comm::Communicator& comm, const SearchOptions& options);
+
+}  // namespace outsole::pipeline

@@ -1,0 +1,267 @@
+#include "report/candidates.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <map>
+
+#include <opencv2/imgproc.hpp>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "image/image.h"
+#include "pipeline/evaluate_retrieval.h"
+#include "pipeline/exemplar_image.h"
+#include "store/exemplars.h"
+#include "store/store.h"
+
+namespace outsole::report {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr int kPanelHeight = 420, kMinPanelWidth = 150, kMaxPanelWidth = 600, kGap = 14, kTextHeight = 62, kFrame = 5;
+const cv::Scalar kPaper(255, 255, 255), kText(40, 40, 40), kTrue(60, 160, 30), kOutline(30, 110, 230),
+    kEdge(190, 190, 190);
+
+std::string printable(const std::string& text, std::size_t limit) {
+  std::string result;
+  for (const char c : text) result += c >= 0x20 && c < 0x7f ? c : '?';
+  return result.size() <= limit ? result : result.substr(0, limit - 2) + "..";
+}
+
+void put_text(cv::Mat3b& picture, const std::string& text, int x, int y, const cv::Scalar& colour, double size = 0.45) {
+  cv::putText(picture, text, {x, y}, cv::FONT_HERSHEY_SIMPLEX, size, colour, 1, cv::LINE_AA);
+}
+
+/// What fits an image into a panel.
+double fitting_factor(cv::Size size) {
+  return std::min(static_cast<double>(kPanelHeight) / size.height, static_cast<double>(kMaxPanelWidth) / size.width);
+}
+
+cv::Mat3b resized(const cv::Mat3b& image, double factor) {
+  const auto length = [factor](int length_px) {
+    return std::max(1, static_cast<int>(std::lround(factor * length_px)));
+  };
+  cv::Mat3b result;
+  cv::resize(image, result, {length(image.cols), length(image.rows)}, 0, 0,
+             factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
+  return result;
+}
+
+/// The mark's ink, 0 (none) to 255: the darker tone, or the lighter one where most of the mark is dark. Tones near the
+/// paper's count as none, or the whole frame would be tinted.
+cv::Mat1b ink_of(const cv::Mat1b& mark) {
+  constexpr double kFaint = 70;
+  const bool is_inverted = cv::mean(mark)[0] < 110;
+  cv::Mat1b stretched, ink;
+  cv::normalize(mark, stretched, 0, 255, cv::NORM_MINMAX);
+  const cv::Mat1b darkness = is_inverted ? stretched : cv::Mat1b(255 - stretched);
+  const double gain = 255 / (255 - kFaint);
+  darkness.convertTo(ink, CV_8U, gain, -gain * kFaint);
+  return ink;
+}
+
+/// The exemplar in pale grey, the mark's ink over it in red: where both have ink it is dark red.
+cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const synth::MarkPose& pose) {
+  const cv::Matx23d map = synth::mark_to_exemplar(mark.rows, mark.cols, pose);
+  cv::Mat1b ink;
+  cv::warpAffine(ink_of(mark), ink, map, exemplar.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT, cv::Scalar(0));
+  cv::Mat3b picture(exemplar.size());
+  for (int y = 0; y < picture.rows; ++y) {
+    for (int x = 0; x < picture.cols; ++x) {
+      const int grey = 95 + exemplar(y, x) * 160 / 255;
+      const int light = grey * (255 - ink(y, x) * 3 / 4) / 255;
+      picture(y, x) = {cv::saturate_cast<uchar>(light), cv::saturate_cast<uchar>(light),
+                       cv::saturate_cast<uchar>(grey * (255 - ink(y, x) / 8) / 255)};
+    }
+  }
+  std::vector<cv::Point> corners;
+  constexpr int kFractionBits = 4;
+  for (const auto& [x, y] : {cv::Point2d(-0.5, -0.5), cv::Point2d(mark.cols - 0.5, -0.5),
+                             cv::Point2d(mark.cols - 0.5, mark.rows - 0.5), cv::Point2d(-0.5, mark.rows - 0.5)}) {
+    const cv::Vec2d at = map * cv::Vec3d(x, y, 1);
+    corners.emplace_back(cv::saturate_cast<int>(at[0] * (1 << kFractionBits)),
+                         cv::saturate_cast<int>(at[1] * (1 << kFractionBits)));
+  }
+  const int thickness = std::max(1, static_cast<int>(std::lround(1.5 / fitting_factor(exemplar.size()))));
+  cv::polylines(picture, corners, true, kOutline, thickness, cv::LINE_AA, kFractionBits);
+  return picture;
+}
+
+/// An image with its lines of text below, on a panel of its own.
+struct Panel {
+  cv::Mat3b image;
+  std::array<std::string, 3> lines;
+  bool is_true = false;
+
+  int width() const { return std::max(image.cols, kMinPanelWidth); }
+};
+
+cv::Mat3b side_by_side(std::span<const Panel> panels) {
+  int width = kGap;
+  for (const Panel& panel : panels) width += panel.width() + kGap;
+  cv::Mat3b picture(kPanelHeight + kTextHeight + 2 * kGap, width, cv::Vec3b(255, 255, 255));
+  int left = kGap;
+  for (const Panel& panel : panels) {
+    const cv::Rect place(left + (panel.width() - panel.image.cols) / 2, kGap + (kPanelHeight - panel.image.rows) / 2,
+                         panel.image.cols, panel.image.rows);
+    panel.image.copyTo(picture(place));
+    const int border = panel.is_true ? kFrame : 1;
+    const cv::Rect around(place.x - border, place.y - border, place.width + 2 * border, place.height + 2 * border);
+    cv::rectangle(picture, around, panel.is_true ? kTrue : kEdge, border);
+    for (std::size_t i = 0; i < panel.lines.size(); ++i) {
+      put_text(picture, panel.lines[i], left, kGap + kPanelHeight + 22 + 18 * static_cast<int>(i),
+               panel.is_true ? kTrue : kText);
+    }
+    left += panel.width() + kGap;
+  }
+  return picture;
+}
+
+/// The mark at the candidates' scale, or smaller where it would not fit.
+Panel mark_panel(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note, double factor) {
+  cv::Mat3b colour;
+  cv::cvtColor(mark, colour, cv::COLOR_GRAY2BGR);
+  return {resized(colour, std::min(factor, fitting_factor(mark.size()))),
+          {"mark " + printable(mark_id, 14), printable(note, 22), ""},
+          false};
+}
+
+Panel candidate_panel(const cv::Mat1b& mark, const Candidate& candidate) {
+  std::array<char, 64> score{}, pose{};
+  std::snprintf(score.data(), score.size(), "score %.4f", candidate.score);
+  std::snprintf(pose.data(), pose.size(), "%+.0f deg%s", candidate.pose.angle_deg,
+                candidate.pose.mirrored ? ", mirrored" : "");
+  const std::string title = std::to_string(candidate.rank) + ": " + printable(candidate.id, 14);
+  const cv::Mat3b picture = laid_on(candidate.exemplar, mark, candidate.pose);
+  return {resized(picture, fitting_factor(picture.size())), {title, score.data(), pose.data()}, candidate.is_true};
+}
+
+/// One exemplar of a mark's stored list.
+struct ListEntry {
+  std::int64_t exemplar;  // position in exemplar_ids
+  double score;
+  synth::MarkPose pose;
+};
+
+/// The lists of a results store, mark by mark.
+struct ResultLists {
+  explicit ResultLists(const store::Store& results)
+      : mark_ids(pipeline::read_ids(results, "mark_id")),
+        mark_sha256(pipeline::read_ids(results, "mark_sha256")),
+        exemplar_ids(pipeline::read_ids(results, "exemplar_id")),
+        length(results.shape("top_exemplar").at(1)),
+        scale(values<double>(results, "scale")),
+        exemplar(values<std::int32_t>(results, "top_exemplar")),
+        score(values<float>(results, "top_score")),
+        angle_deg(values<double>(results, "top_angle_deg")),
+        y_px(values<double>(results, "top_y_px")),
+        x_px(values<double>(results, "top_x_px")),
+        mirrored(values<std::uint8_t>(results, "top_mirrored")) {}
+
+  template <typename T>
+  static std::vector<T> values(const store::Store& results, const std::string& dataset) {
+    return std::get<std::vector<T>>(results.read(dataset).values);
+  }
+
+  /// The first entries of a mark's list; it may be shorter than its row, where positions are negative. Throws DataError
+  /// for a position that does not exist.
+  std::vector<ListEntry> head(std::size_t row, std::int64_t count) const {
+    std::vector<ListEntry> entries;
+    for (std::int64_t place = 0; place < std::min(count, length); ++place) {
+      const auto at = row * static_cast<std::size_t>(length) + static_cast<std::size_t>(place);
+      if (exemplar[at] < 0) break;
+      if (exemplar[at] >= std::ssize(exemplar_ids)) {
+        throw DataError("mark '" + mark_ids[row] + "': its list names exemplar " + std::to_string(exemplar[at]) +
+                        " of " + std::to_string(exemplar_ids.size()));
+      }
+      entries.push_back({exemplar[at], score[at], {angle_deg[at], y_px[at], x_px[at], scale[row], mirrored[at] != 0}});
+    }
+    return entries;
+  }
+
+  std::vector<std::string> mark_ids, mark_sha256, exemplar_ids;
+  std::int64_t length;
+  std::vector<double> scale;
+  std::vector<std::int32_t> exemplar;
+  std::vector<float> score;
+  std::vector<double> angle_deg, y_px, x_px;
+  std::vector<std::uint8_t> mirrored;
+};
+
+cv::Mat1b to_8_bit(const cv::Mat& grey) {
+  cv::Mat1b result;
+  image::to_float(grey).convertTo(result, CV_8U);
+  return result;
+}
+
+std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs) {
+  std::map<std::string, fs::path> files;
+  for (const fs::path& file : list_inputs(inputs, image::image_extensions())) files.emplace(id_of(file), file);
+  return files;
+}
+
+cv::Mat1b read_searched_mark(const std::map<std::string, fs::path>& files, const std::string& id,
+                             const std::string& sha256) {
+  const auto found = files.find(id);
+  if (found == files.end()) throw DataError("mark '" + id + "': no image of this name among --marks");
+  const image::DecodedImage decoded = image::read_image(found->second);
+  if (decoded.source_sha256 != sha256) {
+    throw DataError(found->second.string() + ": is not the file that was searched as mark '" + id +
+                    "' (SHA-256 differs)");
+  }
+  return to_8_bit(decoded.grey);
+}
+
+}  // namespace
+
+cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
+                             std::span<const Candidate> candidates) {
+  double factor = fitting_factor(mark.size());
+  if (!candidates.empty()) factor = fitting_factor(candidates[0].exemplar.size()) * candidates[0].pose.scale;
+  std::vector<Panel> panels{mark_panel(mark, mark_id, note, factor)};
+  for (const Candidate& candidate : candidates) panels.push_back(candidate_panel(mark, candidate));
+  return side_by_side(panels);
+}
+
+void write_candidate_pictures(const CandidatePicturesOptions& options, const pipeline::Labels& labels) {
+  const store::Store results(options.results, "outsole.results");
+  const store::ExemplarStore exemplars(options.exemplars);
+  const ResultLists lists(results);
+  const pipeline::Truth truth = pipeline::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
+  const pipeline::RetrievalRanks ranks = pipeline::rank_true_exemplars(results, truth);
+  const auto mark_files = files_by_id(options.marks);
+  std::map<std::string, std::int64_t> stored;
+  for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
+  std::error_code error;
+  fs::create_directories(options.output, error);
+  if (error) throw EnvironmentError(options.output.string() + ": cannot be created: " + error.message());
+
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const auto row = static_cast<std::size_t>(ranks.mark_rows[i]);
+    const std::string& mark_id = lists.mark_ids[row];
+    if (fs::path(mark_id).filename() != mark_id)
+      throw DataError(options.results.string() + ": mark id '" + mark_id + "' is no file name");
+    const cv::Mat1b mark = read_searched_mark(mark_files, mark_id, lists.mark_sha256[row]);
+    std::vector<Candidate> candidates;
+    for (const ListEntry& entry : lists.head(row, options.candidates)) {
+      const std::string& id = lists.exemplar_ids[static_cast<std::size_t>(entry.exemplar)];
+      const auto found = stored.find(id);
+      if (found == stored.end()) {
+        throw DataError(options.exemplars.string() + ": has no exemplar '" + id + "', which the results name");
+      }
+      const auto& of_mark = truth.exemplars[row];
+      candidates.push_back({to_8_bit(pipeline::exemplar_image(exemplars.record(found->second))), id,
+                            std::ssize(candidates) + 1, entry.score, entry.pose,
+                            std::binary_search(of_mark.begin(), of_mark.end(), entry.exemplar)});
+    }
+    const auto& found = ranks.ranks[i].ranks;
+    const std::string note = found.empty() ? "true one beyond list" : "true one at " + std::to_string(found.front());
+    image::write_image(options.output / (mark_id + ".png"), candidates_picture(mark, mark_id, note, candidates));
+  }
+}
+
+}  // namespace outsole::report

@@ -1,0 +1,46 @@
+#pragma once
+// What the examiner looks at first: a mark beside its best candidates, the mark laid on each at the pose that was
+// found.
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <opencv2/core.hpp>
+
+#include "pipeline/labels.h"
+#include "synth/pose.h"
+
+namespace outsole::report {
+
+/// One exemplar of a mark's list.
+struct Candidate {
+  cv::Mat1b exemplar;
+  std::string id;
+  std::int64_t rank = 0;
+  double score = 0;
+  synth::MarkPose pose;
+  bool is_true = false;
+};
+
+/// A colour picture (CV_8UC3, BGR): the mark at the left, then each candidate in the order given with the mark's ink
+/// laid on in red and its frame outlined, rank, id and score below; the true exemplar is framed green. `note` stands
+/// under the mark's id. Exemplars are drawn at one height. Characters other than printable ASCII appear as '?'.
+cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
+                             std::span<const Candidate> candidates);
+
+struct CandidatePicturesOptions {
+  std::filesystem::path results;             // search results
+  std::filesystem::path exemplars;           // the exemplar store that was indexed
+  std::vector<std::filesystem::path> marks;  // images or folders: the marks that were searched
+  std::filesystem::path output;              // folder: one PNG a mark, named by its id
+  std::int64_t candidates = 8;
+};
+
+/// Writes the picture of every labelled mark. One rank calls it. Marks and exemplars are found by id; throws DataError
+/// for one that is missing, and for a mark whose file is not the one that was searched.
+void write_candidate_pictures(const CandidatePicturesOptions& options, const pipeline::Labels& labels);
+
+}  // namespace outsole::report

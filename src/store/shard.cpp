@@ -1,0 +1,194 @@
+#include "store/shard.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/files.h"
+
+namespace outsole::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr ElementType kCount{ElementKind::kInt64, 8};
+
+std::string json_text(const nlohmann::json& json) {
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+/// The sum of a ragged data set's row lengths, each checked before it is added.
+std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < end; ++i) {
+    if (lengths[i] < 0 || lengths[i] > std::numeric_limits<std::int64_t>::max() - sum) {
+      throw DataError(where + ": row " + std::to_string(i) + " has an impossible length");
+    }
+    sum += lengths[i];
+  }
+  return sum;
+}
+
+}  // namespace
+
+fs::path shards_folder(const fs::path& view) { return fs::path(view).replace_extension(".shards"); }
+
+std::string shard_name(std::int64_t unit) {
+  const std::string number = std::to_string(unit);
+  return std::string(number.size() < 5 ? 5 - number.size() : 0, '0') + number + ".h5";
+}
+
+std::string length_name(const std::string& dataset) { return dataset + "_length"; }
+
+void write_header(File& file, const StoreHeader& header, std::int64_t units) {
+  file.write_attribute("schema", header.schema);
+  file.write_attribute("version", header.version);
+  file.write_attribute("parameters", json_text(header.parameters));
+  file.write_attribute("units", units);
+}
+
+StoreHeader read_header(const File& file) {
+  const std::string schema = file.text_attribute("schema");
+  const std::int64_t version = file.integer_attribute("version");
+  find_schema(schema, version, file.path().string());
+  auto parameters = nlohmann::json::parse(file.text_attribute("parameters"), nullptr, false);
+  if (parameters.is_discarded()) throw DataError(file.path().string() + ": attribute 'parameters' is not JSON");
+  return {schema, static_cast<std::int32_t>(version), std::move(parameters)};
+}
+
+std::string header_difference(const StoreHeader& there, const StoreHeader& here) {
+  const auto named = [](const StoreHeader& header) { return header.schema + " v" + std::to_string(header.version); };
+  if (named(there) != named(here)) return "schema is " + named(there) + " there and " + named(here) + " here";
+  const auto before = nlohmann::json::parse(json_text(there.parameters)),
+             now = nlohmann::json::parse(json_text(here.parameters));
+  if (before == now) return "";
+  const std::string path = nlohmann::json::diff(before, now).front().at("path");
+  const nlohmann::json::json_pointer pointer(path);
+  const auto value = [&](const nlohmann::json& json) {
+    return json.contains(pointer) ? json_text(json.at(pointer)) : "absent";
+  };
+  return "parameter '" + path + "' is " + value(before) + " there and " + value(now) + " here";
+}
+
+Layout read_layout(const File& file, const Schema& schema, Part part) {
+  std::vector<std::string> names = file.names();
+  const auto take = [&names](const std::string& name) { return std::erase(names, name) > 0; };
+  Layout layout;
+  for (const DatasetSchema& dataset : schema.datasets) {
+    if (dataset.by_row != (part == Part::kRows) || !take(dataset.name)) continue;
+    const DatasetInfo info = file.info(dataset.name);
+    layout[dataset.name] = {info.type, info.shape};
+    if (!dataset.ragged) continue;
+    const std::string lengths = length_name(dataset.name);
+    const bool has_lengths = take(lengths);
+    const DatasetInfo length_info = has_lengths ? file.info(lengths) : DatasetInfo{};
+    if (!has_lengths || length_info.type != kCount || length_info.shape.size() != 1 || info.shape.size() != 1) {
+      throw DataError(file.path().string() + ": ragged data set '" + dataset.name + "' lacks proper row lengths");
+    }
+    layout[dataset.name].shape = {length_info.shape[0], -1};
+  }
+  return layout;
+}
+
+Layout layout_of(const Schema& schema, const Columns& columns) {
+  Layout layout;
+  for (const auto& [name, column] : columns) {
+    const std::string where = "data set '" + name + "': ";
+    const DatasetSchema* dataset = schema.find(name);
+    ensure(dataset != nullptr, where + "not in schema '" + schema.name + "'");
+    const auto type = std::find_if(dataset->types.begin(), dataset->types.end(),
+                                   [&](const ElementType& candidate) { return carries(column.values, candidate); });
+    ensure(type != dataset->types.end(), where + "its values have a type that the schema does not allow");
+    ensure(!column.shape.empty(), where + "it has no shape");
+    layout[name] = {*type, column.shape};
+    if (dataset->ragged) {
+      ensure(column.shape.size() == 1 && std::ssize(column.row_lengths) == column.shape[0],
+             where + "one length a row is wanted");
+      ensure(std::ranges::all_of(column.row_lengths, [](std::int64_t length) { return length >= 0; }),
+             where + "a negative length");
+      ensure(std::accumulate(column.row_lengths.begin(), column.row_lengths.end(), std::int64_t{0}) ==
+                 element_count(column.values),
+             where + "row lengths do not sum to the elements");
+      layout[name].shape.push_back(-1);
+    } else {
+      std::int64_t elements = 1;
+      for (const std::int64_t length : column.shape)
+        elements = checked_product({elements, length}, where + "its shape");
+      ensure(elements == element_count(column.values), where + "its values do not fill its shape");
+    }
+  }
+  return layout;
+}
+
+void write_column(File& file, const DatasetSchema& schema, const DatasetLayout& layout, const Column& column) {
+  std::vector<std::byte> text_fields;
+  const auto bytes = file_bytes(column.values, layout.type, text_fields);
+  if (!schema.ragged) return file.write(schema.name, layout.type, layout.shape, bytes, schema.compress);
+  file.write(schema.name, layout.type, {element_count(column.values)}, bytes, schema.compress);
+  file.write(length_name(schema.name), kCount, column.shape, std::as_bytes(std::span(column.row_lengths)));
+}
+
+void write_shard(const fs::path& path, const Schema& schema, const StoreHeader& header, std::int64_t unit,
+                 std::int64_t units, const Columns& columns) {
+  const Layout layout = layout_of(schema, columns);
+  Symbols symbols;
+  const std::string complaint = misfit(schema, Part::kRows, layout, symbols);
+  ensure(complaint.empty(), "a unit breaks schema '" + schema.name + "': " + complaint);
+
+  const fs::path temporary = path.string() + ".part";
+  try {
+    File file = File::create(temporary);
+    write_header(file, header, units);
+    file.write_attribute("unit", unit);
+    for (const auto& [name, column] : columns) write_column(file, *schema.find(name), layout.at(name), column);
+    file.close();
+    publish_file(temporary, path);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
+  }
+}
+
+Shard open_shard(const fs::path& path) {
+  Shard shard{.file = File::open(path), .unit = 0, .units = 0, .header = {}, .layout = {}};
+  shard.header = read_header(shard.file);
+  shard.unit = shard.file.integer_attribute("unit");
+  shard.units = shard.file.integer_attribute("units");
+  const Schema& schema = find_schema(shard.header.schema, shard.header.version, path.string());
+  shard.layout = read_layout(shard.file, schema, Part::kRows);
+  Symbols symbols;
+  if (const std::string complaint = misfit(schema, Part::kRows, shard.layout, symbols); !complaint.empty()) {
+    throw DataError(path.string() + ": " + complaint);
+  }
+  return shard;
+}
+
+Column read_column(const File& file, const std::string& dataset, bool ragged, std::int64_t first, std::int64_t count) {
+  const std::string where = file.path().string() + ": '" + dataset + "'";
+  const DatasetInfo info = file.info(dataset);
+  Column column;
+  std::int64_t first_element = first, elements_or_rows = count;
+  if (ragged) {
+    const auto lengths = read_integers(file, length_name(dataset));
+    ensure(first + count <= std::ssize(lengths), "rows outside of " + where);
+    const std::int64_t end = sum_lengths(lengths, static_cast<std::size_t>(first + count), where);
+    if (end > info.shape[0]) throw DataError(where + ": its row lengths exceed its elements");
+    first_element = sum_lengths(lengths, static_cast<std::size_t>(first), where);
+    elements_or_rows = end - first_element;
+    column.row_lengths.assign(lengths.begin() + first, lengths.begin() + first + count);
+  }
+  column.shape = info.shape;
+  column.shape[0] = elements_or_rows;
+  std::int64_t elements = 1;
+  for (const std::int64_t length : column.shape) elements = checked_product({elements, length}, where);
+  column.values = values_from_file(
+      info.type, elements,
+      [&](std::span<std::byte> bytes) { file.read(dataset, info, first_element, elements_or_rows, bytes); }, where);
+  if (ragged) column.shape = {count};
+  return column;
+}
+
+}  // namespace outsole::store

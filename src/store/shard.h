@@ -1,0 +1,59 @@
+#pragma once
+// One shard file: a unit's rows with a header that says which unit of which store it is.
+
+#include <filesystem>
+#include <string>
+
+#include "store/hdf5_file.h"
+#include "store/schema.h"
+#include "store/store.h"
+
+namespace outsole::store {
+
+/// NAME.shards of NAME.h5.
+std::filesystem::path shards_folder(const std::filesystem::path& view);
+
+/// "00007.h5".
+std::string shard_name(std::int64_t unit);
+
+/// A ragged data set is stored as its elements, named as itself, and the elements of each row, named so.
+std::string length_name(const std::string& dataset);
+
+/// A shard that is open for reading.
+struct Shard {
+  File file;
+  std::int64_t unit = 0;
+  std::int64_t units = 0;
+  StoreHeader header;
+  Layout layout;
+};
+
+/// Header attributes, alike in views and shards.
+void write_header(File& file, const StoreHeader& header, std::int64_t units);
+/// Throws DataError when an attribute is missing or the schema is unknown.
+StoreHeader read_header(const File& file);
+
+/// How two headers differ, as "parameter '/x' is 1 there and 2 here"; empty when they do not.
+std::string header_difference(const StoreHeader& there, const StoreHeader& here);
+
+/// Type and shape of every data set of `part` that the file holds, ragged ones with a last length of -1. DataError for
+/// an object that the schema does not know.
+Layout read_layout(const File& file, const Schema& schema, Part part);
+
+/// Writes one data set. Throws Bug when the column breaks its schema.
+void write_column(File& file, const DatasetSchema& schema, const DatasetLayout& layout, const Column& column);
+
+/// The layout that columns would have in a file; throws Bug when shape, values and row lengths contradict each other.
+Layout layout_of(const Schema& schema, const Columns& columns);
+
+/// Writes a shard whole or not at all.
+void write_shard(const std::filesystem::path& path, const Schema& schema, const StoreHeader& header, std::int64_t unit,
+                 std::int64_t units, const Columns& columns);
+
+/// Opens a shard and checks it against its schema; DataError naming the file.
+Shard open_shard(const std::filesystem::path& path);
+
+/// Rows [first, first + count) of a data set of the shard, `rows` being the shard's.
+Column read_column(const File& file, const std::string& dataset, bool ragged, std::int64_t first, std::int64_t count);
+
+}  // namespace outsole::store

@@ -1,0 +1,305 @@
+// Store: reading what StoreWriter wrote, straight from the shards.
+
+#include "store/store.h"
+
+#include <algorithm>
+#include <numeric>
+#include <optional>
+
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "store/child.h"
+#include "store/io_thread.h"
+#include "store/shard.h"
+#include "store/view.h"
+
+namespace outsole::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kValidatePieceBytes = 64 << 20;
+constexpr std::chrono::milliseconds kProbeLimit{60'000};
+constexpr std::int64_t kSlowestBytesPerMillisecond = 5'000;  // a busy network disk
+
+/// How long validating may take: it reads every byte twice.
+std::chrono::milliseconds validation_limit(const fs::path& view) {
+  std::int64_t bytes = 0;
+  std::error_code error;
+  for (fs::directory_iterator entry(shards_folder(view), error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->is_regular_file(error)) bytes += static_cast<std::int64_t>(entry->file_size(error));
+  }
+  return kProbeLimit + std::chrono::milliseconds(2 * bytes / kSlowestBytesPerMillisecond);
+}
+
+}  // namespace
+
+struct Store::State {
+  struct OpenShard {
+    std::int64_t unit;
+    File file;
+  };
+
+  fs::path path;
+  View view;
+  std::vector<std::int64_t> first_row;  // of each unit, and the end
+  std::optional<OpenShard> open_shard;  // the last one read; I/O thread only
+
+  explicit State(const fs::path& view_path) : path(view_path), view(read_view(view_path)) {
+    first_row.push_back(0);
+    for (const ShardEntry& shard : view.shards) first_row.push_back(first_row.back() + shard.rows);
+  }
+
+  fs::path shard_path(std::size_t unit) const { return shards_folder(path) / view.shards[unit].name; }
+
+  /// What is wrong with the shard as far as the folder shows; empty if nothing.
+  std::string presence_complaint(std::size_t unit) const {
+    const fs::path shard = shard_path(unit);
+    std::error_code error;
+    const fs::file_status status = fs::status(shard, error);
+    if (!fs::exists(status)) return shard.string() + ": this shard is missing";
+    if (!fs::is_regular_file(status)) return shard.string() + ": is not a regular file";
+    const auto size = static_cast<std::int64_t>(fs::file_size(shard, error));
+    const std::int64_t listed = view.shards[unit].size_bytes;
+    if (size == listed) return "";
+    return shard.string() + ": has " + std::to_string(size) + " bytes instead of " + std::to_string(listed) +
+           (size < listed ? ": it was truncated" : "");
+  }
+
+  void require_shards() const {
+    for (std::size_t unit = 0; unit < view.shards.size(); ++unit) {
+      const std::string complaint = presence_complaint(unit);
+      if (!complaint.empty())
+        throw DataError(complaint + ". Restore it from a copy, or remove the store and make it again");
+    }
+  }
+
+  const DatasetLayout& layout(const std::string& dataset) const {
+    for (const Layout* part : {&view.row_layout, &view.whole_layout}) {
+      if (const auto found = part->find(dataset); found != part->end()) return found->second;
+    }
+    throw DataError(path.string() + ": has no data set '" + dataset + "'");
+  }
+
+  bool is_ragged(const std::string& dataset) const { return layout(dataset).shape.back() == -1; }
+
+  /// The shard's file, opened and checked against the view.
+  const File& shard_file(std::size_t unit) {
+    const auto wanted = static_cast<std::int64_t>(unit);
+    if (open_shard && open_shard->unit == wanted) return open_shard->file;
+    open_shard.reset();
+    const fs::path file = shard_path(unit);
+    Shard shard = store::open_shard(file);
+    Layout expected = view.row_layout;
+    for (auto& [name, dataset] : expected) dataset.shape[0] = view.shards[unit].rows;
+    const bool same = header_difference(shard.header, view.header).empty() && shard.unit == wanted &&
+                      std::cmp_equal(shard.units, view.shards.size()) && shard.layout == expected;
+    if (!same) throw DataError(file.string() + ": is not the shard that " + path.string() + " lists");
+    open_shard = OpenShard{wanted, std::move(shard.file)};
+    return open_shard->file;
+  }
+
+  Column read_rows(const std::string& dataset, std::int64_t first, std::int64_t count) {
+    Column column;
+    const bool ragged = is_ragged(dataset);
+    // The unit of `first`: behind units without rows, which begin where it begins.
+    auto unit = static_cast<std::size_t>(std::upper_bound(first_row.begin(), first_row.end() - 1, first) -
+                                         first_row.begin() - 1);
+    const std::int64_t end = first + count;
+    for (bool begun = false; !begun || first < end; ++unit) {
+      const std::int64_t here = std::min(end, first_row[unit + 1]) - first;
+      Column piece = read_column(shard_file(unit), dataset, ragged, first - first_row[unit], here);
+      first += here;
+      if (!begun) {
+        column = std::move(piece);
+        begun = true;
+        continue;
+      }
+      column.shape[0] += piece.shape[0];
+      append(column.values, std::move(piece.values));
+      column.row_lengths.insert(column.row_lengths.end(), piece.row_lengths.begin(), piece.row_lengths.end());
+    }
+    return column;
+  }
+
+  Column read(const std::string& dataset, std::int64_t first, std::int64_t count) {
+    if (!view.whole_layout.contains(dataset)) return read_rows(dataset, first, count);
+    return read_column(File::open(path), dataset, false, first, count);
+  }
+
+  /// Fills in the end of an open range and checks that it lies in the data set.
+  std::int64_t checked_count(const std::string& dataset, std::int64_t first, std::int64_t count) const {
+    const std::int64_t rows = layout(dataset).shape[0];
+    if (count < 0) count = rows - first;
+    ensure(first >= 0 && count >= 0 && first <= rows && count <= rows - first,
+           "rows outside of data set '" + dataset + "'");
+    ensure(!view.whole_layout.contains(dataset) || count == rows, "'" + dataset + "' is only read whole");
+    return count;
+  }
+
+  /// Reads all of a shard so that every checksum is verified; throws DataError at the first thing wrong.
+  void read_whole_shard(std::size_t unit, std::map<std::string, std::vector<std::int64_t>>& row_lengths) {
+    const fs::path file = shard_path(unit);
+    if (const std::string complaint = presence_complaint(unit); !complaint.empty()) throw DataError(complaint);
+    if (sha256_of_file(file) != view.shards[unit].sha256) {
+      throw DataError(file.string() + ": was altered or swapped since it was written (its SHA-256 differs)");
+    }
+    for (const auto& [name, dataset] : view.row_layout) {
+      const File& shard = shard_file(unit);
+      const std::int64_t rows = view.shards[unit].rows;
+      std::int64_t stored_bytes = dataset.type.bytes;
+      for (const std::int64_t length : shard.info(name).shape)
+        stored_bytes = checked_product({stored_bytes, length}, file.string());
+      const std::int64_t pieces =
+          std::max<std::int64_t>(1, std::min(rows, divide_up(stored_bytes, kValidatePieceBytes)));
+      const std::int64_t piece_rows = std::max<std::int64_t>(1, divide_up(rows, pieces));
+      std::int64_t elements = 0;
+      for (std::int64_t first = 0; first < rows; first += piece_rows) {
+        const Column piece = read_column(shard, name, is_ragged(name), first, std::min(piece_rows, rows - first));
+        elements += element_count(piece.values);
+        if (is_ragged(name))
+          row_lengths[name].insert(row_lengths[name].end(), piece.row_lengths.begin(), piece.row_lengths.end());
+      }
+      if (is_ragged(name) && elements != shard.info(name).shape[0]) {
+        throw DataError(file.string() + ": '" + name + "': its row lengths do not sum to its elements");
+      }
+    }
+  }
+
+  std::vector<std::string> validate() {
+    std::vector<std::string> complaints;
+    std::map<std::string, std::vector<std::int64_t>> row_lengths;
+    for (std::size_t unit = 0; unit < view.shards.size(); ++unit) {
+      try {
+        read_whole_shard(unit, row_lengths);
+      } catch (const DataError& error) {
+        complaints.emplace_back(error.what());
+      }
+    }
+    if (!complaints.empty()) row_lengths.clear();  // incomplete: offsets cannot be judged
+    for (std::string& complaint : check_view_content(path, view, row_lengths))
+      complaints.push_back(std::move(complaint));
+    return complaints;
+  }
+
+  /// Makes HDF5 do with each shard what readers will ask of it.
+  void touch() {
+    require_shards();
+    for (std::size_t unit = 0; unit < view.shards.size(); ++unit) {
+      const std::int64_t rows = view.shards[unit].rows;
+      const File& shard = shard_file(unit);
+      for (const auto& [name, dataset] : view.row_layout) {
+        if (rows > 0) read_column(shard, name, is_ragged(name), 0, 1);
+        if (rows > 1) read_column(shard, name, is_ragged(name), rows - 1, 1);
+      }
+    }
+    const File file = File::open(path);
+    for (const auto& [name, dataset] : view.whole_layout) read_column(file, name, false, 0, dataset.shape[0]);
+  }
+};
+
+Store::Store(fs::path path, const std::string& schema, Origin origin) {
+  if (origin == Origin::kForeign) probe_in_child(path);
+  state_ = io_thread().run([&] { return std::make_unique<State>(path); });
+  const StoreHeader& header = state_->view.header;
+  if (!schema.empty() && header.schema != schema) {
+    throw DataError(path.string() + ": is of schema '" + header.schema + "' where '" + schema + "' is wanted");
+  }
+  state_->require_shards();
+}
+
+// On the I/O thread, after all reading that was asked for: HDF5 handles die where they live.
+Store::~Store() {
+  if (state_) io_thread().run([this] { state_.reset(); });
+}
+
+Store::Store(Store&&) noexcept = default;
+
+const fs::path& Store::path() const { return state_->path; }
+
+const StoreHeader& Store::header() const { return state_->view.header; }
+
+std::int64_t Store::rows() const { return state_->view.rows; }
+
+std::int64_t Store::units() const { return std::ssize(state_->view.shards); }
+
+std::pair<std::int64_t, std::int64_t> Store::unit_rows(std::int64_t unit) const {
+  ensure(unit >= 0 && unit < units(), "no such unit");
+  const auto index = static_cast<std::size_t>(unit);
+  return {state_->first_row[index], state_->view.shards[index].rows};
+}
+
+std::string Store::sha256() const { return state_->view.sha256; }
+
+bool Store::has(const std::string& dataset) const {
+  return state_->view.row_layout.contains(dataset) || state_->view.whole_layout.contains(dataset);
+}
+
+std::vector<std::int64_t> Store::shape(const std::string& dataset) const { return state_->layout(dataset).shape; }
+
+std::vector<std::string> Store::datasets() const {
+  std::vector<std::string> names;
+  for (const Layout* part : {&state_->view.row_layout, &state_->view.whole_layout}) {
+    for (const auto& [name, dataset] : *part) names.push_back(name);
+  }
+  std::ranges::sort(names);
+  return names;
+}
+
+std::string Store::type(const std::string& dataset) const { return type_name(state_->layout(dataset).type); }
+
+std::int64_t Store::size_bytes() const {
+  auto bytes = static_cast<std::int64_t>(fs::file_size(state_->path));
+  for (const ShardEntry& shard : state_->view.shards) bytes += shard.size_bytes;
+  return bytes;
+}
+
+Column Store::read(const std::string& dataset, std::int64_t first, std::int64_t count) const {
+  count = state_->checked_count(dataset, first, count);
+  return io_thread().run([&] { return state_->read(dataset, first, count); });
+}
+
+std::future<Column> Store::read_async(const std::string& dataset, std::int64_t first, std::int64_t count) const {
+  count = state_->checked_count(dataset, first, count);
+  return io_thread().submit(
+      [state = state_.get(), dataset, first, count] { return state->read(dataset, first, count); });
+}
+
+std::vector<std::string> Store::validate() const {
+  return io_thread().run([&] { return state_->validate(); });
+}
+
+std::vector<std::string> Store::validate_in_child(const fs::path& path) {
+  const auto work = [&] {
+    std::string lines;
+    for (const std::string& complaint : State(path).validate()) lines += complaint + '\0';
+    return lines;
+  };
+  std::string lines;
+  try {
+    lines = run_in_child(path, work, validation_limit(path));
+  } catch (const DataError& error) {
+    return {error.what()};
+  }
+  std::vector<std::string> complaints;
+  for (std::size_t begin = 0; begin < lines.size(); begin = lines.find('\0', begin) + 1) {
+    complaints.emplace_back(lines.c_str() + begin);
+  }
+  return complaints;
+}
+
+void Store::probe_in_child(const fs::path& path) {
+  const auto work = [&] {
+    State(path).touch();
+    return std::string();
+  };
+  run_in_child(path, work, kProbeLimit);
+}
+
+std::string hdf5_version() {
+  return io_thread().run([] { return library_version(); });
+}
+
+}  // namespace outsole::store

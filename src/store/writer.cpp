@@ -1,0 +1,165 @@
+// StoreWriter: who may write a store, what is left of an earlier run, and when it is finished.
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "core/errors.h"
+#include "store/io_thread.h"
+#include "store/shard.h"
+#include "store/store.h"
+#include "store/view.h"
+
+namespace outsole::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The exclusive right to write a store, held while this lives. Its file is removed at the end.
+class WriterLock {
+ public:
+  explicit WriterLock(fs::path path) : path_(std::move(path)) {
+    while (!try_lock()) {
+    }
+  }
+  ~WriterLock() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+    ::close(descriptor_);
+  }
+  WriterLock(const WriterLock&) = delete;
+  WriterLock& operator=(const WriterLock&) = delete;
+
+ private:
+  /// False when a job that just ended removed the file between our opening and locking it: the lock then means nothing.
+  bool try_lock() {
+    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) throw EnvironmentError(path_.string() + ": cannot be created: " + std::strerror(errno));
+    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
+      const int reason = errno;
+      if (reason == EWOULDBLOCK) {
+        ::close(descriptor_);
+        throw UsageError(path_.string() +
+                         ": another job is writing this store; wait for it or choose another --output");
+      }
+      spdlog::warn("{}: this file system has no locks ({}): make sure that only one job writes the store",
+                   path_.string(), std::strerror(reason));
+      return true;
+    }
+    struct stat ours {
+    }, there{};
+    const bool same =
+        ::fstat(descriptor_, &ours) == 0 && ::stat(path_.c_str(), &there) == 0 && ours.st_ino == there.st_ino;
+    if (!same) ::close(descriptor_);
+    return same;
+  }
+
+  fs::path path_;
+  int descriptor_ = -1;
+};
+
+std::string way_out(const fs::path& path) {
+  return ". Choose another --output, or remove the old one: rm -r '" + path.string() + "' '" +
+         shards_folder(path).string() + "'";
+}
+
+}  // namespace
+
+struct StoreWriter::State {
+  fs::path path, folder;
+  StoreHeader header;
+  std::int64_t units;
+  std::unique_ptr<WriterLock> lock;  // on the rank that created the folder
+  bool finished = false;
+
+  fs::path shard_path(std::int64_t unit) const { return folder / shard_name(unit); }
+
+  /// Whether the view exists; if so it must be of this very store.
+  bool find_finished() const {
+    if (!fs::exists(path)) return false;
+    const Store store(path);
+    std::string difference = header_difference(store.header(), header);
+    if (difference.empty() && store.units() != units) {
+      difference = "it has " + std::to_string(store.units()) + " units there and " + std::to_string(units) + " here";
+    }
+    if (!difference.empty())
+      throw DataError(path.string() + ": exists and was made otherwise: " + difference + way_out(path));
+    return true;
+  }
+
+  void create_folder() {
+    std::error_code error;
+    fs::create_directories(folder, error);
+    if (error) throw EnvironmentError(folder.string() + ": cannot be created: " + error.message());
+    lock = std::make_unique<WriterLock>(folder / "lock");
+  }
+
+  /// Removes what an interrupted run left half-written and checks the shards it finished.
+  void take_over() const {
+    std::error_code ignored;
+    fs::remove(path.string() + ".part", ignored);
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const fs::path& file = entry.path();
+      if (file.extension() == ".part") fs::remove(file, ignored);
+      if (file.extension() != ".h5") continue;
+      const auto complaint = io_thread().run([&] { return shard_complaint(file); });
+      if (!complaint.empty()) throw DataError(file.string() + ": " + complaint + way_out(path));
+    }
+  }
+
+  /// Why the file cannot be one of this run's shards; empty if it can.
+  std::string shard_complaint(const fs::path& file) const try {
+    const Shard shard = open_shard(file);
+    const std::string difference = header_difference(shard.header, header);
+    if (!difference.empty()) return "is left from a run with other settings: " + difference;
+    if (shard.units == units && shard.unit >= 0 && shard.unit < units && file == shard_path(shard.unit)) return "";
+    return "is unit " + std::to_string(shard.unit) + " of " + std::to_string(shard.units) + ", not one of " +
+           std::to_string(units);
+  } catch (const DataError& error) {
+    throw DataError(error.what() + std::string("; remove it and run the job again"));
+  }
+};
+
+StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, bool create_folder)
+    : state_(std::make_unique<State>()) {
+  ensure(units > 0, "a store without units");
+  if (path.extension() != ".h5") throw UsageError("--output " + path.string() + ": the name of a store ends in .h5");
+  *state_ = {path, shards_folder(path), std::move(header), units, nullptr, false};
+  find_schema(state_->header.schema, state_->header.version, path.string());
+  state_->finished = state_->find_finished();
+  if (!create_folder || state_->finished) return;
+  state_->create_folder();
+  state_->finished = state_->find_finished();  // by a job that held the lock until now
+  if (!state_->finished) state_->take_over();
+}
+
+StoreWriter::~StoreWriter() {
+  if (!state_->lock) return;
+  state_->lock.reset();
+  std::error_code ignored;
+  fs::remove(state_->folder, ignored);  // only if it is empty: a job that failed early leaves nothing
+}
+
+bool StoreWriter::is_finished() const { return state_->finished; }
+
+bool StoreWriter::has_unit(std::int64_t unit) const { return fs::exists(state_->shard_path(unit)); }
+
+void StoreWriter::write_unit(std::int64_t unit, const Columns& columns) {
+  ensure(unit >= 0 && unit < state_->units, "no such unit");
+  const Schema& schema = find_schema(state_->header.schema, state_->header.version, state_->path.string());
+  io_thread().run([&] { write_shard(state_->shard_path(unit), schema, state_->header, unit, state_->units, columns); });
+}
+
+void StoreWriter::finish(const Columns& whole) {
+  io_thread().run([&] { write_view(state_->path, state_->header, state_->units, whole); });
+  state_->finished = true;
+  state_->lock.reset();
+}
+
+}  // namespace outsole::store

@@ -1,0 +1,74 @@
+#include "core/files.h"
+
+#include <gmock/gmock.h>
+
+#include "core/errors.h"
+#include "temporary_folder.h"
+
+namespace outsole {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+using Files = testing::TemporaryFolder;
+
+TEST_F(Files, AtomicWriteReplacesTheWholeFileAndLeavesNothingElse) {
+  const auto path = write("a.json", "a longer old content");
+  write_file_atomically(path, "new");
+  EXPECT_EQ(read(path), "new");
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1);
+}
+
+TEST_F(Files, AtomicWriteNamesTheFolderThatIsMissing) {
+  try {
+    write_file_atomically(folder_ / "missing" / "a.json", "x");
+    FAIL() << "no error";
+  } catch (const EnvironmentError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("missing/a.json"));
+  }
+}
+
+TEST_F(Files, TextFileAboveTheLimitIsRefused) {
+  const auto path = write("a.txt", "12345");
+  EXPECT_EQ(read_text_file(path, 5), "12345");
+  EXPECT_EQ(read_text_file(write("empty.txt", "")), "");
+  EXPECT_THROW(read_text_file(path, 4), DataError);
+  EXPECT_THROW(read_text_file(folder_), DataError);
+}
+
+TEST_F(Files, InputsAreSortedImagesWithoutMasks) {
+  for (const char* name : {"b.PNG", "a.jpg", "a.mask.png", "notes.txt", "c.tif"}) write(name, "x");
+  std::filesystem::create_directory(folder_ / "d.png");
+  EXPECT_THAT(list_inputs({folder_}, {".png", ".jpg", ".tif"}),
+              ElementsAre(folder_ / "a.jpg", folder_ / "b.PNG", folder_ / "c.tif"));
+  EXPECT_THAT(list_inputs({folder_ / "notes.txt", folder_ / "a.jpg"}, {".png"}),
+              ElementsAre(folder_ / "notes.txt", folder_ / "a.jpg"));
+}
+
+TEST_F(Files, ALinkThatLeadsNowhereIsListed) {
+  std::filesystem::create_symlink(folder_ / "gone.png", folder_ / "link.png");
+  EXPECT_THAT(list_inputs({folder_}, {".png"}), ElementsAre(folder_ / "link.png"));
+}
+
+TEST_F(Files, MissingInputsAndEmptyFoldersAreRefused) {
+  EXPECT_THROW(list_inputs({folder_ / "missing"}, {".png"}), DataError);
+  EXPECT_THROW(list_inputs({folder_ / std::string(5000, 'x')}, {".png"}), DataError);
+  EXPECT_THROW(list_inputs({folder_}, {".png"}), DataError);
+}
+
+TEST(IdOf, IsTheNameWithoutFolderAndLastExtension) {
+  EXPECT_EQ(id_of("a/b/00001.png"), "00001");
+  EXPECT_EQ(id_of("shoe.left.tif"), "shoe.left");
+}
+
+TEST(NearestName, FindsASlipOfTheKeyboardAndNothingFarther) {
+  const std::vector<std::string> names = {"input", "output", "memory-gib", "strict"};
+  EXPECT_EQ(nearest_name("inptu", names), "input");
+  EXPECT_EQ(nearest_name("memory", names), "");
+  EXPECT_EQ(nearest_name("memory-gb", names), "memory-gib");
+  EXPECT_EQ(nearest_name("zzzzzzzz", names), "");
+}
+
+}  // namespace
+}  // namespace outsole

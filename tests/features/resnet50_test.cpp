@@ -1,0 +1,283 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/errors.h"
+#include "features/extractor.h"
+#include "features/weights_fixture.h"
+
+namespace outsole::features {
+namespace {
+
+using testing::HasSubstr;
+
+/// A map in double precision, [C][H][W].
+struct Map {
+  std::int64_t channels = 0, height = 0, width = 0;
+  std::vector<double> values;
+
+  Map(std::int64_t c, std::int64_t h, std::int64_t w) : channels(c), height(h), width(w), values(c * h * w) {}
+  double& at(std::int64_t c, std::int64_t y, std::int64_t x) { return values[(c * height + y) * width + x]; }
+  double at(std::int64_t c, std::int64_t y, std::int64_t x) const { return values[(c * height + y) * width + x]; }
+};
+
+/// ResNet-50 as plain loops in double precision, straight from the papers: convolution, then batch norm, then ReLU.
+class NaiveResNet50 {
+ public:
+  NaiveResNet50(const std::vector<NamedTensor>& tensors, bool caffe) : caffe_(caffe) {
+    for (const NamedTensor& tensor : tensors) tensors_[tensor.name] = &tensor;
+  }
+
+  /// The map after unit `last_unit` of `last_layer`, counted as in the names.
+  Map forward(const at::Tensor& image, double mean_grey, int last_layer, int last_unit) const {
+    Map map = relu(convolution(colour(image, mean_grey), "conv1", "bn1", 2, 3));
+    map = caffe_ ? max_pool(map, 0, true) : max_pool(map, 1, false);
+    const int units[] = {3, 4, 6, 3};
+    for (int layer = 1; layer <= last_layer; ++layer) {
+      for (int unit = 0; unit < (layer == last_layer ? last_unit + 1 : units[layer - 1]); ++unit) {
+        map = residual_unit(map, "layer" + std::to_string(layer) + "." + std::to_string(unit),
+                            layer > 1 && unit == 0 ? 2 : 1);
+      }
+    }
+    return map;
+  }
+
+ private:
+  Map colour(const at::Tensor& image, double mean_grey) const {
+    const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
+    Map planes(3, image.size(0), image.size(1));
+    for (std::int64_t c = 0; c < 3; ++c) {
+      for (std::int64_t y = 0; y < planes.height; ++y) {
+        for (std::int64_t x = 0; x < planes.width; ++x) {
+          const double grey = image[y][x].item<double>();
+          planes.at(c, y, x) = caffe_ ? grey - mean_grey : (grey / 255 - mean[c]) / deviation[c];
+        }
+      }
+    }
+    return planes;
+  }
+
+  Map convolution(const Map& in, const std::string& name, const std::string& norm, int stride, int pad) const {
+    const NamedTensor& kernel = *tensors_.at(name + ".weight");
+    const std::int64_t out_channels = kernel.shape[0], side = kernel.shape[2];
+    Map out(out_channels, (in.height + 2 * pad - side) / stride + 1, (in.width + 2 * pad - side) / stride + 1);
+    for (std::int64_t o = 0; o < out_channels; ++o) {
+      const auto statistic = [&](const char* part) { return static_cast<double>(tensors_.at(norm + part)->values[o]); };
+      const double gain = statistic(".weight") / std::sqrt(statistic(".running_var") + 1e-5);
+      for (std::int64_t y = 0; y < out.height; ++y) {
+        for (std::int64_t x = 0; x < out.width; ++x) {
+          double sum = 0;
+          for (std::int64_t i = 0; i < in.channels; ++i) {
+            for (std::int64_t v = 0; v < side; ++v) {
+              for (std::int64_t u = 0; u < side; ++u) {
+                const std::int64_t row = y * stride + v - pad, column = x * stride + u - pad;
+                if (row < 0 || row >= in.height || column < 0 || column >= in.width) continue;
+                sum += kernel.values[((o * in.channels + i) * side + v) * side + u] * in.at(i, row, column);
+              }
+            }
+          }
+          out.at(o, y, x) = (sum - statistic(".running_mean")) * gain + statistic(".bias");
+        }
+      }
+    }
+    return out;
+  }
+
+  static Map relu(Map map) {
+    for (double& value : map.values) value = std::max(value, 0.);
+    return map;
+  }
+
+  /// 3 x 3, stride 2.
+  static Map max_pool(const Map& in, int pad, bool ceil_mode) {
+    const auto length = [&](std::int64_t cells) {
+      const double windows = static_cast<double>(cells + 2 * pad - 3) / 2;
+      return static_cast<std::int64_t>(ceil_mode ? std::ceil(windows) : std::floor(windows)) + 1;
+    };
+    Map out(in.channels, length(in.height), length(in.width));
+    for (std::int64_t c = 0; c < in.channels; ++c) {
+      for (std::int64_t y = 0; y < out.height; ++y) {
+        for (std::int64_t x = 0; x < out.width; ++x) {
+          double most = -std::numeric_limits<double>::infinity();
+          for (std::int64_t row = std::max<std::int64_t>(0, 2 * y - pad); row < std::min(in.height, 2 * y - pad + 3);
+               ++row) {
+            for (std::int64_t column = std::max<std::int64_t>(0, 2 * x - pad);
+                 column < std::min(in.width, 2 * x - pad + 3); ++column) {
+              most = std::max(most, in.at(c, row, column));
+            }
+          }
+          out.at(c, y, x) = most;
+        }
+      }
+    }
+    return out;
+  }
+
+  Map residual_unit(const Map& in, const std::string& name, int stride) const {
+    const int first_stride = caffe_ ? stride : 1, second_stride = caffe_ ? 1 : stride;
+    Map map = relu(convolution(in, name + ".conv1", name + ".bn1", first_stride, 0));
+    map = relu(convolution(map, name + ".conv2", name + ".bn2", second_stride, 1));
+    map = convolution(map, name + ".conv3", name + ".bn3", 1, 0);
+    const bool projected = tensors_.count(name + ".downsample.0.weight") > 0;
+    const Map shortcut = projected ? convolution(in, name + ".downsample.0", name + ".downsample.1", stride, 0) : in;
+    for (std::size_t i = 0; i < map.values.size(); ++i) map.values[i] += shortcut.values[i];
+    return relu(std::move(map));
+  }
+
+  bool caffe_;
+  std::map<std::string, const NamedTensor*> tensors_;
+};
+
+at::Tensor random_images(std::int64_t count, std::int64_t height, std::int64_t width) {
+  at::manual_seed(11);
+  return at::rand({count, height, width}) * 255;
+}
+
+class ResNet50 : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    tensors_ = random_resnet50(2, 0);
+    write_safetensors(*folder_ / "random.safetensors", tensors_);
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  static ExtractorSpec spec(const std::string& stage, const std::string& convention = "caffe") {
+    return {"resnet50:" + stage, *folder_ / "random.safetensors", convention, 142.5};
+  }
+
+  static TemporaryFolder* folder_;
+  static std::vector<NamedTensor> tensors_;
+};
+
+TemporaryFolder* ResNet50::folder_ = nullptr;
+std::vector<NamedTensor> ResNet50::tensors_;
+
+struct Place {
+  std::string stage;
+  int layer, unit;
+};
+
+TEST_F(ResNet50, EqualsANaiveReferenceInBothConventions) {
+  for (const std::string convention : {"caffe", "torchvision"}) {
+    const NaiveResNet50 reference(tensors_, convention == "caffe");
+    for (const Place& place : {Place{"res2a", 1, 0}, Place{"res2b", 1, 1}, Place{"res3a", 2, 0}}) {
+      const at::Tensor image = random_images(1, 27, 22);
+      const Map expected = reference.forward(image[0], 142.5, place.layer, place.unit);
+      const at::Tensor map = make_extractor(spec(place.stage, convention))->extract(image)[0];
+      ASSERT_EQ(map.sizes(), (at::IntArrayRef{expected.channels, expected.height, expected.width})) << place.stage;
+      const at::Tensor wanted = at::tensor(expected.values, at::kDouble).view(map.sizes());
+      const double error =
+          (map.to(at::kDouble) - wanted).abs().max().item<double>() / wanted.abs().max().item<double>();
+      EXPECT_LT(error, 2e-6) << place.stage << ' ' << convention;
+      EXPECT_GT((wanted > 0).to(at::kDouble).mean().item<double>(), 0.2) << "the test shows nothing if all is dead";
+    }
+  }
+}
+
+TEST_F(ResNet50, MapsOfSmallAndOddImagesHaveTheReferencesSize) {
+  for (const std::string convention : {"caffe", "torchvision"}) {
+    const NaiveResNet50 reference(tensors_, convention == "caffe");
+    const auto extractor = make_extractor(spec("res2a", convention));
+    for (std::int64_t height = 1; height <= 12; ++height) {
+      if (extractor->map_length(height) == 0) continue;
+      const at::Tensor image = random_images(1, height, 13);
+      const Map expected = reference.forward(image[0], 142.5, 1, 0);
+      const at::Tensor map = extractor->extract(image)[0];
+      ASSERT_EQ(map.sizes(), (at::IntArrayRef{256, expected.height, expected.width})) << height << ' ' << convention;
+      const at::Tensor wanted = at::tensor(expected.values, at::kDouble).view(map.sizes());
+      EXPECT_LT((map - wanted).abs().max().item<double>() / wanted.abs().max().item<double>(), 2e-6) << height;
+    }
+  }
+}
+
+TEST_F(ResNet50, HasTheGeometryOfItsConventions) {
+  const auto caffe = make_extractor(spec("res2b")), torchvision = make_extractor(spec("res2b", "torchvision"));
+  EXPECT_EQ(caffe->map_length(293), 73);
+  EXPECT_EQ(caffe->map_length(135), 34);
+  EXPECT_EQ(caffe->geometry().first_center_px, 2);
+  EXPECT_EQ(torchvision->map_length(224), 56);
+  EXPECT_EQ(torchvision->geometry().first_center_px, 0);
+  EXPECT_EQ(caffe->map_length(2), 0);
+  EXPECT_THROW(caffe->extract(at::zeros({1, 2, 50})), Bug);
+}
+
+TEST_F(ResNet50, StagesHaveTheirChannelsAndStrides) {
+  const std::string path = *folder_ / "zero.safetensors";
+  write_safetensors(path, random_resnet50(4, 2, 0));
+  const auto expect = [&](const std::string& stage, std::int64_t channels, std::int64_t stride_px) {
+    const MapGeometry geometry = make_extractor({"resnet50:" + stage, path, "caffe", 0})->geometry();
+    EXPECT_EQ(geometry.channels, channels) << stage;
+    EXPECT_EQ(geometry.stride_px, stride_px) << stage;
+    EXPECT_EQ(geometry.first_center_px, 2) << stage;
+  };
+  expect("res2c", 256, 4);
+  expect("res3a", 512, 8);
+  expect("res4c", 1024, 16);
+  expect("res5c", 2048, 32);
+}
+
+TEST_F(ResNet50, CountsTheOperationsOfItsLayers) {
+  // 147 x 68 cells of conv1 on the one grey plane, 73 x 34 of two units.
+  const double products = 147. * 68 * 64 * 49 + 73. * 34 * (64 * 64 + 64 * 576 + 64 * 256 + 64 * 256) +
+                          73. * 34 * (256 * 64 + 64 * 576 + 64 * 256);
+  EXPECT_DOUBLE_EQ(make_extractor(spec("res2b"))->flops(293, 135), 2 * products);
+}
+
+TEST_F(ResNet50, LoadsOnlyWhatItsStageNeeds) {
+  const std::string path = *folder_ / "layer1.safetensors";
+  write_safetensors(path, random_resnet50(1, 1));
+  const auto make = [&](const std::string& stage) { return make_extractor({"resnet50:" + stage, path, "caffe", 0}); };
+  EXPECT_NE(make("res2a")->weights_identity(), make("res2b")->weights_identity());
+  EXPECT_EQ(make("res2b")->weights_identity().size(), 16U);
+  try {
+    make("res2c");
+    FAIL() << "layer1.2 is not in the file";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("layer1.safetensors: no tensor 'layer1.2.conv1.weight'"));
+  }
+}
+
+TEST_F(ResNet50, RefusesNegativeVariances) {
+  std::vector<NamedTensor> tensors = random_resnet50(1, 0);
+  for (NamedTensor& tensor : tensors) {
+    if (tensor.name == "layer1.0.bn2.running_var") tensor.values[3] = -1;
+  }
+  const std::string path = *folder_ / "negative.safetensors";
+  write_safetensors(path, tensors);
+  try {
+    make_extractor({"resnet50:res2a", path, "caffe", 0});
+    FAIL();
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("'layer1.0.bn2.running_var': a variance is negative"));
+  }
+}
+
+TEST(RealResNet50, GivesFiniteAndSparseMapsAndLacksWhatTheFileLacks) {
+  const char* data = std::getenv("OUTSOLE_DATA");
+  const std::string path = data ? std::string(data) + "/weights/resnet50_layer1.safetensors" : "";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "OUTSOLE_DATA holds no weights/resnet50_layer1.safetensors";
+  const at::Tensor stripes = 127.5 + 127.5 * (at::arange(293, at::kFloat) * 0.6).sin();
+  const at::Tensor map =
+      make_extractor({"resnet50:res2b", path, "caffe", 142})->extract(stripes.view({1, 293, 1}).repeat({1, 1, 135}));
+  EXPECT_EQ(map.sizes(), (at::IntArrayRef{1, 256, 73, 34}));
+  EXPECT_TRUE(at::isfinite(map).all().item<bool>());
+  EXPECT_GE(map.min().item<float>(), 0);
+  EXPECT_GT((map > 0).to(at::kFloat).mean().item<float>(), 0.1F);
+  try {
+    make_extractor({"resnet50:res3a", path, "caffe", 142});
+    FAIL() << "layer2 is not in the file";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no tensor 'layer2.0.conv1.weight'"));
+  }
+}
+
+}  // namespace
+}  // namespace outsole::features

@@ -1,0 +1,247 @@
+#include "match/mcncc.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+
+#include "core/errors.h"
+#include "match/exemplar_block.h"
+#include "match/lanes.h"
+#include "match/naive_search.h"
+#include "match/support.h"
+
+namespace outsole::match {
+namespace {
+
+using testing::naive_score;
+using testing::naive_search;
+
+/// A search problem with random smooth-ish features: a frame, a mark of some shape, exemplars.
+struct Problem {
+  PoseGrid grid;
+  FrameCells frame;
+  std::int64_t radius = 1;
+  std::vector<MarkView> views;
+  at::Tensor exemplars;  // [N, C, H, W] full maps
+  at::Tensor block;      // packed
+  ChannelModel channels;
+};
+
+struct ProblemOptions {
+  std::int64_t channels = 5, exemplars = 7, cell_px = 4, stride_px = 2, border = 2, radius = 2;
+  std::int64_t frame_height = 25, frame_width = 14;  // cells
+  std::int64_t mark_height_px = 49, mark_width_px = 31;
+  std::int64_t angles = 3;
+  enum class Shape { kRectangle, kDisk, kHoles, kOnePixel } shape = Shape::kRectangle;
+};
+
+Problem make_problem(const ProblemOptions& options, int seed = 1) {
+  at::manual_seed(seed);
+  Problem problem;
+  const std::int64_t cell = options.cell_px;
+  problem.grid.angles_deg = std::vector<double>(static_cast<std::size_t>(options.angles));
+  problem.grid.stride_px = options.stride_px;
+  problem.grid.frame_height_px = options.frame_height * cell;
+  problem.grid.frame_width_px = options.frame_width * cell;
+  problem.grid.mark_height_px = options.mark_height_px;
+  problem.grid.mark_width_px = options.mark_width_px;
+  problem.frame = {options.frame_height - 2 * options.border, options.frame_width - 2 * options.border, options.border, cell};
+  problem.radius = options.radius;
+  for (std::int64_t angle = 0; angle < options.angles; ++angle) {
+    for (const ViewOffset& offset : view_offsets(problem.grid, cell)) {
+      const std::int64_t height = (problem.grid.canvas_height_px() - offset.offset_y_px) / cell;
+      const std::int64_t width = (problem.grid.canvas_width_px() - offset.offset_x_px) / cell;
+      at::Tensor support = at::zeros({height, width}, at::kBool);
+      auto cells = support.accessor<bool, 2>();
+      for (std::int64_t y = 0; y < height; ++y) {
+        for (std::int64_t x = 0; x < width; ++x) {
+          const double py = static_cast<double>(y * cell + offset.offset_y_px) - static_cast<double>(problem.grid.pad_y_px());
+          const double px = static_cast<double>(x * cell + offset.offset_x_px) - static_cast<double>(problem.grid.pad_x_px());
+          const double turned = static_cast<double>(angle - 1) * 9.0;  // supports reach beyond the mark's rectangle
+          bool inside = py >= -turned && py < static_cast<double>(options.mark_height_px) + turned && px >= turned &&
+                        px < static_cast<double>(options.mark_width_px) + turned;
+          const double cy = py - static_cast<double>(options.mark_height_px) / 2;
+          const double cx = px - static_cast<double>(options.mark_width_px) / 2;
+          if (options.shape == ProblemOptions::Shape::kDisk) inside = inside && cy * cy + cx * cx < 300;
+          if (options.shape == ProblemOptions::Shape::kHoles) inside = inside && (y % 5 != 2 || x % 3 == 0);
+          if (options.shape == ProblemOptions::Shape::kOnePixel) inside = std::abs(cy) < 2 && std::abs(cx) < 2;
+          cells[y][x] = inside;
+        }
+      }
+      problem.views.push_back(make_mark_view(angle, offset, at::relu(at::randn({options.channels, height, width})), support));
+    }
+  }
+  problem.exemplars = at::relu(at::randn({options.exemplars, options.channels, options.frame_height, options.frame_width}));
+  problem.channels = plain_channel_model(at::full({options.channels}, 0.5, at::kDouble));
+  problem.block = pack_block(problem.exemplars, at::zeros({options.channels}), options.border);
+  return problem;
+}
+
+std::vector<BestPose> search(const Problem& problem) {
+  const PreparedMark mark(problem.views, problem.frame, problem.radius, problem.channels);
+  std::vector<BestPose> best(kLanes);
+  search_blocks(mark, std::span(&problem.block, 1), best);
+  return best;
+}
+
+at::Tensor stored(const Problem& problem, std::int64_t exemplar) {
+  const std::int64_t border = problem.frame.border;
+  return problem.exemplars[exemplar].slice(1, border, border + problem.frame.height)
+      .slice(2, border, border + problem.frame.width).contiguous();
+}
+
+/// Same score; and the same pose, unless another pose is as good within the tolerance.
+void expect_equals_naive(const Problem& problem, double tolerance = 1e-5) {
+  const auto best = search(problem);
+  for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) {
+    const auto naive = naive_search(problem.views, stored(problem, n), problem.frame, problem.radius, problem.channels);
+    const BestPose& found = best[static_cast<std::size_t>(n)];
+    if (std::isinf(naive.score)) {
+      EXPECT_TRUE(std::isinf(found.score)) << "exemplar " << n;
+      continue;
+    }
+    EXPECT_NEAR(found.score, naive.score, tolerance) << "exemplar " << n;
+    EXPECT_EQ(found.pose.angle, naive.pose.angle) << "exemplar " << n;
+    EXPECT_EQ(found.pose.y_px, naive.pose.y_px) << "exemplar " << n;
+    EXPECT_EQ(found.pose.x_px, naive.pose.x_px) << "exemplar " << n;
+  }
+}
+
+TEST(Mcncc, EqualsTheDefinitionForARectangle) { expect_equals_naive(make_problem({})); }
+
+TEST(Mcncc, EqualsTheDefinitionForARoundSupport) {
+  expect_equals_naive(make_problem({.shape = ProblemOptions::Shape::kDisk}));
+}
+
+TEST(Mcncc, EqualsTheDefinitionForASupportWithHoles) {
+  expect_equals_naive(make_problem({.shape = ProblemOptions::Shape::kHoles}));
+}
+
+TEST(Mcncc, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
+  expect_equals_naive(make_problem({.border = 1, .radius = 3}));
+}
+
+TEST(Mcncc, EqualsTheDefinitionForEveryStride) {
+  for (const std::int64_t stride : {1, 4, 8}) expect_equals_naive(make_problem({.stride_px = stride}, 3));
+}
+
+TEST(Mcncc, EqualsTheDefinitionForPixelFeatures) {
+  expect_equals_naive(make_problem({.channels = 1, .cell_px = 1, .stride_px = 2, .frame_height = 40, .frame_width = 30,
+                                    .mark_height_px = 25, .mark_width_px = 17}));
+}
+
+TEST(Mcncc, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
+  expect_equals_naive(make_problem({.mark_height_px = 100, .mark_width_px = 56}));
+  expect_equals_naive(make_problem({.mark_height_px = 99, .mark_width_px = 54}));
+}
+
+TEST(Mcncc, GivesOnePixelOfSupportTheScoreZero) {
+  const Problem problem = make_problem({.angles = 1, .shape = ProblemOptions::Shape::kOnePixel});
+  for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) EXPECT_EQ(search(problem)[n].score, 0.0f);
+}
+
+TEST(Mcncc, NeverChoosesAnEmptySupport) {
+  Problem problem = make_problem({});
+  for (MarkView& view : problem.views) view.support.zero_();
+  for (const BestPose& best : search(problem)) EXPECT_TRUE(std::isinf(best.score));
+}
+
+TEST(Mcncc, IgnoresFlatChannels) {
+  Problem problem = make_problem({});
+  problem.exemplars.select(1, 2).fill_(3.25f);
+  for (MarkView& view : problem.views) view.features[1].fill_(7.0f);
+  problem.block = pack_block(problem.exemplars, at::zeros({5}), problem.frame.border);
+  expect_equals_naive(problem);
+}
+
+TEST(Mcncc, KeepsItsDigitsInNearDeadChannels) {
+  Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
+  problem.exemplars.select(1, 0).mul_(1e-3f).add_(1.0f);                     // small contrast on a large constant
+  problem.exemplars.select(1, 1).slice(1, 10, 60).mul_(2e-3f);               // strong at the top, nearly dead below
+  problem.block = pack_block(problem.exemplars, at::zeros({3}), problem.frame.border);
+  expect_equals_naive(problem);
+}
+
+TEST(Mcncc, IsInvariantToPerChannelGainAndOffset) {
+  Problem problem = make_problem({});
+  const auto before = search(problem);
+  const at::Tensor gain = at::rand({5, 1, 1}) + 0.5, offset = at::randn({5, 1, 1});
+  for (MarkView& view : problem.views) view.features = (view.features * gain + offset).contiguous();
+  const auto after = search(problem);
+  for (std::size_t n = 0; n < 7; ++n) {
+    EXPECT_NEAR(before[n].score, after[n].score, 1e-5);
+    EXPECT_EQ(before[n].pose, after[n].pose);
+  }
+}
+
+TEST(Mcncc, GivesTheEarlierPoseOnATie) {
+  // Stripes two cells wide: moving by two cells along x, or by any along y, changes nothing.
+  Problem problem = make_problem({.exemplars = 1, .stride_px = 4, .angles = 1});
+  problem.exemplars.copy_((at::arange(14) % 2).view({1, 1, 1, 14}).expand_as(problem.exemplars));
+  for (MarkView& view : problem.views) {
+    const auto x = (at::arange(view.features.size(2)) + view.origin_x - problem.frame.border) % 2;
+    view.features = x.to(at::kFloat).view({1, 1, -1}).expand_as(view.features).contiguous();
+  }
+  problem.block = pack_block(problem.exemplars, at::zeros({5}), problem.frame.border);
+  const BestPose found = search(problem)[0];
+  EXPECT_NEAR(found.score, 1.0, 1e-5);
+  EXPECT_EQ(found.pose, (Pose{0, 0, 0}));
+}
+
+TEST(Mcncc, DoesNotDependOnTheNeighboursInABlock) {
+  const Problem problem = make_problem({.exemplars = 32});
+  const auto together = search(problem);
+  for (const std::int64_t n : {0, 13, 31}) {
+    Problem alone = problem;
+    alone.exemplars = at::zeros_like(problem.exemplars);
+    alone.exemplars[n % 5].copy_(problem.exemplars[n]);
+    alone.block = pack_block(alone.exemplars, at::zeros({5}), problem.frame.border);
+    EXPECT_EQ(search(alone)[static_cast<std::size_t>(n % 5)].score, together[static_cast<std::size_t>(n)].score);
+  }
+}
+
+TEST(Mcncc, CountsUsefulFlopsByTheDefinition) {
+  const Problem problem = make_problem({.angles = 1, .shape = ProblemOptions::Shape::kOnePixel});
+  const PreparedMark mark(problem.views, problem.frame, problem.radius, problem.channels);
+  double cells = 0;
+  for (const MarkView& view : problem.views) {
+    cells += static_cast<double>(view.support.sum().item<std::int64_t>() * view.offset.shifts_y * view.offset.shifts_x);
+  }
+  EXPECT_DOUBLE_EQ(mark.useful_flops_per_exemplar(), 2 * 5 * cells);
+}
+
+TEST(PoseGrid, HasAsManyPosesAsItsViewsHaveShifts) {
+  for (const std::int64_t stride : {1, 2, 4, 8}) {
+    for (const std::int64_t mark_height : {100, 99, 98, 97, 50}) {
+      const PoseGrid grid = {{0.0, 4.0}, stride, 100, 60, mark_height, 37};
+      std::int64_t shifts = 0;
+      for (const ViewOffset& offset : view_offsets(grid, 4)) shifts += offset.shifts_y * offset.shifts_x;
+      EXPECT_EQ(shifts * 2, grid.size());
+    }
+  }
+  EXPECT_THROW(view_offsets({{0.0}, 3, 100, 60, 50, 30}, 4), UsageError);
+}
+
+TEST(Support, ErosionByADiskTreatsOutsideAsEmpty) {
+  const at::Tensor full = at::ones({9, 9}, at::kBool);
+  EXPECT_EQ(eroded(full, 3).sum().item<std::int64_t>(), 9);
+  at::Tensor hole = at::ones({11, 11}, at::kBool);
+  hole[5][5] = false;
+  const at::Tensor result = eroded(hole, 2);
+  EXPECT_FALSE(result[5][3].item<bool>());
+  EXPECT_FALSE(result[4][4].item<bool>());
+  EXPECT_TRUE(result[3][3].item<bool>());  // (2, 2) is outside of a disk of radius 2
+  EXPECT_EQ(erosion_radius_cells(73, 34, 0.1), 3);
+  EXPECT_EQ(erosion_radius_cells(5, 5, 0.1), 1);
+}
+
+TEST(Support, IsSampledAtTheCentresOfCells) {
+  at::Tensor mask = at::zeros({20, 20}, at::kBool);
+  mask[6][10] = true;
+  const at::Tensor cells = support_on_cells(mask, 5, 5, 4, 2);
+  EXPECT_EQ(cells.sum().item<std::int64_t>(), 1);
+  EXPECT_TRUE(cells[1][2].item<bool>());
+}
+
+}  // namespace
+}  // namespace outsole::match

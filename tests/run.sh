@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds, and runs every test. Usage: tests/run.sh [--long]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cmake/install-dependencies.sh
+cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+rm -f build-configure.log
+cmake --build --preset release
+
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+if [ -z "${OUTSOLE_DATA:-}" ]; then
+  echo "OUTSOLE_DATA is not set: tests on real data will be skipped"
+fi
+ctest --test-dir build/release --output-on-failure --no-tests=error
