@@ -67,6 +67,7 @@ void run(const po::variables_map& options, const JobContext& context) {
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
     const store::FoundStores found = store::find_stores({paths.begin(), paths.end()});
+    if (found.files.empty() && found.leftovers.empty()) throw DataError(paths.front() + ": no store in this folder");
     for (const fs::path& file : found.files) file.extension() == ".json" ? print_json(file) : print_store(file);
     for (const std::string& leftover : found.leftovers) std::printf("%s\n", leftover.c_str());
   });

@@ -6,6 +6,8 @@
 #include "core/errors.h"
 #include "core/progress.h"
 #include "job.h"
+#include "pipeline/ingest_exemplars.h"
+#include "pipeline/ingest_scans.h"
 
 namespace outsole::jobs {
 
@@ -18,10 +20,11 @@ void add_options(po::options_description& options) {
       ("input", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
        "PNG, JPEG or TIFF files, or folders of them (not recursive)")  //
       ("manifest", po::value<std::string>()->value_name("CSV"),
-       "what is known of the images: a column 'file' or 'id'; 'mirror' (1: mirrored before use); others are kept")  //
+       "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
+       "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")  //
       ("where", po::value<std::vector<std::string>>()->multitoken()->value_name("COLUMN=VALUE..."),
        "only images whose manifest row holds these values")                                                       //
-      ("week-column", po::value<std::string>()->value_name("NAME"), "the manifest's column of weeks (scans)")     //
+      ("week-column", po::value<std::string>()->value_name("NAME"), "the manifest's column of weeks (scans; default: week)")     //
       ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels), "refuse larger images")         //
       ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
@@ -39,11 +42,19 @@ std::int64_t positive(const po::variables_map& options, const std::string& name)
   return value;
 }
 
-pipeline::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
+pipeline::IngestKind parse_kind(const po::variables_map& options) {
   const auto& kind = options["kind"].as<std::string>();
-  if (kind == "scans") throw UsageError("--kind scans comes later; this version ingests exemplars");
+  const bool has_week_column = options.count("week-column") > 0;
+  if (kind == "scans") {
+    if (options.count("manifest") == 0) throw UsageError("--kind scans: needs --manifest, with shoe, pair, foot and week");
+    return has_week_column ? pipeline::scan_kind(options["week-column"].as<std::string>()) : pipeline::scan_kind();
+  }
   if (kind != "exemplars") throw UsageError("--kind " + kind + ": not one of exemplars, scans");
-  if (options.count("week-column") > 0) throw UsageError("--week-column belongs to --kind scans");
+  if (has_week_column) throw UsageError("--week-column belongs to --kind scans");
+  return pipeline::exemplar_kind();
+}
+
+pipeline::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
   pipeline::IngestOptions ingest;
   for (const auto& input : options["input"].as<std::vector<std::string>>()) ingest.inputs.emplace_back(input);
   if (options.count("manifest") > 0) ingest.manifest = options["manifest"].as<std::string>();
@@ -67,10 +78,11 @@ void print_plan(const pipeline::IngestPlan& plan, const comm::Communicator& comm
   }
 }
 
-void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest) {
+void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest,
+                   const std::string& kind) {
   if (summary.was_finished) std::printf("%s was there already, made from the same files\n", ingest.output.c_str());
-  std::printf("%s: %lld exemplars of %lld files\n", ingest.output.c_str(), static_cast<long long>(summary.images),
-              static_cast<long long>(summary.files));
+  std::printf("%s: %lld %s of %lld files\n", ingest.output.c_str(), static_cast<long long>(summary.images),
+              kind.c_str(), static_cast<long long>(summary.files));
   if (summary.colour_images > 0) {
     std::printf("%lld in colour, converted to grey (0.299 R + 0.587 G + 0.114 B)\n",
                 static_cast<long long>(summary.colour_images));
@@ -87,14 +99,18 @@ void print_summary(const pipeline::IngestSummary& summary, const pipeline::Inges
 
 void run(const po::variables_map& options, const JobContext& context) {
   pipeline::IngestOptions ingest;
-  context.comm.together([&] { ingest = parse(options, context); });
+  pipeline::IngestKind kind;
+  context.comm.together([&] {
+    kind = parse_kind(options);
+    ingest = parse(options, context);
+  });
   if (context.common.plan) {
-    const pipeline::IngestPlan plan = pipeline::plan_ingest(context.comm, ingest);
+    const pipeline::IngestPlan plan = pipeline::plan_ingest(context.comm, ingest, kind);
     if (context.comm.is_root()) print_plan(plan, context.comm);
     return;
   }
-  const pipeline::IngestSummary summary = pipeline::ingest_exemplars(context.comm, ingest);
-  if (context.comm.is_root()) print_summary(summary, ingest);
+  const pipeline::IngestSummary summary = pipeline::ingest_images(context.comm, ingest, kind);
+  if (context.comm.is_root()) print_summary(summary, ingest, options["kind"].as<std::string>());
 }
 
 }  // namespace
@@ -106,6 +122,8 @@ Job ingest_job() {
       "",
       "Example:\n"
       "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
+      "  outsole ingest --kind scans --input scans_100dpi/ --manifest manifest.csv --where dpi=100 \\\n"
+      "    --week-column weeks_since_first --output scans.h5\n"
       "The store holds every image's pixels as they are (colour becomes grey), its id (the file's name without folder\n"
       "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
       "out; with --strict it stops the job.\n",

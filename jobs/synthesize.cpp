@@ -1,11 +1,10 @@
-#include "pipeline/synthesize.h"
-
 #include <algorithm>
 #include <cstdio>
 
 #include "core/errors.h"
 #include "job.h"
 #include "options.h"
+#include "pipeline/synthesize.h"
 
 namespace outsole::jobs {
 
@@ -44,7 +43,7 @@ std::uint64_t parse_seed(const po::variables_map& options) {
   return static_cast<std::uint64_t>(seed);
 }
 
-double parse_within(const po::variables_map& options, const std::string& name, double low, double high) {
+double parse_within(const po::variables_map& options, const std::string& name, int low, int high) {
   const auto value = options[name].as<double>();
   if (!(value >= low && value <= high)) {
     throw UsageError("--" + name + ": must be between " + std::to_string(low) + " and " + std::to_string(high));

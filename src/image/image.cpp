@@ -185,6 +185,7 @@ DecodedImage read_image(const fs::path& path, const DecodeLimits& limits) {
   DecodedImage image = split_channels(pixels);
   // OpenCV inverts a white-is-zero TIFF of 8 bits, but not of 16.
   if (header.white_is_zero && header.bits_per_sample == 16) image.grey = 65535 - image.grey;
+  image.dpi = header.dpi;
   image.source_sha256 = sha256_of(bytes);
   return image;
 }

@@ -22,6 +22,7 @@ struct DecodeLimits {
 struct DecodedImage {
   cv::Mat grey;               // CV_8UC1 or CV_16UC1
   cv::Mat support;            // CV_8UC1, 255 where valid; empty: everywhere
+  double dpi = 0;             // pixels an inch; 0 where the file does not say
   bool was_colour = false;    // converted by 0.299 R + 0.587 G + 0.114 B
   std::string source_sha256;  // of the file's bytes
 };

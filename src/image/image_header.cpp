@@ -1,6 +1,7 @@
 #include "image/image_header.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <string_view>
 
@@ -53,18 +54,32 @@ bool starts_with(Bytes file, std::string_view signature) {
          std::equal(signature.begin(), signature.end(), reinterpret_cast<const char*>(file.data()));
 }
 
+/// The resolution that a file states along each axis, if it is one.
+double common_dpi(double x_dpi, double y_dpi) {
+  constexpr double kMostDpi = 1e5, kTolerance = 0.01;
+  const bool is_sound = x_dpi > 0 && x_dpi <= kMostDpi && std::abs(x_dpi - y_dpi) <= kTolerance * x_dpi;
+  return is_sound ? x_dpi : 0;
+}
+
+constexpr double kMetresAnInch = 0.0254, kCmAnInch = 2.54;
+
 // --- PNG: 8 bytes of signature, then chunks of length, type, data, CRC
 // -------------------------------------------------
 
 constexpr std::string_view kPngSignature = "\x89PNG\r\n\x1a\n";
 
-void require_png_end(const Reader& reader) {
+/// Follows the chunks to the end; the resolution, where one states it, goes to `header`.
+void read_png_chunks(const Reader& reader, ImageHeader& header) {
   bool has_pixels = false;
   for (std::uint64_t offset = kPngSignature.size();;) {
     const std::uint64_t length = reader.integer(offset, 4);
     const std::string_view type = reader.text(offset + 4, 4);
     reader.require(offset + 8, length + 4);
     has_pixels |= type == "IDAT";
+    if (type == "pHYs" && length == 9 && reader.integer(offset + 16, 1) == 1) {  // pixels a metre
+      header.dpi = common_dpi(kMetresAnInch * static_cast<double>(reader.integer(offset + 8, 4)),
+                              kMetresAnInch * static_cast<double>(reader.integer(offset + 12, 4)));
+    }
     if (type == "IEND") break;
     offset += length + 12;
   }
@@ -84,7 +99,7 @@ ImageHeader read_png_header(Bytes file, const std::string& name) {
   const std::uint64_t colour_type = reader.integer(25, 1);
   if (colour_type > 6 || kSamplesOfColourType[colour_type] == 0) reader.fail("broken PNG: unknown colour type");
   header.samples_per_pixel = kSamplesOfColourType[colour_type];
-  require_png_end(reader);
+  read_png_chunks(reader, header);
   return header;
 }
 
@@ -104,8 +119,17 @@ std::uint64_t next_marker(const Reader& reader, std::uint64_t offset) {
   }
 }
 
+/// The density of a JFIF segment whose data begins at `offset`: pixels an inch (unit 1) or a centimetre (unit 2).
+double jfif_dpi(const Reader& reader, std::uint64_t offset) {
+  const std::uint64_t unit = reader.integer(offset + 7, 1);
+  if (unit != 1 && unit != 2) return 0;
+  const double factor = unit == 1 ? 1 : kCmAnInch;
+  return common_dpi(factor * static_cast<double>(reader.integer(offset + 8, 2)),
+                    factor * static_cast<double>(reader.integer(offset + 10, 2)));
+}
+
 ImageHeader read_jpeg_header(Bytes file, const std::string& name) {
-  constexpr std::uint64_t kStartOfScan = 0xDA, kEndOfImage = 0xD9;
+  constexpr std::uint64_t kStartOfScan = 0xDA, kEndOfImage = 0xD9, kApp0 = 0xE0;
   const Reader reader(file, name, /*big_endian=*/true);
   ImageHeader header;
   header.format = ImageFormat::kJpeg;
@@ -124,6 +148,9 @@ ImageHeader read_jpeg_header(Bytes file, const std::string& name) {
       header.samples_per_pixel = static_cast<std::int64_t>(reader.integer(offset + 9, 1));
       has_frame = true;
     }
+    if (marker == kApp0 && length >= 14 && reader.text(offset + 4, 5) == std::string_view("JFIF\0", 5)) {
+      header.dpi = jfif_dpi(reader, offset + 4);
+    }
     has_scan |= marker == kStartOfScan;
     offset += 2 + length;
   }
@@ -135,8 +162,9 @@ ImageHeader read_jpeg_header(Bytes file, const std::string& name) {
 
 constexpr std::uint64_t kImageWidth = 256, kImageLength = 257, kBitsPerSample = 258, kCompression = 259,
                         kPhotometric = 262, kStripOffsets = 273, kOrientation = 274, kSamplesPerPixel = 277,
-                        kRowsPerStrip = 278, kStripByteCounts = 279, kPlanarConfiguration = 284, kTileWidth = 322,
-                        kTileLength = 323, kTileOffsets = 324, kTileByteCounts = 325, kSampleFormat = 339;
+                        kRowsPerStrip = 278, kStripByteCounts = 279, kXResolution = 282, kYResolution = 283,
+                        kPlanarConfiguration = 284, kResolutionUnit = 296, kTileWidth = 322, kTileLength = 323,
+                        kTileOffsets = 324, kTileByteCounts = 325, kSampleFormat = 339;
 
 /// The values of a tag: `count` integers of `width` bytes from `offset`.
 struct TiffField {
@@ -177,8 +205,16 @@ class TiffDirectory {
     return count(tag) > 0 ? value(tag, 0) : otherwise;
   }
 
+  /// A number stored as two LONGs, numerator and denominator; 0 where the tag is missing or not a fraction.
+  double fraction(std::uint64_t tag) const {
+    if (count(tag) == 0 || fields_.at(tag).width != 8) return 0;
+    const std::uint64_t offset = fields_.at(tag).offset, denominator = reader_.integer(offset + 4, 4);
+    return denominator == 0 ? 0 : static_cast<double>(reader_.integer(offset, 4)) / static_cast<double>(denominator);
+  }
+
  private:
-  /// Bytes of a value of the unsigned types BYTE, SHORT, LONG, LONG8; 0 for the others, which no tag read here has.
+  /// Bytes of a value of the unsigned types BYTE, SHORT, LONG, RATIONAL, LONG8; 0 for the others, which no tag read
+  /// here has.
   static std::uint64_t width_of_type(std::uint64_t type) {
     switch (type) {
       case 1:
@@ -187,6 +223,7 @@ class TiffDirectory {
         return 2;
       case 4:
         return 4;
+      case 5:
       case 16:
         return 8;
       default:
@@ -266,6 +303,11 @@ ImageHeader read_tiff_header(Bytes file, const std::string& name) {
   header.samples_per_pixel = static_cast<std::int64_t>(samples);
   header.white_is_zero = directory.value_or(kPhotometric, 1) == 0;
   header.several_pages = directory.has_next();
+  constexpr std::uint64_t kInch = 2, kCentimetre = 3;
+  if (const std::uint64_t unit = directory.value_or(kResolutionUnit, kInch); unit == kInch || unit == kCentimetre) {
+    const double factor = unit == kInch ? 1 : kCmAnInch;
+    header.dpi = common_dpi(factor * directory.fraction(kXResolution), factor * directory.fraction(kYResolution));
+  }
   if (header.height_px > 0 && header.width_px > 0) require_tiff_pixels(reader, directory, header);
   return header;
 }

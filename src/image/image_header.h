@@ -17,6 +17,7 @@ struct ImageHeader {
   std::int64_t width_px = 0;
   std::int64_t bits_per_sample = 8;
   std::int64_t samples_per_pixel = 1;
+  double dpi = 0;              // pixels an inch; 0: not said, or not the same along both axes
   bool white_is_zero = false;  // TIFF only: grey values run from white to black
   bool several_pages = false;  // TIFF only: more follow the first
 };

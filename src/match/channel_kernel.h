@@ -30,10 +30,12 @@ struct ChannelWork {
   std::int32_t map_height, map_width;
   std::int32_t row_begin, row_end, column_begin, column_end;  // cells of the map that may be support
   const float* x;
-  std::int32_t views;  // 1, 2 or 4 (interleaved; three are stored as four)
+  std::int32_t views;  // 1, 2 or 4 (interleaved; three are stored as four), by shifts_x, falling
   std::int32_t columns, rows_padded, padding;
   const std::int32_t* hull_begin;  // [columns] rows [begin, end) that hold support of any view
   const std::int32_t* hull_end;
+  const std::int32_t* single_runs;  // [columns][views][2] rows [begin, end), if no column has two runs; else null
+  std::int32_t rows;                // of the box
   std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0
   std::int32_t step;                // cells between shifts
   float flat_square;                // a y whose variance over P is not above this is flat

@@ -5,7 +5,7 @@
 namespace outsole::match {
 namespace {
 typedef float Vector __attribute__((vector_size(32)));
-constexpr int kVectorLanes = 8, kTileVectors = 2, kTileRows = 6;
+constexpr int kVectorLanes = 8, kTileVectors = 2, kWindowVectors = 1, kTileRows = 6;
 
 /// 12 bits from the instruction, 23 after one Newton step.
 Vector reciprocal_sqrt(Vector v) {

@@ -5,7 +5,7 @@
 namespace outsole::match {
 namespace {
 typedef float Vector __attribute__((vector_size(64)));
-constexpr int kVectorLanes = 16, kTileVectors = 2, kTileRows = 12;
+constexpr int kVectorLanes = 16, kTileVectors = 2, kWindowVectors = 2, kTileRows = 12;
 
 /// 14 bits from the instruction, 23 after one Newton step.
 Vector reciprocal_sqrt(Vector v) {

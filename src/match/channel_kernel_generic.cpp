@@ -3,7 +3,7 @@
 namespace outsole::match {
 namespace {
 typedef float Vector __attribute__((vector_size(16)));
-constexpr int kVectorLanes = 4, kTileVectors = 2, kTileRows = 4;
+constexpr int kVectorLanes = 4, kTileVectors = 2, kWindowVectors = 1, kTileRows = 4;
 
 Vector reciprocal_sqrt(Vector v) {
   Vector result;

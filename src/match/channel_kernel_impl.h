@@ -2,6 +2,7 @@
 //   kInstructions  the name
 //   Vector         a GCC vector of floats, kVectorLanes wide
 //   kTileVectors   vectors of exemplars in a tile; kTileVectors * kVectorLanes divides kLanes
+//   kWindowVectors vectors of exemplars whose window sums are added up together; divides kTileVectors
 //   kTileRows      products kept in registers for each vector: views x shifts of a tile (even)
 //   reciprocal_sqrt(Vector)
 // Everything is in an unnamed namespace and calls no library function: code compiled for one instruction set must never be
@@ -149,87 +150,165 @@ bool any(decltype(Vector{} < Vector{}) mask) {
   return found != 0;
 }
 
-/// Window sums of `Shifts` shifts of one view, then normalization, weight, and addition to the scores.
-template <int Shifts>
-void add_scores(const ChannelWork& work, const ViewWindow& view, int view_index, int shift_x, int shift_y, int shifts, int lane,
-                const Vector (*products)[kTileVectors]) {
-  Vector sum[Shifts][kTileVectors] = {}, upper[Shifts][kTileVectors] = {}, lower[Shifts][kTileVectors] = {};
+/// Sums over the windows of one shift, for kWindowVectors vectors of exemplars. `upper - lower` is the sum of squares;
+/// `upper`, what the prefix sums had reached, says how much of it rounding may have eaten.
+struct WindowSums {
+  Vector sum[kWindowVectors], upper[kWindowVectors], lower[kWindowVectors];
+};
+
+void add_run(const float* begin, const float* end, WindowSums& sums) {
+#pragma GCC unroll 4
+  for (int n = 0; n < kWindowVectors; ++n) {
+    sums.sum[n] += load(end + n * kVectorLanes) - load(begin + n * kVectorLanes);
+    sums.upper[n] += load(end + kLanes + n * kVectorLanes);
+    sums.lower[n] += load(begin + kLanes + n * kVectorLanes);
+  }
+}
+
+/// Any support, anywhere on the frame.
+WindowSums sum_window(const ChannelWork& work, const ViewWindow& view, int shift_x, int shift_y, int lane) {
+  WindowSums sums = {};
   const std::int64_t column_stride = static_cast<std::int64_t>(work.map_height + 1) * 2 * kLanes;
+  const int row_offset = work.origin_y - shift_y * work.step;
   for (int run = 0; run < view.runs; ++run) {
     const int map_column = work.origin_x + view.run_column[run] - shift_x * work.step;
     if (map_column < work.column_begin || map_column >= work.column_end) continue;
     const float* column = work.prefix + map_column * column_stride + lane;
+    add_run(column + clamp_index(row_offset + view.run_begin[run], work.row_begin, work.row_end) * 2 * kLanes,
+            column + clamp_index(row_offset + view.run_end[run], work.row_begin, work.row_end) * 2 * kLanes, sums);
+  }
+  return sums;
+}
+
+/// All views of a tile at once, where no column has two runs: their runs end within a cell of each other, so the prefix sums
+/// come from L2 once for all of them. `Cut`: the frame may cut off rows.
+template <int StoredViews, int Views, bool Cut>
+void sum_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane, WindowSums (&result)[Views]) {
+  WindowSums sums[Views] = {};
+  const std::int64_t column_stride = static_cast<std::int64_t>(work.map_height + 1) * 2 * kLanes;
+  const int first_column = work.origin_x - shift_x * work.step, row_offset = work.origin_y - shift_y * work.step;
+  const int begin = clamp_index(work.column_begin - first_column, 0, work.columns);
+  const int end = clamp_index(work.column_end - first_column, 0, work.columns);
+  const std::int32_t* run = work.single_runs + 2 * (static_cast<std::int64_t>(begin) * StoredViews + first_view);
+  const float* column = work.prefix + (first_column + begin) * column_stride + lane;
+  for (int c = begin; c < end; ++c, column += column_stride, run += 2 * StoredViews) {
 #pragma GCC unroll 4
-    for (int s = 0; s < Shifts; ++s) {
-      const int row_offset = work.origin_y - (shift_y + s) * work.step;
-      const float* begin = column + clamp_index(row_offset + view.run_begin[run], work.row_begin, work.row_end) * 2 * kLanes;
-      const float* end = column + clamp_index(row_offset + view.run_end[run], work.row_begin, work.row_end) * 2 * kLanes;
-#pragma GCC unroll 8
-      for (int n = 0; n < kTileVectors; ++n) {
-        sum[s][n] += load(end + n * kVectorLanes) - load(begin + n * kVectorLanes);
-        upper[s][n] += load(end + kLanes + n * kVectorLanes);
-        lower[s][n] += load(begin + kLanes + n * kVectorLanes);
+    for (int v = 0; v < Views; ++v) {
+      int first = row_offset + run[2 * v], last = row_offset + run[2 * v + 1];
+      if constexpr (Cut) {
+        first = clamp_index(first, work.row_begin, work.row_end);
+        last = clamp_index(last, work.row_begin, work.row_end);
       }
+      add_run(column + static_cast<std::int64_t>(first) * 2 * kLanes, column + static_cast<std::int64_t>(last) * 2 * kLanes, sums[v]);
     }
   }
-  for (int s = 0; s < shifts; ++s) {
-    const std::int64_t pose = static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y + s;
-    const float inverse_count = view.inverse_count[pose];
-    const float x_scale = view.x_scale[view.cut[pose]];
-    if (inverse_count == 0 || x_scale == 0) continue;
-    const float x_mean = view.x_mean[view.cut[pose]];
-    const float flat_sum = work.flat_square / inverse_count;
-    for (int n = 0; n < kTileVectors; ++n) {
-      Vector product = products[s][n] - x_mean * sum[s][n];
-      Vector variance_sum = upper[s][n] - lower[s][n] - sum[s][n] * sum[s][n] * inverse_count;
-      const auto near_dead = (variance_sum < upper[s][n] * 1e-3f) & (upper[s][n] > broadcast(flat_sum));
-      if (any(near_dead)) {
-        Vector exact_product, exact_variance_sum;
-        sum_directly(work, view, view_index, shift_x, shift_y + s, lane + n * kVectorLanes, inverse_count, x_mean,
-                     exact_product, exact_variance_sum);
-        product = near_dead ? exact_product : product;
-        variance_sum = near_dead ? exact_variance_sum : variance_sum;
-      }
-      const Vector ncc = product * reciprocal_sqrt(variance_sum) * x_scale;
-      float* score = view.scores + pose * kLanes + lane + n * kVectorLanes;
-      store(score, load(score) + (variance_sum > broadcast(flat_sum) ? ncc : Vector{}));
-    }
+  for (int v = 0; v < Views; ++v) result[v] = sums[v];
+}
+
+/// The sums of every view of a tile at one shift.
+template <int StoredViews, int Views>
+void sum_tile_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane, WindowSums (&sums)[Views]) {
+  const int first_row = work.origin_y - shift_y * work.step;
+  if (work.single_runs == nullptr) {
+    for (int v = 0; v < Views; ++v) sums[v] = sum_window(work, work.view[first_view + v], shift_x, shift_y, lane);
+  } else if (first_row >= work.row_begin && first_row + work.rows <= work.row_end) {
+    sum_windows<StoredViews, Views, false>(work, first_view, shift_x, shift_y, lane, sums);
+  } else {
+    sum_windows<StoredViews, Views, true>(work, first_view, shift_x, shift_y, lane, sums);
   }
 }
 
-template <int StoredViews, int Views>
-void correlate_views(const ChannelWork& work, int first_view) {
-  constexpr int kShifts = kTileRows / Views;
-  constexpr int kWindowShifts = kVectorLanes >= 16 ? 3 : 1;  // as many as their sums fit into the registers
-  int shifts_y = 0, shifts_x = 0;
-  for (int v = first_view; v < first_view + Views; ++v) {
-    shifts_y = work.view[v].shifts_y > shifts_y ? work.view[v].shifts_y : shifts_y;
-    shifts_x = work.view[v].shifts_x > shifts_x ? work.view[v].shifts_x : shifts_x;
+/// Normalizes the products of one view at one shift, weighs them, and adds them to its scores.
+void add_scores(const ChannelWork& work, int view_index, int shift_x, int shift_y, int lane, const WindowSums& sums,
+                const Vector* products) {
+  const ViewWindow& view = work.view[view_index];
+  const std::int64_t pose = static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y;
+  const float inverse_count = view.inverse_count[pose];
+  const float x_scale = view.x_scale[view.cut[pose]];
+  if (inverse_count == 0 || x_scale == 0) return;
+  const float x_mean = view.x_mean[view.cut[pose]];
+  const Vector flat_sum = broadcast(work.flat_square / inverse_count);
+#pragma GCC unroll 4
+  for (int n = 0; n < kWindowVectors; ++n) {
+    Vector product = products[n] - x_mean * sums.sum[n];
+    Vector variance_sum = sums.upper[n] - sums.lower[n] - sums.sum[n] * sums.sum[n] * inverse_count;
+    const auto near_dead = (variance_sum < sums.upper[n] * 1e-3f) & (sums.upper[n] > flat_sum);
+    if (any(near_dead)) {
+      Vector exact_product, exact_variance_sum;
+      sum_directly(work, view, view_index, shift_x, shift_y, lane + n * kVectorLanes, inverse_count, x_mean, exact_product,
+                   exact_variance_sum);
+      product = near_dead ? exact_product : product;
+      variance_sum = near_dead ? exact_variance_sum : variance_sum;
+    }
+    const Vector ncc = product * reciprocal_sqrt(variance_sum) * x_scale;
+    float* score = view.scores + pose * kLanes + lane + n * kVectorLanes;
+    store(score, load(score) + (variance_sum > flat_sum ? ncc : Vector{}));
   }
-  for (int shift_x = 0; shift_x < shifts_x; ++shift_x) {
-    for (int shift_y = 0; shift_y < shifts_y; shift_y += kShifts) {
-      for (int lane = 0; lane < kLanes; lane += kTileLanes) {
-        Vector products[Views][kShifts][kTileVectors];
-        multiply_tile<StoredViews, Views, kShifts>(work, first_view, shift_x, shift_y, lane, products);
+}
+
+/// `Shifts` shifts along y from `tile_y` on, of `Views` views from `first_view` on, at one shift along x.
+template <int StoredViews, int Views, int Shifts>
+void correlate_tile(const ChannelWork& work, int first_view, int shift_x, int tile_y) {
+  for (int lane = 0; lane < kLanes; lane += kTileLanes) {
+    Vector products[Views][Shifts][kTileVectors];
+    multiply_tile<StoredViews, Views, Shifts>(work, first_view, shift_x, tile_y, lane, products);
+    for (int s = 0; s < Shifts; ++s) {
+      const int shift_y = tile_y + s;
+      for (int n = 0; n < kTileVectors; n += kWindowVectors) {
+        WindowSums sums[Views];
+        const int window_lane = lane + n * kVectorLanes;
+        sum_tile_windows<StoredViews, Views>(work, first_view, shift_x, shift_y, window_lane, sums);
         for (int v = 0; v < Views; ++v) {
           const ViewWindow& view = work.view[first_view + v];
-          if (shift_x >= view.shifts_x) continue;
-          for (int s = 0; s < kShifts && shift_y + s < view.shifts_y; s += kWindowShifts) {
-            const int left = view.shifts_y - shift_y - s;
-            add_scores<kWindowShifts>(work, view, first_view + v, shift_x, shift_y + s,
-                                      left < kWindowShifts ? left : kWindowShifts, lane, products[v] + s);
-          }
+          if (shift_x >= view.shifts_x || shift_y >= view.shifts_y) continue;
+          add_scores(work, first_view + v, shift_x, shift_y, window_lane, sums[v], products[v][s] + n);
         }
       }
     }
   }
 }
 
+/// All shifts along y from `tile_y` on: tiles of `Shifts`, then smaller ones for the rest.
+template <int StoredViews, int Views, int Shifts>
+void correlate_column(const ChannelWork& work, int first_view, int shift_x, int tile_y, int shifts_y) {
+  for (; tile_y + Shifts <= shifts_y; tile_y += Shifts) {
+    correlate_tile<StoredViews, Views, Shifts>(work, first_view, shift_x, tile_y);
+  }
+  if constexpr (Shifts > 1) {
+    correlate_column<StoredViews, Views, (Shifts > 3 ? Shifts / 2 : Shifts - 1)>(work, first_view, shift_x, tile_y, shifts_y);
+  }
+}
+
+/// Views [first_view, first_view + Views) at one shift along x. Views are ordered by their shifts along x, falling, so where
+/// only some have that shift, they are the first ones.
+template <int StoredViews, int Views>
+void correlate_views(const ChannelWork& work, int first_view, int shift_x) {
+  int active = 0, shifts_y = 0;
+  for (int v = first_view; v < first_view + Views && work.view[v].shifts_x > shift_x; ++v) {
+    ++active;
+    shifts_y = work.view[v].shifts_y > shifts_y ? work.view[v].shifts_y : shifts_y;
+  }
+  if (active == 0) return;
+  if constexpr (Views > 1) {
+    if (active <= Views / 2) return correlate_views<StoredViews, Views / 2>(work, first_view, shift_x);
+  }
+  correlate_column<StoredViews, Views, kTileRows / Views>(work, first_view, shift_x, 0, shifts_y);
+}
+
+template <int StoredViews>
+void correlate_group(const ChannelWork& work) {
+  constexpr int kTileViews = StoredViews <= 2 || kTileRows % StoredViews == 0 ? StoredViews : StoredViews / 2;
+  for (int first = 0; first < StoredViews; first += kTileViews) {
+    for (int shift_x = 0; shift_x < work.view[first].shifts_x; ++shift_x) {
+      correlate_views<StoredViews, kTileViews>(work, first, shift_x);
+    }
+  }
+}
+
 void correlate(const ChannelWork& work) {
-  constexpr int kTileViews = kTileRows % 4 == 0 ? 4 : 2;
-  if (work.views == 1) return correlate_views<1, 1>(work, 0);
-  if (work.views == 2) return correlate_views<2, 2>(work, 0);
-  for (int first = 0; first < kMaxGroupViews; first += kTileViews) correlate_views<kMaxGroupViews, kTileViews>(work, first);
+  if (work.views == 1) return correlate_group<1>(work);
+  if (work.views == 2) return correlate_group<2>(work);
+  correlate_group<kMaxGroupViews>(work);
 }
 
 }  // namespace

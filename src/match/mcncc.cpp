@@ -5,6 +5,7 @@
 #include <exception>
 #include <cmath>
 #include <map>
+#include <tuple>
 
 #include <omp.h>
 
@@ -42,6 +43,7 @@ struct GroupLayout {
   std::int64_t rows = 0, columns = 0, padding = 0, step = 1;
   std::int64_t stored_views = 1;  // 1, 2 or 4
   std::vector<std::int32_t> hull_begin, hull_end;  // [columns]
+  std::vector<std::int32_t> single_runs;           // [columns][stored_views][2], or empty
   std::vector<float> x;                            // [C][columns][rows + 2 padding][stored_views]
   std::vector<bool> channel_is_flat;               // [C]: every view, every cut
   std::vector<ViewLayout> views;
@@ -66,11 +68,6 @@ struct PreparedMark::Layout {
 };
 
 namespace {
-
-/// Sums of x and its square over the part of the support that a cut leaves, and the number of cells.
-struct XSums {
-  double sum = 0, square_sum = 0;
-};
 
 void lay_out_runs(const MarkView& view, const GroupLayout& group, ViewLayout& layout) {
   const auto support = view.support.accessor<bool, 2>();
@@ -97,29 +94,44 @@ Span kept(std::int64_t origin, std::int64_t length, std::int64_t shift, const Fr
   return {begin, std::clamp<std::int64_t>(frame_length - margin - map_index, begin, length)};
 }
 
-/// Numbers the different cuts of a view, and gives each pose its cut and 1 / |P|. Returns the cuts as (rows, columns).
-std::vector<std::pair<Span, Span>> number_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayout& layout) {
-  const auto support = view.support.accessor<bool, 2>();
-  std::map<std::pair<Span, Span>, std::int32_t> numbers;
-  std::vector<std::pair<Span, Span>> cuts;
-  std::vector<float> inverse_counts;
+/// The different ways the frame cuts a view: what is left of its rows and columns. Ordered by columns, so that cuts of equal
+/// columns share their row sums.
+struct Cuts {
+  std::vector<Span> rows, columns;
+  std::vector<std::int64_t> cells;  // of the support that are left
+};
+
+/// Finds the cuts of a view, and gives each pose its cut and 1 / |P|.
+Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayout& layout) {
   const ViewOffset& offset = view.offset;
-  layout.cut.reserve(static_cast<std::size_t>(offset.shifts_x * offset.shifts_y));
+  const auto rows_at = [&](std::int64_t i) {
+    return kept(view.origin_y, view.support.size(0), i * offset.step_cells, mark.frame, mark.frame.height, mark.margin);
+  };
+  const auto columns_at = [&](std::int64_t j) {
+    return kept(view.origin_x, view.support.size(1), j * offset.step_cells, mark.frame, mark.frame.width, mark.margin);
+  };
+  std::map<std::pair<Span, Span>, std::int32_t> numbers;  // by (columns, rows)
   for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
-    const Span columns = kept(view.origin_x, support.size(1), j * offset.step_cells, mark.frame, mark.frame.width, mark.margin);
+    for (std::int64_t i = 0; i < offset.shifts_y; ++i) numbers.try_emplace({columns_at(j), rows_at(i)}, 0);
+  }
+  // Cells of the support above and left of a corner.
+  const at::Tensor corner = at::constant_pad_nd(view.support.to(at::kLong).cumsum(0).cumsum(1), {1, 0, 1, 0});
+  const auto above = corner.accessor<std::int64_t, 2>();
+  Cuts cuts;
+  for (auto& [key, number] : numbers) {
+    const auto& [columns, rows] = key;
+    number = narrow<std::int32_t>(cuts.rows.size());
+    cuts.columns.push_back(columns);
+    cuts.rows.push_back(rows);
+    cuts.cells.push_back(above[rows.end][columns.end] - above[rows.begin][columns.end] - above[rows.end][columns.begin] +
+                         above[rows.begin][columns.begin]);
+  }
+  for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
     for (std::int64_t i = 0; i < offset.shifts_y; ++i) {
-      const Span rows = kept(view.origin_y, support.size(0), i * offset.step_cells, mark.frame, mark.frame.height, mark.margin);
-      const auto [entry, is_new] = numbers.try_emplace({rows, columns}, narrow<std::int32_t>(cuts.size()));
-      if (is_new) {
-        std::int64_t count = 0;
-        for (std::int64_t y = rows.begin; y < rows.end; ++y) {
-          for (std::int64_t x = columns.begin; x < columns.end; ++x) count += support[y][x];
-        }
-        cuts.emplace_back(rows, columns);
-        inverse_counts.push_back(count > 0 ? 1.0f / static_cast<float>(count) : 0.0f);
-      }
-      layout.cut.push_back(entry->second);
-      layout.inverse_count.push_back(inverse_counts[static_cast<std::size_t>(entry->second)]);
+      const std::int32_t cut = numbers.at({columns_at(j), rows_at(i)});
+      const std::int64_t cells = cuts.cells[static_cast<std::size_t>(cut)];
+      layout.cut.push_back(cut);
+      layout.inverse_count.push_back(cells > 0 ? 1.0f / static_cast<float>(cells) : 0.0f);
     }
   }
   return cuts;
@@ -127,54 +139,74 @@ std::vector<std::pair<Span, Span>> number_cuts(const MarkView& view, const Prepa
 
 /// Fills x of one view and one channel, centred on its mean over the whole support, and that channel's statistics for every cut.
 /// Returns true when x is flat under every cut.
-bool lay_out_channel(const MarkView& view, const std::vector<std::pair<Span, Span>>& cuts, std::int64_t channel, double weight,
-                     double flat_std, std::int64_t stored_view, GroupLayout& group, ViewLayout& layout) {
-  const auto support = view.support.accessor<bool, 2>();
-  const at::Tensor plane = view.features[channel];
-  const auto features = plane.accessor<float, 2>();
-  const std::int64_t rows_padded = group.rows + 2 * group.padding;
-  double sum = 0;
+bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channel, double weight, double flat_std,
+                     std::int64_t stored_view, GroupLayout& group, ViewLayout& layout) {
+  const std::int64_t height = view.support.size(0), width = view.support.size(1);
+  const bool* support = view.support.data_ptr<bool>();
+  const float* features = view.features.data_ptr<float>() + channel * height * width;
+  double total = 0;
   std::int64_t count = 0;
-  for (std::int64_t y = 0; y < support.size(0); ++y) {
-    for (std::int64_t x = 0; x < support.size(1); ++x) {
-      if (!support[y][x]) continue;
-      sum += features[y][x];
-      ++count;
+  for (std::int64_t i = 0; i < height * width; ++i) {
+    total += support[i] ? features[i] : 0.0;
+    count += support[i];
+  }
+  const double mean = total / static_cast<double>(std::max<std::int64_t>(count, 1));
+  std::vector<float> centred(static_cast<std::size_t>(height * width));
+  for (std::int64_t i = 0; i < height * width; ++i) {
+    centred[static_cast<std::size_t>(i)] = support[i] ? static_cast<float>(features[i] - mean) : 0.0f;
+  }
+  const std::int64_t rows_padded = group.rows + 2 * group.padding;
+  float* const stored = group.x.data() + ((channel * group.columns + view.origin_x - group.origin_x) * rows_padded +
+                                          view.origin_y - group.origin_y + group.padding) * group.stored_views + stored_view;
+  for (std::int64_t x = 0; x < width; ++x) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      stored[(x * rows_padded + y) * group.stored_views] = centred[static_cast<std::size_t>(y * width + x)];
     }
   }
-  const double mean = count > 0 ? sum / static_cast<double>(count) : 0;
-  float* const stored = group.x.data() + channel * group.columns * rows_padded * group.stored_views + stored_view;
-  for (std::int64_t y = 0; y < support.size(0); ++y) {
-    for (std::int64_t x = 0; x < support.size(1); ++x) {
-      if (!support[y][x]) continue;
-      const std::int64_t column = view.origin_x - group.origin_x + x;
-      const std::int64_t row = view.origin_y - group.origin_y + y + group.padding;
-      stored[(column * rows_padded + row) * group.stored_views] = static_cast<float>(features[y][x] - mean);
-    }
-  }
+
   bool flat = true;
-  for (std::size_t c = 0; c < cuts.size(); ++c) {
-    const auto& [rows, columns] = cuts[c];
-    XSums sums;
-    std::int64_t cells = 0;
-    for (std::int64_t y = rows.begin; y < rows.end; ++y) {
-      for (std::int64_t x = columns.begin; x < columns.end; ++x) {
-        if (!support[y][x]) continue;
-        const double value = features[y][x] - mean;
-        sums.sum += value;
-        sums.square_sum += value * value;
-        ++cells;
+  std::vector<double> sums(static_cast<std::size_t>(height + 1)), squares(static_cast<std::size_t>(height + 1));
+  for (std::size_t c = 0; c < cuts.rows.size(); ++c) {
+    const Span rows = cuts.rows[c], columns = cuts.columns[c];
+    if (c == 0 || columns != cuts.columns[c - 1]) {  // sums over the rows above, of these columns
+      for (std::int64_t y = 0; y < height; ++y) {
+        double sum = 0, square = 0;
+        for (std::int64_t x = columns.begin; x < columns.end; ++x) {
+          const double value = centred[static_cast<std::size_t>(y * width + x)];
+          sum += value;
+          square += value * value;
+        }
+        sums[static_cast<std::size_t>(y + 1)] = sums[static_cast<std::size_t>(y)] + sum;
+        squares[static_cast<std::size_t>(y + 1)] = squares[static_cast<std::size_t>(y)] + square;
       }
     }
-    const double n = static_cast<double>(std::max<std::int64_t>(cells, 1));
-    const double variance_sum = sums.square_sum - sums.sum * sums.sum / n;
-    const bool is_flat = cells == 0 || variance_sum <= n * flat_std * flat_std;
+    const auto between = [&](const std::vector<double>& prefix) {
+      return prefix[static_cast<std::size_t>(rows.end)] - prefix[static_cast<std::size_t>(rows.begin)];
+    };
+    const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
+    const double sum = between(sums), variance_sum = between(squares) - sum * sum / n;
+    const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * flat_std * flat_std;
     flat = flat && is_flat;
-    const std::size_t index = static_cast<std::size_t>(channel) * cuts.size() + c;
-    layout.x_mean[index] = static_cast<float>(sums.sum / n);
+    const std::size_t index = static_cast<std::size_t>(channel) * cuts.rows.size() + c;
+    layout.x_mean[index] = static_cast<float>(sum / n);
     layout.x_scale[index] = is_flat ? 0.0f : static_cast<float>(weight / std::sqrt(variance_sum));
   }
   return flat;
+}
+
+/// Each column's run of every view, where no column has two; columns without support get an empty run inside the box.
+std::vector<std::int32_t> single_runs(const GroupLayout& group) {
+  std::vector<std::int32_t> runs(static_cast<std::size_t>(group.columns * group.stored_views * 2), 0);
+  for (std::size_t v = 0; v < group.views.size(); ++v) {
+    const ViewLayout& view = group.views[v];
+    for (std::size_t r = 0; r < view.run_column.size(); ++r) {
+      if (r > 0 && view.run_column[r] == view.run_column[r - 1]) return {};
+      const auto index = static_cast<std::size_t>((view.run_column[r] * group.stored_views + static_cast<std::int64_t>(v)) * 2);
+      runs[index] = view.run_begin[r];
+      runs[index + 1] = view.run_end[r];
+    }
+  }
+  return runs;
 }
 
 GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::Layout& mark, const ChannelModel& channels) {
@@ -198,7 +230,7 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
   group.hull_begin.assign(static_cast<std::size_t>(group.columns), narrow<std::int32_t>(group.rows));
   group.hull_end.assign(static_cast<std::size_t>(group.columns), 0);
 
-  std::vector<std::vector<std::pair<Span, Span>>> cuts;
+  std::vector<Cuts> cuts;
   for (const MarkView& view : views) {
     ViewLayout layout;
     layout.offset = view.offset;
@@ -209,8 +241,8 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
       begin = std::min(begin, layout.run_begin[r]);
       end = std::max(end, layout.run_end[r]);
     }
-    cuts.push_back(number_cuts(view, mark, layout));
-    layout.cuts = static_cast<std::int64_t>(cuts.back().size());
+    cuts.push_back(find_cuts(view, mark, layout));
+    layout.cuts = static_cast<std::int64_t>(cuts.back().rows.size());
     layout.x_mean.resize(static_cast<std::size_t>(mark.channels * layout.cuts));
     layout.x_scale.resize(layout.x_mean.size());
     group.views.push_back(std::move(layout));
@@ -218,6 +250,7 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
   for (std::size_t column = 0; column < group.hull_begin.size(); ++column) {
     group.hull_begin[column] = std::min(group.hull_begin[column], group.hull_end[column]);
   }
+  group.single_runs = single_runs(group);
 
   const auto weight = channels.weight.accessor<float, 1>();
   const auto flat_std = channels.flat_std.accessor<float, 1>();
@@ -262,6 +295,8 @@ ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& 
   work.padding = narrow<std::int32_t>(group.padding);
   work.hull_begin = group.hull_begin.data();
   work.hull_end = group.hull_end.data();
+  work.single_runs = group.single_runs.empty() ? nullptr : group.single_runs.data();
+  work.rows = narrow<std::int32_t>(group.rows);
   work.origin_y = narrow<std::int32_t>(group.origin_y - mark.frame.border);
   work.origin_x = narrow<std::int32_t>(group.origin_x - mark.frame.border);
   work.step = narrow<std::int32_t>(group.step);
@@ -296,48 +331,72 @@ void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell
   }
 }
 
-/// One angle of the mark against one block: all channels, all translations.
-void search_angle(const PreparedMark::Layout& mark, std::size_t angle, const at::Tensor& block, AlignedBuffer& prefix,
-                  BestPose* best) {
+/// Angles [first, last) of the mark against one block: all channels, all translations.
+void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, const at::Tensor& block,
+                   AlignedBuffer& prefix, BestPose* best) {
   const ChannelKernel& kernel = channel_kernel();
-  const std::vector<GroupLayout>& groups = mark.angles[angle];
-  std::vector<ChannelWork> work;
-  std::vector<AlignedBuffer> scores;
-  for (const GroupLayout& group : groups) {
-    work.push_back(describe_group(mark, group));
-    for (std::size_t v = 0; v < group.views.size(); ++v) {
-      const ViewOffset& offset = group.views[v].offset;
-      scores.emplace_back(offset.shifts_y * offset.shifts_x * kLanes);
-      scores.back().tensor.zero_();
-      work.back().view[v].scores = scores.back().data();
+  struct Job {
+    const GroupLayout& group;
+    std::int32_t angle_index;
+    ChannelWork work;
+    std::vector<AlignedBuffer> scores;  // of each view
+  };
+  std::vector<Job> jobs;
+  for (std::size_t angle = first; angle < last; ++angle) {
+    for (const GroupLayout& group : mark.angles[angle]) {
+      Job job = {group, mark.angle_index[angle], describe_group(mark, group), {}};
+      for (std::size_t v = 0; v < group.views.size(); ++v) {
+        const ViewOffset& offset = group.views[v].offset;
+        job.scores.emplace_back(offset.shifts_y * offset.shifts_x * kLanes);
+        job.scores.back().tensor.zero_();
+        job.work.view[v].scores = job.scores.back().data();
+      }
+      jobs.push_back(std::move(job));
     }
   }
   const std::int64_t plane = mark.frame.width * mark.frame.height * kLanes;
   for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
-    const auto is_flat = [&](const GroupLayout& group) { return bool(group.channel_is_flat[static_cast<std::size_t>(channel)]); };
-    if (std::all_of(groups.begin(), groups.end(), is_flat)) continue;
+    const auto is_flat = [&](const Job& job) { return bool(job.group.channel_is_flat[static_cast<std::size_t>(channel)]); };
+    if (std::all_of(jobs.begin(), jobs.end(), is_flat)) continue;
     const float* y = block.data_ptr<float>() + channel * plane;
     kernel.sum_prefixes(y, narrow<std::int32_t>(mark.frame.width), narrow<std::int32_t>(mark.frame.height), prefix.data());
-    for (std::size_t g = 0; g < groups.size(); ++g) {
-      const GroupLayout& group = groups[g];
-      if (is_flat(group)) continue;
-      work[g].y = y;
-      work[g].prefix = prefix.data();
-      work[g].x = group.x.data() + channel * group.columns * (group.rows + 2 * group.padding) * group.stored_views;
-      work[g].flat_square = mark.flat_square[static_cast<std::size_t>(channel)];
+    for (Job& job : jobs) {
+      if (is_flat(job)) continue;
+      const GroupLayout& group = job.group;
+      job.work.y = y;
+      job.work.prefix = prefix.data();
+      job.work.x = group.x.data() + channel * group.columns * (group.rows + 2 * group.padding) * group.stored_views;
+      job.work.flat_square = mark.flat_square[static_cast<std::size_t>(channel)];
       for (std::size_t v = 0; v < group.views.size(); ++v) {
-        work[g].view[v].x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
-        work[g].view[v].x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
+        job.work.view[v].x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
+        job.work.view[v].x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
       }
-      kernel.correlate(work[g]);
+      kernel.correlate(job.work);
     }
   }
-  std::size_t next = 0;
-  for (const GroupLayout& group : groups) {
-    for (const ViewLayout& view : group.views) {
-      reduce_scores(view, mark.angle_index[angle], mark.frame.cell_px, scores[next++].data(), best);
+  for (Job& job : jobs) {
+    for (std::size_t v = 0; v < job.group.views.size(); ++v) {
+      reduce_scores(job.group.views[v], job.angle_index, mark.frame.cell_px, job.scores[v].data(), best);
     }
   }
+}
+
+/// Angles a task takes: as many as their scores fit into a second-level cache, but few enough that there are tasks for all
+/// threads. Results do not depend on it.
+std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t blocks) {
+  constexpr std::int64_t kScoreBytes = 1 << 20;
+  constexpr std::int64_t kTasksPerThread = 4;
+  const auto angles = static_cast<std::int64_t>(mark.angles.size());
+  std::int64_t poses = 1;
+  for (const auto& groups : mark.angles) {
+    for (const GroupLayout& group : groups) {
+      for (const ViewLayout& view : group.views) poses += static_cast<std::int64_t>(view.cut.size());
+    }
+  }
+  const std::int64_t bytes_per_angle = divide_up(poses * kLanes * static_cast<std::int64_t>(sizeof(float)), angles);
+  const std::int64_t by_cache = kScoreBytes / bytes_per_angle;
+  const std::int64_t by_threads = angles * blocks / (kTasksPerThread * omp_get_max_threads());
+  return std::clamp<std::int64_t>(std::min(by_cache, by_threads), 1, angles);
 }
 
 }  // namespace
@@ -365,6 +424,9 @@ PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame,
     layout_->flat_square.push_back(flat_std * flat_std);
   }
   std::erase_if(views, [](const MarkView& view) { return view.support.numel() == 0; });
+  std::stable_sort(views.begin(), views.end(), [](const MarkView& a, const MarkView& b) {
+    return std::tuple(a.angle, -a.offset.shifts_x, -a.offset.shifts_y) < std::tuple(b.angle, -b.offset.shifts_x, -b.offset.shifts_y);
+  });
   for (std::size_t begin = 0; begin < views.size();) {
     std::size_t end = begin;
     while (end < views.size() && views[end].angle == views[begin].angle) ++end;
@@ -404,9 +466,13 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
     ensure(block.is_contiguous() && block.scalar_type() == at::kFloat &&
                block.sizes() == at::IntArrayRef({layout.channels, layout.frame.width, layout.frame.height, kLanes}),
            "a block's shape is not that of the prepared mark's frame");
+    ensure(reinterpret_cast<std::uintptr_t>(block.data_ptr()) % 64 == 0, "a block is not aligned to a vector");
   }
   const auto angles = static_cast<std::int64_t>(layout.angles.size());
-  const std::int64_t tasks = static_cast<std::int64_t>(blocks.size()) * angles;
+  if (angles == 0 || blocks.empty()) return;
+  const std::int64_t task_angles = angles_per_task(layout, static_cast<std::int64_t>(blocks.size()));
+  const std::int64_t tasks_per_block = divide_up(angles, task_angles);
+  const std::int64_t tasks = static_cast<std::int64_t>(blocks.size()) * tasks_per_block;
   std::exception_ptr failure;
 #pragma omp parallel
   {
@@ -414,9 +480,11 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       std::array<BestPose, kLanes> found;
-      const auto block = static_cast<std::size_t>(task / angles);
+      const auto block = static_cast<std::size_t>(task / tasks_per_block);
+      const std::int64_t first = task % tasks_per_block * task_angles;
       try {
-        search_angle(layout, static_cast<std::size_t>(task % angles), blocks[block], prefix, found.data());
+        search_angles(layout, static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(first + task_angles, angles)),
+                      blocks[block], prefix, found.data());
       } catch (...) {
 #pragma omp critical(outsole_search_failure)
         failure = std::current_exception();

@@ -15,7 +15,7 @@
 #include "core/provenance.h"
 #include "core/sha256.h"
 #include "core/stop.h"
-#include "store/exemplars.h"
+#include "store/image_rows.h"
 
 namespace outsole::pipeline {
 
@@ -35,8 +35,8 @@ using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by
 
 std::string encode(const SourceList& list) {
   nlohmann::json sources = nlohmann::json::array();
-  for (const ExemplarSource& s : list.sources) {
-    sources.push_back({s.file.string(), s.id, s.file_bytes, s.mirror, s.metadata});
+  for (const ImageSource& s : list.sources) {
+    sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row});
   }
   const auto bytes = nlohmann::json::to_cbor({{"sources", sources}, {"mismatches", list.mismatches}});
   return {bytes.begin(), bytes.end()};
@@ -62,27 +62,28 @@ void tell_mismatches(const SourceList& list, bool strict) {
 }
 
 /// Rank 0 looks at the file system; all ranks get what it saw.
-SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options) {
+SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   std::string message;
   comm.together([&] {
     if (options.output.extension() != ".h5") {
       throw UsageError("--output " + options.output.string() + ": a store's name ends in .h5");
     }
     if (!comm.is_root()) return;
-    const SourceList list = list_exemplar_sources(options.inputs, options.manifest, options.where);
+    const SourceList list = list_image_sources(options.inputs, options.manifest, options.where);
     tell_mismatches(list, options.strict);
+    for (const ImageSource& source : list.sources) kind.check(source);
     message = encode(list);
   });
   return decode(comm.broadcast(message));
 }
 
-/// Units of at least 64 files or 64 MiB, larger where there would be more than about 512 of them.
-std::vector<FileRange> cut_into_units(std::span<const ExemplarSource> sources) {
-  constexpr std::int64_t kUnits = 512, kMinFiles = 64, kMinBytes = std::int64_t{64} << 20;
+/// Units as small as the kind allows, larger where there would be more than about 512 of them.
+std::vector<FileRange> cut_into_units(std::span<const ImageSource> sources, const IngestKind& kind) {
+  constexpr std::int64_t kUnits = 512;
   const auto total_bytes = std::accumulate(sources.begin(), sources.end(), std::int64_t{0},
                                            [](std::int64_t sum, const auto& s) { return sum + s.file_bytes; });
-  const auto unit_files = std::max(kMinFiles, divide_up(static_cast<std::int64_t>(sources.size()), kUnits));
-  const auto unit_bytes = std::max(kMinBytes, divide_up(total_bytes, kUnits));
+  const auto unit_files = std::max(kind.min_unit_files, divide_up(static_cast<std::int64_t>(sources.size()), kUnits));
+  const auto unit_bytes = std::max(kind.min_unit_bytes, divide_up(total_bytes, kUnits));
   std::vector<FileRange> units;
   std::int64_t files = unit_files, bytes = 0;  // of the last unit; "full", so that the first file opens one
   for (std::size_t i = 0; i < sources.size(); ++i) {
@@ -98,66 +99,57 @@ std::vector<FileRange> cut_into_units(std::span<const ExemplarSource> sources) {
 }
 
 /// What the store is made from: names, sizes and manifest of the files, so that another place gives the same bytes.
-std::string digest_of(std::span<const ExemplarSource> sources) {
+std::string digest_of(std::span<const ImageSource> sources) {
   Sha256 hash;
-  for (const ExemplarSource& s : sources) {
-    const nlohmann::json line = {s.file.filename().string(), s.file_bytes, s.mirror, s.metadata};
+  for (const ImageSource& s : sources) {
+    const nlohmann::json line = {s.file.filename().string(), s.file_bytes, s.metadata};
     const std::string text = line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
     hash.update(std::as_bytes(std::span(text)));
   }
   return hash.hex();
 }
 
-store::StoreHeader header_of(std::span<const ExemplarSource> sources, const image::DecodeLimits& limits) {
-  return {store::kExemplarsSchema,
-          1,
-          {{"files", sources.size()},
-           {"inputs_sha256", digest_of(sources)},
-           {"max_file_bytes", limits.max_file_bytes},
-           {"max_pixels", limits.max_pixels}}};
+store::StoreHeader header_of(std::span<const ImageSource> sources, const image::DecodeLimits& limits,
+                             const IngestKind& kind) {
+  nlohmann::json parameters = kind.parameters;
+  parameters["files"] = sources.size();
+  parameters["inputs_sha256"] = digest_of(sources);
+  parameters["max_file_bytes"] = limits.max_file_bytes;
+  parameters["max_pixels"] = limits.max_pixels;
+  return {kind.schema, 1, std::move(parameters)};
 }
 
 // --- One unit -------------------------------------------------------------------------------------------------------
 
-store::ExemplarRecord read_exemplar(const ExemplarSource& source, const image::DecodeLimits& limits) {
+store::Columns read_row(const ImageSource& source, const image::DecodeLimits& limits, const IngestKind& kind) {
   const image::DecodedImage image = image::read_image(source.file, limits);
   if (!image.support.empty()) {
-    spdlog::warn("{}: transparent pixels count as the grey they hold; an exemplar has no support mask",
+    spdlog::warn("{}: transparent pixels count as the grey they hold; only marks have support masks",
                  source.file.string());
   }
-  const cv::Mat grey = image.grey.isContinuous() ? image.grey : image.grey.clone();
-  const std::size_t bytes = grey.total() * grey.elemSize();
-  return {source.id,
-          grey.rows,
-          grey.cols,
-          static_cast<std::int32_t>(8 * grey.elemSize()),
-          image.was_colour,
-          source.mirror,
-          image.source_sha256,
-          source.metadata,
-          {grey.data, grey.data + bytes}};
+  return kind.row(source, &image);
 }
 
-std::vector<store::ExemplarRecord> read_unit(std::span<const ExemplarSource> sources, const IngestOptions& options,
-                                             Reasons& reasons) {
-  std::vector<store::ExemplarRecord> records;
-  std::int64_t bytes = 0;
-  for (const ExemplarSource& source : sources) {
+/// The rows of one unit; `reasons` gains the files that have none.
+store::Columns read_unit(std::span<const ImageSource> sources, const IngestOptions& options, const IngestKind& kind,
+                         Reasons& reasons) {
+  store::Columns unit = kind.row({}, nullptr);
+  for (const ImageSource& source : sources) {
     try {
-      records.push_back(read_exemplar(source, options.limits));
+      store::append_rows(unit, read_row(source, options.limits, kind));
     } catch (const DataError& error) {
       if (options.strict) throw;
       spdlog::warn("skipped: {}", error.what());
       reasons[source.id] = error.what();
       continue;
     }
-    bytes += static_cast<std::int64_t>(records.back().pixels.size());
-    if (2 * bytes > options.memory_bytes) {  // the records, and their columns
+    const std::int64_t bytes = std::ssize(std::get<std::vector<std::uint8_t>>(unit.at("pixels").values));
+    if (2 * bytes > options.memory_bytes) {  // the unit, and a new image
       throw EnvironmentError("the images around " + source.file.string() + " need more than " +
                              format_bytes(static_cast<double>(options.memory_bytes)) + "; raise --memory-gib");
     }
   }
-  return records;
+  return unit;
 }
 
 // --- All units ------------------------------------------------------------------------------------------------------
@@ -196,8 +188,8 @@ Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
 }
 
 /// Writes the shards of `pending`; the ranks take turns of one unit each and agree after every turn.
-Reasons write_units(const comm::Communicator& comm, const IngestOptions& options,
-                    std::span<const ExemplarSource> sources, std::span<const FileRange> units,
+Reasons write_units(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind,
+                    std::span<const ImageSource> sources, std::span<const FileRange> units,
                     std::span<const std::int64_t> pending, store::StoreWriter& writer) {
   const auto pending_count = static_cast<std::int64_t>(pending.size());
   const comm::UnitRange mine = comm::units_of(pending_count, comm.rank(), comm.size());
@@ -212,9 +204,9 @@ Reasons write_units(const comm::Communicator& comm, const IngestOptions& options
       if (turn >= mine.size()) return;
       const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
       const FileRange& range = units[static_cast<std::size_t>(unit)];
-      const auto records = read_unit(sources.subspan(range.begin, range.end - range.begin), options, reasons);
-      writer.write_unit(unit, store::exemplar_columns(records));
-      images += static_cast<std::int64_t>(records.size());
+      const auto columns = read_unit(sources.subspan(range.begin, range.end - range.begin), options, kind, reasons);
+      writer.write_unit(unit, columns);
+      images += columns.at("id").shape[0];
     });
     progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
     if (turn + 1 < turns && comm.any_of(stop_requested())) {
@@ -232,7 +224,7 @@ Reasons write_units(const comm::Communicator& comm, const IngestOptions& options
 // --- What became of it ----------------------------------------------------------------------------------------------
 
 /// The reason that an earlier run had for leaving a file out: reading it again fails again.
-std::string find_reason(const ExemplarSource& source, const image::DecodeLimits& limits) {
+std::string find_reason(const ImageSource& source, const image::DecodeLimits& limits) {
   try {
     image::read_image(source.file, limits);
   } catch (const DataError& error) {
@@ -243,19 +235,19 @@ std::string find_reason(const ExemplarSource& source, const image::DecodeLimits&
 
 /// Compares the finished store with the sources: a source without a row was skipped, by this run or an earlier one.
 IngestSummary summarize(const IngestOptions& options, const SourceList& list, const Reasons& reasons) {
-  const store::ExemplarStore store(options.output);
+  const store::Store store(options.output);
   IngestSummary summary;
   summary.files = static_cast<std::int64_t>(list.sources.size());
-  summary.images = store.size();
+  summary.images = store.rows();
   summary.manifest_mismatches = list.mismatches;
-  std::unordered_set<std::string> stored_ids;
-  for (const store::ExemplarInfo& exemplar : store.exemplars()) {
-    stored_ids.insert(exemplar.id);
-    summary.colour_images += exemplar.was_colour;
-    summary.sixteen_bit_images += exemplar.bit_depth == 16;
-    summary.mirrored_images += exemplar.mirror;
+  const auto ids = store::read_values<std::string>(store, "id");
+  const std::unordered_set<std::string> stored_ids(ids.begin(), ids.end());
+  summary.colour_images = std::ranges::count(store::read_values<std::uint8_t>(store, "was_colour"), 1);
+  summary.sixteen_bit_images = std::ranges::count(store::read_values<std::int32_t>(store, "bit_depth"), 16);
+  if (store.has("mirror")) {
+    summary.mirrored_images = std::ranges::count(store::read_values<std::uint8_t>(store, "mirror"), 1);
   }
-  for (const ExemplarSource& source : list.sources) {
+  for (const ImageSource& source : list.sources) {
     if (stored_ids.contains(source.id)) continue;
     const auto reason = reasons.find(source.id);
     summary.skipped.push_back(
@@ -293,29 +285,29 @@ IngestSummary conclude(const comm::Communicator& comm, const IngestOptions& opti
 
 }  // namespace
 
-IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options) {
-  const SourceList list = agreed_sources(comm, options);
+IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
+  const SourceList list = agreed_sources(comm, options, kind);
   IngestPlan plan;
   plan.files = static_cast<std::int64_t>(list.sources.size());
-  plan.units = static_cast<std::int64_t>(cut_into_units(list.sources).size());
-  for (const ExemplarSource& source : list.sources) plan.file_bytes += source.file_bytes;
+  plan.units = static_cast<std::int64_t>(cut_into_units(list.sources, kind).size());
+  for (const ImageSource& source : list.sources) plan.file_bytes += source.file_bytes;
   return plan;
 }
 
-IngestSummary ingest_exemplars(const comm::Communicator& comm, const IngestOptions& options) {
-  const SourceList list = agreed_sources(comm, options);
-  const std::vector<FileRange> units = cut_into_units(list.sources);
+IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
+  const SourceList list = agreed_sources(comm, options, kind);
+  const std::vector<FileRange> units = cut_into_units(list.sources, kind);
   const auto unit_count = static_cast<std::int64_t>(units.size());
 
   std::optional<store::StoreWriter> writer;
-  open_writer(comm, options.output, header_of(list.sources, options.limits), unit_count, writer);
+  open_writer(comm, options.output, header_of(list.sources, options.limits, kind), unit_count, writer);
   const bool was_finished = comm.any_of(writer->is_finished());
   Reasons reasons;
   if (!was_finished) {
     const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, unit_count);
     const bool is_first_run = pending.size() == units.size();
     try {
-      reasons = write_units(comm, options, list.sources, units, pending, *writer);
+      reasons = write_units(comm, options, kind, list.sources, units, pending, *writer);
     } catch (const DataError&) {
       // The error is every rank's. Once the file is mended the shards would not fit its new list: leave none behind.
       writer.reset();

@@ -1,17 +1,32 @@
 #pragma once
-// Image files to a store of exemplars, spread over ranks.
+// Image files to a store, spread over ranks: the same for every kind of image.
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "comm/communicator.h"
 #include "image/image.h"
-#include "pipeline/exemplar_sources.h"
+#include "pipeline/image_sources.h"
+#include "store/store.h"
 
 namespace outsole::pipeline {
+
+/// What differs between kinds of images: the store's layout, and what the manifest must say.
+struct IngestKind {
+  std::string schema;
+  nlohmann::json parameters = nlohmann::json::object();  // of the store's header, besides what every ingest notes there
+  /// A unit is at least so many files or bytes of files.
+  std::int64_t min_unit_files = 64;
+  std::int64_t min_unit_bytes = std::int64_t{64} << 20;
+  /// Throws DataError naming the manifest's row when it does not say what it must.
+  std::function<void(const ImageSource& source)> check;
+  /// An image as one row of the store; nullptr in place of an image: no row, but all columns.
+  std::function<store::Columns(const ImageSource& source, const image::DecodedImage* image)> row;
+};
 
 struct IngestOptions {
   std::vector<std::filesystem::path> inputs;  // image files, or folders of them
@@ -47,14 +62,14 @@ struct IngestPlan {
   std::int64_t units = 0;
 };
 
-/// What ingest_exemplars would do. Collective; every rank gets the plan.
-IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options);
+/// What ingest_images would do. Collective; every rank gets the plan.
+IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 /// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
 /// beside it. An unreadable file is named, counted and left out. Carries on from the shards of an interrupted run;
 /// files are told apart by name and size, so replace a file by one of another size or start afresh. Collective; the
-/// summary is rank 0's. Throws on every rank: UsageError, DataError (see list_exemplar_sources; any bad file under
+/// summary is rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
 /// `strict`; no readable file at all), EnvironmentError, and StopRequested at the end of a unit after a signal.
-IngestSummary ingest_exemplars(const comm::Communicator& comm, const IngestOptions& options);
+IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 }  // namespace outsole::pipeline

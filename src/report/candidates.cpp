@@ -10,6 +10,7 @@
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/sha256.h"
 #include "image/image.h"
 #include "pipeline/evaluate_retrieval.h"
 #include "pipeline/exemplar_image.h"
@@ -204,16 +205,37 @@ std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs)
   return files;
 }
 
-cv::Mat1b read_searched_mark(const std::map<std::string, fs::path>& files, const std::string& id,
-                             const std::string& sha256) {
-  const auto found = files.find(id);
-  if (found == files.end()) throw DataError("mark '" + id + "': no image of this name among --marks");
-  const image::DecodedImage decoded = image::read_image(found->second);
-  if (decoded.source_sha256 != sha256) {
-    throw DataError(found->second.string() + ": is not the file that was searched as mark '" + id +
-                    "' (SHA-256 differs)");
+/// The files of the labelled marks, by row. Throws DataError for one that is missing or not the file that was searched.
+std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inputs, const ResultLists& lists,
+                                                const std::vector<std::int64_t>& rows) {
+  const auto by_id = files_by_id(inputs);
+  std::map<std::int64_t, fs::path> files;
+  for (const std::int64_t row : rows) {
+    const std::string& id = lists.mark_ids[static_cast<std::size_t>(row)];
+    const auto found = by_id.find(id);
+    if (found == by_id.end()) throw DataError("mark '" + id + "': no image of this name among --marks");
+    if (sha256_of_file(found->second) != lists.mark_sha256[static_cast<std::size_t>(row)]) {
+      throw DataError(found->second.string() + ": is not the file that was searched as mark '" + id +
+                      "' (SHA-256 differs)");
+    }
+    files.emplace(row, found->second);
   }
-  return to_8_bit(decoded.grey);
+  return files;
+}
+
+/// Where the store keeps each exemplar of the results. Throws DataError for one that it lacks.
+std::vector<std::int64_t> places_of_exemplars(const fs::path& path, const store::ExemplarStore& exemplars,
+                                              const std::vector<std::string>& ids) {
+  std::map<std::string, std::int64_t> stored;
+  for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
+  std::vector<std::int64_t> places;
+  for (const std::string& id : ids) {
+    const auto found = stored.find(id);
+    if (found == stored.end())
+      throw DataError(path.string() + ": has no exemplar '" + id + "', which the results name");
+    places.push_back(found->second);
+  }
+  return places;
 }
 
 }  // namespace
@@ -233,34 +255,29 @@ void write_candidate_pictures(const CandidatePicturesOptions& options, const pip
   const ResultLists lists(results);
   const pipeline::Truth truth = pipeline::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
   const pipeline::RetrievalRanks ranks = pipeline::rank_true_exemplars(results, truth);
-  const auto mark_files = files_by_id(options.marks);
-  std::map<std::string, std::int64_t> stored;
-  for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
+  const auto mark_files = files_of_marks(options.marks, lists, ranks.mark_rows);
+  const auto places = places_of_exemplars(options.exemplars, exemplars, lists.exemplar_ids);
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) throw EnvironmentError(options.output.string() + ": cannot be created: " + error.message());
 
   for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
     const auto row = static_cast<std::size_t>(ranks.mark_rows[i]);
-    const std::string& mark_id = lists.mark_ids[row];
-    if (fs::path(mark_id).filename() != mark_id)
-      throw DataError(options.results.string() + ": mark id '" + mark_id + "' is no file name");
-    const cv::Mat1b mark = read_searched_mark(mark_files, mark_id, lists.mark_sha256[row]);
+    const fs::path& file = mark_files.at(ranks.mark_rows[i]);
     std::vector<Candidate> candidates;
     for (const ListEntry& entry : lists.head(row, options.candidates)) {
-      const std::string& id = lists.exemplar_ids[static_cast<std::size_t>(entry.exemplar)];
-      const auto found = stored.find(id);
-      if (found == stored.end()) {
-        throw DataError(options.exemplars.string() + ": has no exemplar '" + id + "', which the results name");
-      }
+      const auto position = static_cast<std::size_t>(entry.exemplar);
       const auto& of_mark = truth.exemplars[row];
-      candidates.push_back({to_8_bit(pipeline::exemplar_image(exemplars.record(found->second))), id,
-                            std::ssize(candidates) + 1, entry.score, entry.pose,
+      candidates.push_back({to_8_bit(pipeline::exemplar_image(exemplars.record(places[position]))),
+                            lists.exemplar_ids[position], std::ssize(candidates) + 1, entry.score, entry.pose,
                             std::binary_search(of_mark.begin(), of_mark.end(), entry.exemplar)});
     }
     const auto& found = ranks.ranks[i].ranks;
     const std::string note = found.empty() ? "true one beyond list" : "true one at " + std::to_string(found.front());
-    image::write_image(options.output / (mark_id + ".png"), candidates_picture(mark, mark_id, note, candidates));
+    // The file's own name, not the stored id: it cannot lead out of the folder.
+    image::write_image(
+        options.output / (id_of(file) + ".png"),
+        candidates_picture(to_8_bit(image::read_image(file).grey), lists.mark_ids[row], note, candidates));
   }
 }
 

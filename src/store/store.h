@@ -37,6 +37,9 @@ struct Column {
 
 using Columns = std::map<std::string, Column>;
 
+/// Adds the rows of `more`, which has the same data sets, after those of `columns`.
+void append_rows(Columns& columns, Columns more);
+
 /// What a store says of itself: written as attributes of the view and of every shard (`parameters` as JSON text with
 /// sorted keys). Nothing in it may vary between runs (no time, host, rank count).
 struct StoreHeader {

@@ -164,4 +164,14 @@ Values values_from_file(const ElementType& type, std::int64_t count,
   return values;
 }
 
+void append_rows(Columns& columns, Columns more) {
+  ensure(columns.size() == more.size(), "rows of one store have the same data sets");
+  for (auto& [name, column] : columns) {
+    Column& added = more.at(name);
+    column.shape.at(0) += added.shape.at(0);
+    append(column.values, std::move(added.values));
+    column.row_lengths.insert(column.row_lengths.end(), added.row_lengths.begin(), added.row_lengths.end());
+  }
+}
+
 }  // namespace outsole::store

@@ -11,6 +11,7 @@
 #include "core/sha256.h"
 #include "image/geometry.h"
 #include "pipeline/exemplar_image.h"
+#include "pipeline/ingest_exemplars.h"
 #include "store/exemplars.h"
 
 namespace outsole::pipeline {
@@ -69,7 +70,7 @@ class Ingest : public ::testing::Test {
   template <typename Kind>
   std::string refusal() const {
     try {
-      ingest_exemplars(comm_, options_);
+      ingest_images(comm_, options_, exemplar_kind());
     } catch (const Kind& error) {
       EXPECT_TRUE(error.known_to_all_ranks());
       return error.what();
@@ -91,7 +92,7 @@ TEST_F(Ingest, KeepsPixelsDepthColourAndDigest) {
     write_pattern("b.png", 7, 9, CV_16UC1);
     write_pattern("c.png", 8, 8, CV_8UC3);
   });
-  const IngestSummary summary = ingest_exemplars(comm_, options_);
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(summary.files, 3);
     EXPECT_EQ(summary.images, 3);
@@ -118,7 +119,7 @@ TEST_F(Ingest, SkipsAndNamesEveryBadFile) {
     write("images/cut.jpg", "\xFF\xD8\xFF\xE0");
   });
   options_.limits.max_pixels = 1000;
-  const IngestSummary summary = ingest_exemplars(comm_, options_);
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(summary.images, 1);
     ASSERT_EQ(summary.skipped.size(), 4u);
@@ -187,7 +188,7 @@ TEST_F(Ingest, JoinsTheManifestByFile) {
           "e, Co\"\nb.png,0,other\ngone.png,0,none\n");
   });
   options_.manifest = folder_ / "manifest.csv";
-  const IngestSummary summary = ingest_exemplars(comm_, options_);
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(summary.images, 3);
     EXPECT_EQ(summary.mirrored_images, 1);
@@ -213,7 +214,7 @@ TEST_F(Ingest, KeepsOnlyTheRowsThatPassTheFilter) {
   });
   options_.manifest = folder_ / "manifest.csv";
   options_.where = {{"foot", "right"}};
-  ingest_exemplars(comm_, options_);
+  ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(store::ExemplarStore(options_.output).ids(), std::vector<std::string>{"b"});
   }
@@ -250,7 +251,7 @@ TEST_F(Ingest, RefusesManifestsThatDoNotFit) {
 
 TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
   prepare([&] { write_three_units(); });
-  ingest_exemplars(comm_, options_);
+  ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     const store::ExemplarStore spread(options_.output);
     EXPECT_EQ(spread.size(), 150);
@@ -276,7 +277,7 @@ TEST_F(Ingest, CarriesOnFromTheShardsOfAnInterruptedRun) {
     write_three_units();
     write("images/1003.png", "not an image");
   });
-  ingest_exemplars(comm_, options_);
+  ingest_images(comm_, options_, exemplar_kind());
   comm_.barrier();
   std::string whole;
   prepare([&] {
@@ -285,19 +286,19 @@ TEST_F(Ingest, CarriesOnFromTheShardsOfAnInterruptedRun) {
     fs::remove(folder_ / "exemplars.provenance.json");
     fs::remove(folder_ / "exemplars.shards" / "00001.h5");
   });
-  const IngestSummary summary = ingest_exemplars(comm_, options_);
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(sha256_of_file(options_.output), whole);
     EXPECT_FALSE(summary.was_finished);
     ASSERT_EQ(summary.skipped.size(), 1u);
     EXPECT_NE(summary.skipped[0].reason.find("neither PNG, JPEG nor TIFF"), std::string::npos);
   }
-  EXPECT_EQ(comm_.any_of(ingest_exemplars(comm_, options_).was_finished), true);
+  EXPECT_EQ(comm_.any_of(ingest_images(comm_, options_, exemplar_kind()).was_finished), true);
 }
 
 TEST_F(Ingest, RefusesToMixShardsOfDifferentFiles) {
   prepare([&] { write_three_units(); });
-  ingest_exemplars(comm_, options_);
+  ingest_images(comm_, options_, exemplar_kind());
   prepare([&] { write_pattern("more.png", 4, 4); });
   refusal<DataError>();
 }
@@ -310,7 +311,7 @@ TEST_F(Ingest, NeedsMemoryForOneUnitOnly) {
 
 TEST_F(Ingest, PlanCountsFilesAndUnitsAndWritesNothing) {
   prepare([&] { write_three_units(); });
-  const IngestPlan plan = plan_ingest(comm_, options_);
+  const IngestPlan plan = plan_ingest(comm_, options_, exemplar_kind());
   EXPECT_EQ(plan.files, 150);
   EXPECT_EQ(plan.units, 3);
   EXPECT_GT(plan.file_bytes, 150 * 50);
@@ -322,7 +323,7 @@ TEST_F(Ingest, TakesFid300) {
   const fs::path references = fs::path(data != nullptr ? data : "") / "fid300/references";
   if (data == nullptr || !fs::exists(references)) GTEST_SKIP() << "OUTSOLE_DATA names no folder with fid300";
   options_.inputs = {references};
-  const IngestSummary summary = ingest_exemplars(comm_, options_);
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(summary.images, 1175);
     EXPECT_TRUE(summary.skipped.empty());

@@ -10,7 +10,6 @@
 namespace outsole::pipeline {
 namespace {
 
-
 class LabelsFile {
  public:
   explicit LabelsFile(const std::string& content)

@@ -1,4 +1,4 @@
-#include "pipeline/exemplar_sources.h"
+#include "pipeline/image_sources.h"
 
 #include <algorithm>
 #include <unordered_map>
@@ -24,7 +24,7 @@ bool is_utf8(const std::string& text) {
   }
 }
 
-void check_id(const ExemplarSource& source) {
+void check_id(const ImageSource& source) {
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
   const std::string name = source.file.string();
   if (source.id.size() > store::kMaxIdBytes) {
@@ -37,9 +37,9 @@ void check_id(const ExemplarSource& source) {
   if (!is_utf8(source.id)) throw DataError(name + ": its name is not UTF-8; rename it");
 }
 
-void check_ids(const std::vector<ExemplarSource>& sources) {
-  std::unordered_map<std::string, const ExemplarSource*> source_of_id;
-  for (const ExemplarSource& source : sources) {
+void check_ids(const std::vector<ImageSource>& sources) {
+  std::unordered_map<std::string, const ImageSource*> source_of_id;
+  for (const ImageSource& source : sources) {
     check_id(source);
     const auto [other, is_new] = source_of_id.emplace(source.id, &source);
     if (!is_new) {
@@ -49,13 +49,13 @@ void check_ids(const std::vector<ExemplarSource>& sources) {
   }
 }
 
-std::vector<ExemplarSource> list_files(const std::vector<fs::path>& inputs) {
-  std::vector<ExemplarSource> sources;
+std::vector<ImageSource> list_files(const std::vector<fs::path>& inputs) {
+  std::vector<ImageSource> sources;
   for (const fs::path& file : list_inputs(inputs, image::image_extensions())) {
     std::error_code error;
     const auto size = fs::file_size(file, error);
     sources.push_back(
-        {file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), false, nlohmann::json::object()});
+        {file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
   }
   return sources;
 }
@@ -65,7 +65,7 @@ fs::path comparable(const fs::path& path) { return fs::absolute(path).lexically_
 /// Finds the source that a row of the manifest means.
 class SourceFinder {
  public:
-  SourceFinder(const std::vector<ExemplarSource>& sources, const std::vector<fs::path>& inputs,
+  SourceFinder(const std::vector<ImageSource>& sources, const std::vector<fs::path>& inputs,
                const fs::path& manifest, bool by_file)
       : by_file_(by_file), folders_{manifest.parent_path()} {
     for (const fs::path& input : inputs) {
@@ -106,27 +106,17 @@ bool passes(const CsvTable& table, std::size_t row, const std::vector<ColumnFilt
   });
 }
 
-bool parse_mirror(const CsvTable& table, std::size_t row, const std::string& text) {
-  if (text != "0" && text != "1" && !text.empty()) {
-    throw DataError(row_name(table, row) + ": mirror is '" + text + "', neither 0 nor 1");
-  }
-  return text == "1";
-}
-
-void apply_row(const CsvTable& table, std::size_t row, ExemplarSource& source) {
+void apply_row(const CsvTable& table, std::size_t row, ImageSource& source) {
+  source.manifest_row = row_name(table, row);
   for (std::size_t i = 0; i < table.columns.size(); ++i) {
     const std::string &column = table.columns[i], &value = table.rows[row][i];
-    if (!is_utf8(column) || !is_utf8(value)) throw DataError(row_name(table, row) + ": not UTF-8; save it as UTF-8");
-    if (column == "mirror") {
-      source.mirror = parse_mirror(table, row, value);
-    } else if (column != "file" && column != "id") {
-      source.metadata[column] = value;
-    }
+    if (!is_utf8(column) || !is_utf8(value)) throw DataError(source.manifest_row + ": not UTF-8; save it as UTF-8");
+    if (column != "file" && column != "id") source.metadata[column] = value;
   }
 }
 
 /// Gives each source its row; drops the sources whose row, or lack of one, fails the filter.
-SourceList join_manifest(std::vector<ExemplarSource> sources, const std::vector<fs::path>& inputs,
+SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs::path>& inputs,
                          const fs::path& manifest, const std::vector<ColumnFilter>& where) {
   const CsvTable table = read_csv(manifest);
   const bool by_file = table.find_column("file").has_value();
@@ -166,7 +156,7 @@ SourceList join_manifest(std::vector<ExemplarSource> sources, const std::vector<
 
 }  // namespace
 
-SourceList list_exemplar_sources(const std::vector<fs::path>& inputs, const std::optional<fs::path>& manifest,
+SourceList list_image_sources(const std::vector<fs::path>& inputs, const std::optional<fs::path>& manifest,
                                  const std::vector<ColumnFilter>& where) {
   if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by --input");
   if (!manifest && !where.empty()) throw UsageError("--where filters the rows of a manifest; name one by --manifest");

@@ -1,0 +1,37 @@
+#pragma once
+// main of the tests that run on every rank of an MPI job: rank 0 prints, all agree on the outcome.
+
+#include <gtest/gtest.h>
+
+#include <cstdio>
+
+#include "comm/communicator.h"
+#include "core/log.h"
+
+namespace outsole::testing {
+
+/// What other ranks say of a failure, without their chatter about successes.
+class FailuresOnly : public ::testing::EmptyTestEventListener {
+  void OnTestPartResult(const ::testing::TestPartResult& result) override {
+    if (!result.failed()) return;
+    std::fprintf(stderr, "%s:%d: failure on another rank\n%s\n",
+                 result.file_name() != nullptr ? result.file_name() : "?", result.line_number(), result.summary());
+  }
+};
+
+/// Runs all tests on all ranks; 1 on every rank if any test failed on any.
+inline int run_tests_on_all_ranks(int argc, char** argv) {
+  const comm::Environment environment(argc, argv);
+  ::testing::InitGoogleTest(&argc, argv);
+  const comm::Communicator comm;
+  start_log("off", comm.rank(), comm.size());
+  if (!comm.is_root()) {
+    auto& listeners = ::testing::UnitTest::GetInstance()->listeners();
+    delete listeners.Release(listeners.default_result_printer());
+    listeners.Append(new FailuresOnly);
+  }
+  const bool failed = RUN_ALL_TESTS() != 0;
+  return comm.any_of(failed) ? 1 : 0;
+}
+
+}  // namespace outsole::testing

@@ -1,0 +1,343 @@
+#include "pipeline/search.h"
+
+#include <gmock/gmock.h>
+
+#include <cmath>
+#include <opencv2/imgproc.hpp>
+
+#include "../features/weights_fixture.h"
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "retrieval_fixture.h"
+#include "synth/mark.h"
+
+namespace outsole::pipeline::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr double kScoreTolerance = 1e-5;
+constexpr double kTie = 1e-6;  // poses whose scores differ by less are told apart by rounding
+
+// --- Against the definition -----------------------------------------------------------------------------------------
+
+/// Marks of every kind that the definition has something to say about, from exemplars of 120 x 60 px.
+std::map<std::string, NaiveMark> marks_of_all_kinds(const std::vector<NaiveExemplar>& exemplars) {
+  const auto part = [&](std::size_t exemplar, cv::Rect window) {
+    return NaiveMark{exemplars[exemplar].image(window).clone(), {}};
+  };
+  std::map<std::string, NaiveMark> marks;
+  marks["plain"] = part(2, {9, 30, 33, 46});
+  NaiveMark& holed = marks["holed"] = part(5, {4, 50, 40, 48});
+  holed.mask = cv::Mat1b(48, 40, 255);
+  cv::circle(holed.mask, {26, 14}, 7, 0, cv::FILLED);
+  holed.mask(cv::Rect(0, 40, 12, 8)) = 0;
+  marks["flat"] = {cv::Mat1b(44, 36, 200), {}};
+  marks["nearly_flat"] = {cv::Mat1b(44, 36, 200), {}};
+  marks["nearly_flat"].image(cv::Rect(20, 20, 2, 2)) = 202;
+  marks["noise"] = {cv::Mat1b(40, 30), {}};
+  cv::RNG(3).fill(marks["noise"].image, cv::RNG::UNIFORM, 0, 256);
+  marks["tiny"] = part(8, {20, 40, 24, 26});
+  marks["as_large_as_the_frame"] = {cv::Mat1b(), {}};
+  cv::resize(exemplars[0].image, marks["as_large_as_the_frame"].image, {60, 120}, 0, 0, cv::INTER_AREA);
+  marks["larger_than_the_frame"] = {cv::Mat1b(), {}};
+  cv::resize(exemplars[1].image, marks["larger_than_the_frame"].image, {50, 150}, 0, 0, cv::INTER_CUBIC);
+  return marks;
+}
+
+class AgainstTheDefinition : public Retrieval {
+ protected:
+  void expect_agreement(const features::ExtractorSpec& extractor, const std::vector<double>& angles_deg) {
+    const auto exemplars = synthetic_exemplars(40, 120, 60);
+    ingest(exemplars);
+    const auto marks = marks_of_all_kinds(exemplars);
+    for (const auto& [id, mark] : marks) write_mark(id, mark);
+    build_index(comm_, index_options(extractor));
+    SearchOptions options = search_options();
+    options.weights_path = extractor.weights_path;
+    options.protocol.angles_deg = angles_deg;
+    search(comm_, options);
+    on_root([&] {
+      NaiveProtocol protocol;
+      protocol.angles_deg = angles_deg;
+      const NaiveRetrieval naive(exemplars, extractor, protocol);
+      const auto found = read_all_scores(options.output);
+      ASSERT_EQ(found.size(), marks.size());
+      for (const auto& [id, mark] : marks) expect_same_best(id, naive.search(mark), found.at(id));
+    });
+  }
+
+ private:
+  static void expect_same_best(const std::string& id, const std::vector<NaiveScores>& expected,
+                               const FoundScores& found) {
+    ASSERT_EQ(found.scores.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const std::size_t best = expected[i].best();
+      const double score = expected[i].scores[best], score_there = expected[i].at(found.poses[i]);
+      EXPECT_NEAR(found.scores[i], score, kScoreTolerance) << id << " on " << i;
+      // The very pose, or one that the definition cannot tell from it.
+      EXPECT_NEAR(score_there, score, kTie)
+          << id << " on " << i << ": found at " << found.poses[i].angle_deg << " deg, " << found.poses[i].y_px << ", "
+          << found.poses[i].x_px << "; the definition says " << expected[i].poses[best].angle_deg << " deg, "
+          << expected[i].poses[best].y_px << ", " << expected[i].poses[best].x_px;
+    }
+  }
+};
+
+TEST_F(AgainstTheDefinition, PixelsAgreeInScoreAndPose) { expect_agreement({"pixels"}, {-10, 0, 5}); }
+
+TEST_F(AgainstTheDefinition, ScatteringAgreesInScoreAndPose) { expect_agreement({"scattering"}, {-8, 0, 4}); }
+
+TEST_F(AgainstTheDefinition, ResNetAgreesInScoreAndPose) {
+  const std::string weights = folder_ / "weights.safetensors";
+  on_root([&] { features::write_safetensors(weights, features::random_resnet50(1, 0)); });
+  expect_agreement({"resnet50:res2a", weights, "caffe"}, {0, 8});
+}
+
+// --- Planted poses --------------------------------------------------------------------------------------------------
+
+/// A pose of the grid, by its place on the canvas of the search scale.
+struct GridPose {
+  double angle_deg = 0;
+  int y_px = 0, x_px = 0;
+};
+
+struct Planting {
+  std::string extractor = "pixels";
+  double image_scale = 1;
+  std::size_t exemplar = 4;
+  int mark_height_px = 100, mark_width_px = 60;  // of the mark's own image
+  double shrink = 1;                             // of the mark, to fit the frame
+  GridPose pose;
+};
+
+class PlantedPose : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    for (int i = 0; i < 12; ++i) {
+      exemplars_.push_back(
+          {synth::render_exemplar(synth::make_outsole(5, static_cast<std::uint64_t>(i)), kHeight, kWidth)});
+    }
+    exemplars_[kMirrored].mirror = true;
+    ingest(exemplars_);
+  }
+
+  /// Cuts the mark out of the exemplar at the pose, searches it, and expects the exemplar at this very pose.
+  void expect_found(const Planting& planting) {
+    const synth::MarkPose pose = planted_pose(planting);
+    cv::Mat1b image;
+    synth::cut_mark(exemplars_[planting.exemplar].image, planting.mark_height_px, planting.mark_width_px, pose)
+        .convertTo(image, CV_8U);
+    expect_found(planting, image, pose);
+  }
+
+  void expect_found(const Planting& planting, const cv::Mat1b& mark, const synth::MarkPose& pose) {
+    write_mark("mark", {mark, {}});
+    BuildIndexOptions index = index_options({planting.extractor});
+    index.image_scale = planting.image_scale;
+    build_index(comm_, index);
+    const SearchOptions options = search_options_for(planting);
+    search(comm_, options);
+    on_root([&] {
+      const auto candidates = read_candidates(options.csv);
+      ASSERT_EQ(candidates.size(), exemplars_.size());
+      const Candidate& first = candidates.front();
+      EXPECT_EQ(first.rank, 1);
+      EXPECT_EQ(first.exemplar, id_of_exemplar(planting.exemplar));
+      EXPECT_EQ(first.angle_deg, pose.angle_deg);
+      EXPECT_NEAR(first.y_px, pose.y_px, 0.006);  // two decimals
+      EXPECT_NEAR(first.x_px, pose.x_px, 0.006);
+      EXPECT_NEAR(first.scale, pose.scale, 1e-6);
+      EXPECT_EQ(first.mirrored, pose.mirrored);
+      EXPECT_GT(first.score, candidates[1].score + 0.1);
+    });
+  }
+
+  SearchOptions search_options_for(const Planting& planting) const {
+    SearchOptions options = search_options();
+    options.protocol.angles_deg = {-12, -8, -4, 0, 4, 8, 12};
+    if (std::abs(planting.pose.angle_deg) > 12) options.protocol.angles_deg = {0, 90, 180, 270};
+    return options;
+  }
+
+  /// The pose of the grid in the words of the table: the mark's centre on the exemplar's own, unmirrored image.
+  synth::MarkPose planted_pose(const Planting& planting) const {
+    const double scale = planting.image_scale, mark_scale = scale * planting.shrink;
+    const double canvas_height = 2 * kHeight * scale - planting.mark_height_px * mark_scale;
+    const double canvas_width = 2 * kWidth * scale - planting.mark_width_px * mark_scale;
+    const auto to_own = [&](double canvas, int origin) { return ((canvas - 1) / 2 - origin + 0.5) / scale - 0.5; };
+    synth::MarkPose pose = {planting.pose.angle_deg, to_own(canvas_height, planting.pose.y_px),
+                            to_own(canvas_width, planting.pose.x_px), planting.shrink, false};
+    if (exemplars_[planting.exemplar].mirror) {
+      pose.mirrored = true;
+      pose.angle_deg = -pose.angle_deg;
+      pose.x_px = kWidth - 1 - pose.x_px;
+    }
+    return pose;
+  }
+
+  static constexpr int kHeight = 240, kWidth = 120;
+  static constexpr std::size_t kMirrored = 7;
+  std::vector<NaiveExemplar> exemplars_;
+};
+
+TEST_F(PlantedPose, PixelsFindACutAsItIs) { expect_found({.pose = {0, 64, 22}}); }
+
+TEST_F(PlantedPose, PixelsFindAMarkTurnedClockwiseAtAPositiveAngle) { expect_found({.pose = {8, 64, 22}}); }
+
+TEST_F(PlantedPose, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) { expect_found({.pose = {-12, 80, 34}}); }
+
+TEST_F(PlantedPose, ScatteringFindsATurnedMark) {
+  expect_found({.extractor = "scattering", .mark_height_px = 120, .mark_width_px = 80, .pose = {-8, 58, 14}});
+}
+
+TEST_F(PlantedPose, AMarkAtHalfScaleIsFoundInTheExemplarsOwnPixels) {
+  expect_found({.image_scale = 0.5, .mark_height_px = 120, .mark_width_px = 80, .pose = {4, 28, 6}});
+}
+
+TEST_F(PlantedPose, AMirroredExemplarIsFoundOnItsUnmirroredImage) {
+  expect_found({.exemplar = kMirrored, .pose = {8, 64, 22}});
+}
+
+TEST_F(PlantedPose, ScatteringFindsAMirroredExemplar) {
+  expect_found({.extractor = "scattering",
+                .exemplar = kMirrored,
+                .mark_height_px = 120,
+                .mark_width_px = 80,
+                .pose = {-4, 60, 26}});
+}
+
+TEST_F(PlantedPose, AMarkTooLargeForTheFrameIsShrunkAndSaysByHowMuch) {
+  expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {0, 0, 12}});
+}
+
+TEST_F(PlantedPose, AShrunkMarkIsFoundTurned) {
+  expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {-4, 0, 20}});
+}
+
+TEST_F(PlantedPose, AQuarterTurnToTheRightIsUndoneByPlusNinetyDegrees) {
+  // Without interpolation: the window's pixels themselves, turned clockwise.
+  const Planting planting = {.mark_height_px = 80, .mark_width_px = 60, .pose = {90, 70, 30}};
+  const synth::MarkPose pose = planted_pose(planting);
+  const cv::Rect window(static_cast<int>(pose.x_px - 39.5), static_cast<int>(pose.y_px - 29.5), 80, 60);
+  cv::Mat1b mark;
+  cv::rotate(exemplars_[planting.exemplar].image(window), mark, cv::ROTATE_90_CLOCKWISE);
+  expect_found(planting, mark, pose);
+}
+
+// --- Same bytes -----------------------------------------------------------------------------------------------------
+
+class SearchBytes : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    const auto exemplars = synthetic_exemplars(100, 96, 48);
+    ingest(exemplars);
+    for (std::size_t i = 0; i < 5; ++i) write_mark("m" + std::to_string(i), {exemplars[9 * i].image.clone(), {}});
+    build_index(comm_, index_options({"scattering"}));
+  }
+  SearchOptions search_options() const {
+    SearchOptions options = Retrieval::search_options();
+    options.protocol.angles_deg = {-4, 0};
+    return options;
+  }
+};
+
+TEST_F(SearchBytes, AreTheSameWhetherExemplarsAreKeptInMemoryOrStreamed) {
+  search(comm_, search_options());
+  SearchOptions streaming = search_options();
+  streaming.memory_bytes = 1;
+  streaming.output = folder_ / "results2.h5";
+  streaming.csv = folder_ / "results2.csv";
+  search(comm_, streaming);
+  on_root([&] {
+    // Views name their shards' folder, so they differ; the shards do not.
+    for (int unit = 0; unit < 5; ++unit) {
+      const std::string name = "0000" + std::to_string(unit) + ".h5";
+      EXPECT_EQ(sha256_of_file(folder_ / "results.shards" / name), sha256_of_file(folder_ / "results2.shards" / name));
+    }
+    EXPECT_EQ(sha256_of_file(folder_ / "results.csv"), sha256_of_file(folder_ / "results2.csv"));
+  });
+}
+
+TEST_F(SearchBytes, AreTheSameAfterAnInterruption) {
+  search(comm_, search_options());
+  const std::string undisturbed = comm_.broadcast(comm_.is_root() ? sha256("results.h5") : "");
+  for (int lost = 0; lost < 5; ++lost) {
+    on_root([&] {
+      fs::remove(folder_ / "results.h5");
+      fs::remove(folder_ / "results.shards" / ("0000" + std::to_string(lost) + ".h5"));
+    });
+    EXPECT_FALSE(search(comm_, search_options()).was_finished);
+    on_root([&] { EXPECT_EQ(sha256("results.h5"), undisturbed); });
+  }
+}
+
+TEST_F(SearchBytes, AFinishedSearchIsLeftAloneAndItsTableWrittenAgain) {
+  search(comm_, search_options());
+  const auto written = fs::last_write_time(folder_ / "results.h5");
+  comm_.barrier();
+  on_root([&] { fs::remove(folder_ / "results.csv"); });
+  EXPECT_TRUE(search(comm_, search_options()).was_finished);
+  on_root([&] {
+    EXPECT_EQ(fs::last_write_time(folder_ / "results.h5"), written);
+    EXPECT_EQ(read_candidates(folder_ / "results.csv").size(), 5U * 20U);
+  });
+}
+
+TEST_F(SearchBytes, OtherParametersAreRefusedByName) {
+  search(comm_, search_options());
+  SearchOptions other = search_options();
+  other.protocol.stride_px = 4;
+  try {
+    search(comm_, other);
+    ADD_FAILURE() << "no refusal";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("stride_px"));
+    EXPECT_THAT(error.what(), HasSubstr("results.h5"));
+  }
+}
+
+// --- Marks that cannot be searched ----------------------------------------------------------------------------------
+
+class BadMarks : public SearchBytes {
+ protected:
+  /// The reason for which the only bad mark is skipped.
+  std::string reason() {
+    SearchOptions options = search_options();
+    options.strict = false;
+    const SearchSummary summary = search(comm_, options);
+    if (!comm_.is_root()) return {};
+    EXPECT_EQ(summary.marks, 5);
+    EXPECT_EQ(summary.skipped.size(), 1U);
+    EXPECT_EQ(read_candidates(options.csv).size(), 5U * 20U);
+    return summary.skipped.empty() ? "" : summary.skipped[0];
+  }
+};
+
+TEST_F(BadMarks, AFileThatIsNoImageIsNamedAndTheOthersAreSearched) {
+  on_root([&] { std::ofstream(folder_ / "marks/bad.png") << "no image"; });
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("bad.png")); });
+}
+
+TEST_F(BadMarks, AMarkWithoutSupportAfterErosionIsNamed) {
+  write_mark("thin", {cv::Mat1b(60, 4, 128), {}});
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("thin.png")); });
+}
+
+TEST_F(BadMarks, AMaskOfAnotherSizeIsNamed) {
+  write_mark("masked", {cv::Mat1b(60, 40, 128), cv::Mat1b(60, 41, 255)});
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("masked")); });
+}
+
+TEST_F(BadMarks, StrictStopsAtTheFirst) {
+  on_root([&] { std::ofstream(folder_ / "marks/bad.png") << "no image"; });
+  EXPECT_THROW(search(comm_, search_options()), DataError);
+}
+
+}  // namespace
+}  // namespace outsole::pipeline::testing
