@@ -3,7 +3,9 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
+#include "image/image.h"
 #include "job.h"
+#include "report/contact_sheet.h"
 #include "store/find.h"
 #include "store/store.h"
 
@@ -16,7 +18,8 @@ namespace fs = std::filesystem;
 void add_options(po::options_description& options) {
   options.add_options()("path",
                         po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-                        "stores (NAME.h5), JSON files, or folders of stores");
+                        "stores (NAME.h5), JSON files, or folders of stores")  //
+      ("contact-sheet", po::value<std::string>()->value_name("FILE.png"), "a picture of the images of one store");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -62,6 +65,14 @@ void print_json(const fs::path& path) {
   print_members(json);
 }
 
+void write_contact_sheet(const store::FoundStores& found, const fs::path& picture) {
+  if (found.files.size() != 1) throw UsageError("--contact-sheet: shows one store; name just one");
+  const report::ContactSheet sheet = report::contact_sheet(found.files.front());
+  image::write_image(picture, sheet.picture);
+  std::printf("  %s shows %lld of %lld images\n", picture.c_str(), static_cast<long long>(sheet.shown),
+              static_cast<long long>(sheet.images));
+}
+
 void run(const po::variables_map& options, const JobContext& context) {
   const auto& paths = options["path"].as<std::vector<std::string>>();
   context.comm.together([&] {
@@ -69,6 +80,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     const store::FoundStores found = store::find_stores({paths.begin(), paths.end()});
     if (found.files.empty() && found.leftovers.empty()) throw DataError(paths.front() + ": no store in this folder");
     for (const fs::path& file : found.files) file.extension() == ".json" ? print_json(file) : print_store(file);
+    if (options.count("contact-sheet") > 0) write_contact_sheet(found, options["contact-sheet"].as<std::string>());
     for (const std::string& leftover : found.leftovers) std::printf("%s\n", leftover.c_str());
   });
 }

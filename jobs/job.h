@@ -39,6 +39,7 @@ struct Job {
 
 Job synthesize_job();
 Job ingest_job();
+Job prepare_job();
 Job index_job();
 Job search_job();
 Job evaluate_job();

@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include <ATen/Version.h>
+#include <opencv2/core/utility.hpp>
 #include <opencv2/core/version.hpp>
 #include <spdlog/spdlog.h>
 #include <torch/csrc/api/include/torch/version.h>
@@ -27,7 +28,7 @@ namespace outsole::jobs {
 namespace {
 
 std::vector<Job> all_jobs() {
-  return {synthesize_job(), ingest_job(), index_job(), search_job(), evaluate_job(), info_job(), validate_job()};
+  return {synthesize_job(), ingest_job(), prepare_job(), index_job(), search_job(), evaluate_job(), info_job(), validate_job()};
 }
 
 void print_help() {
@@ -127,6 +128,7 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   }
   if (common.threads < 0 || common.threads > 4096) throw UsageError("--threads: must be 0 (automatic) or a number of threads");
   common.threads = comm::choose_threads(common.threads, comm);
+  cv::setNumThreads(common.threads);
   install_stop_handler();
   warn_of_slow_blas(comm);
   job.run(options, {comm, common, words});

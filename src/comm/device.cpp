@@ -20,6 +20,7 @@ at::Device choose_device(const std::string& wanted, const Communicator& comm) {
   const bool has_gpu = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
   if (wanted == "cuda" && !has_gpu) throw EnvironmentError("--device cuda: LibTorch sees no GPU on this machine");
   if (wanted == "cpu" || !has_gpu) return at::Device(at::kCPU);
+  at::globalContext().setAllowTF32CuDNN(false);  // 10 bits would show in the scores
   const int gpus = at::detail::getCUDAHooks().getNumGPUs();
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm.local_rank() % gpus));
 }

@@ -6,7 +6,7 @@ typedef float Vector __attribute__((vector_size(16)));
 constexpr int kVectorLanes = 4, kTileVectors = 2, kWindowVectors = 1, kTileRows = 4;
 
 Vector reciprocal_sqrt(Vector v) {
-  Vector result;
+  Vector result{};
   for (int i = 0; i < kVectorLanes; ++i) result[i] = 1.0f / __builtin_sqrtf(v[i]);
   return result;
 }

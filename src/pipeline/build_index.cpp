@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 #include <spdlog/spdlog.h>
 
@@ -13,6 +14,7 @@
 #include "core/stop.h"
 #include "image/geometry.h"
 #include "match/exemplar_block.h"
+#include "match/lanes.h"
 #include "match/support.h"
 #include "pipeline/exemplar_image.h"
 #include "store/exemplars.h"
@@ -21,7 +23,7 @@ namespace outsole::pipeline {
 
 namespace {
 
-constexpr std::int64_t kImagesPerPass = 8;  // fixed: an extractor may round differently with another batch
+constexpr std::int64_t kImagesPerPass = 8;  // bounds the memory of a forward pass
 constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
 constexpr std::int64_t kUnits = 64;  // enough that ranks share them evenly
 
@@ -85,12 +87,32 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
   return plan;
 }
 
+/// Exemplars [first, last) on the frame, [n, H, W]. Threads share the images.
+at::Tensor framed_exemplars(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
+                            const IndexParameters& parameters) {
+  const auto records = exemplars.records(first, last - first);
+  at::Tensor images = at::empty({last - first, parameters.search_height_px, parameters.search_width_px}, at::kFloat);
+  std::exception_ptr failure;
+#pragma omp parallel for schedule(dynamic)
+  for (std::size_t i = 0; i < records.size(); ++i) {
+    try {
+      images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters));
+    } catch (...) {
+#pragma omp critical(outsole_frame_failure)
+      failure = std::current_exception();
+    }
+  }
+  if (failure) std::rethrow_exception(failure);
+  return images;
+}
+
 /// Sum of all grey levels of the framed exemplars [first, last): whole numbers, so the order of adding does not matter.
 std::int64_t grey_sum(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
                       const IndexParameters& parameters) {
   std::int64_t sum = 0;
-  for (std::int64_t i = first; i < last; ++i) {
-    sum += std::llround(framed_exemplar(exemplars.record(i), parameters).sum(at::kDouble).item<double>());
+  for (std::int64_t begin = first; begin < last; begin += match::kLanes) {
+    const at::Tensor images = framed_exemplars(exemplars, begin, std::min(begin + match::kLanes, last), parameters);
+    sum += std::llround(images.sum(at::kDouble).item<double>());
   }
   return sum;
 }
@@ -115,13 +137,9 @@ at::Tensor white_response_of(const features::Extractor& extractor, const IndexPa
 /// The maps [n, C, H, W] of exemplars [first, last).
 at::Tensor maps_of(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
                    const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
+  const at::Tensor images = framed_exemplars(exemplars, first, last, p);
   std::vector<at::Tensor> maps;
-  for (std::int64_t begin = first; begin < last; begin += kImagesPerPass) {
-    const std::int64_t end = std::min(begin + kImagesPerPass, last);
-    std::vector<at::Tensor> images;
-    for (const store::ExemplarRecord& record : exemplars.records(begin, end - begin)) images.push_back(framed_exemplar(record, p));
-    maps.push_back(extractor.extract(at::stack(images).to(device)).to(at::kCPU));
-  }
+  for (const at::Tensor& pass : images.split(kImagesPerPass)) maps.push_back(extractor.extract(pass.to(device)).to(at::kCPU));
   return at::cat(maps);
 }
 

@@ -8,13 +8,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
-#include "core/stop.h"
+#include "pipeline/write_units.h"
 #include "store/image_rows.h"
 
 namespace outsole::pipeline {
@@ -154,29 +153,6 @@ store::Columns read_unit(std::span<const ImageSource> sources, const IngestOptio
 
 // --- All units ------------------------------------------------------------------------------------------------------
 
-/// Every rank opens the writer, rank 0 first: it makes the folder.
-void open_writer(const comm::Communicator& comm, const fs::path& output, const store::StoreHeader& header,
-                 std::int64_t units, std::optional<store::StoreWriter>& writer) {
-  comm.together([&] {
-    if (comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/true);
-  });
-  comm.together([&] {
-    if (!comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/false);
-  });
-}
-
-/// The units without a shard, as rank 0 sees them.
-std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,
-                                               std::int64_t units) {
-  nlohmann::json pending = nlohmann::json::array();
-  comm.together([&] {
-    for (std::int64_t unit = 0; comm.is_root() && unit < units; ++unit) {
-      if (!writer.has_unit(unit)) pending.push_back(unit);
-    }
-  });
-  return nlohmann::json::parse(comm.broadcast(pending.dump()));
-}
-
 /// Why files of this run have no row, on rank 0.
 Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
   const auto bytes = nlohmann::json::to_cbor(nlohmann::json(reasons));
@@ -187,32 +163,19 @@ Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
   return all;
 }
 
-/// Writes the shards of `pending`; the ranks take turns of one unit each and agree after every turn.
+/// Writes what is missing of the store; the reasons, on rank 0, why files have no row.
 Reasons write_units(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind,
                     std::span<const ImageSource> sources, std::span<const FileRange> units,
                     std::span<const std::int64_t> pending, store::StoreWriter& writer) {
-  const auto pending_count = static_cast<std::int64_t>(pending.size());
-  const comm::UnitRange mine = comm::units_of(pending_count, comm.rank(), comm.size());
-  const std::int64_t turns = divide_up(pending_count, comm.size());
-  const bool carries_on = pending.size() < units.size();
-  Progress progress("ingesting", "units", static_cast<std::int64_t>(units.size()), comm.is_root(),
-                    static_cast<std::int64_t>(units.size() - pending.size()));
   Reasons reasons;
   std::int64_t images = 0;
-  for (std::int64_t turn = 0; turn < turns; ++turn) {
-    comm.together([&] {
-      if (turn >= mine.size()) return;
-      const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
-      const FileRange& range = units[static_cast<std::size_t>(unit)];
-      const auto columns = read_unit(sources.subspan(range.begin, range.end - range.begin), options, kind, reasons);
-      writer.write_unit(unit, columns);
-      images += columns.at("id").shape[0];
-    });
-    progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
-    if (turn + 1 < turns && comm.any_of(stop_requested())) {
-      throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
-    }
-  }
+  write_pending_units(comm, writer, std::ssize(units), pending, "ingesting", [&](std::int64_t unit) {
+    const FileRange& range = units[static_cast<std::size_t>(unit)];
+    store::Columns columns = read_unit(sources.subspan(range.begin, range.end - range.begin), options, kind, reasons);
+    images += columns.at("id").shape[0];
+    return columns;
+  });
+  const bool carries_on = pending.size() < units.size();
   const bool is_empty = comm.sum(images) == 0 && !carries_on;
   const Reasons all = gathered(comm, reasons);
   comm.together([&] {

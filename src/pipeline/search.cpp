@@ -3,18 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
-#include <numeric>
+#include <map>
 #include <optional>
-#include <set>
 
 #include <spdlog/spdlog.h>
 
 #include "comm/device.h"
 #include "comm/partition.h"
 #include "core/checked.h"
-#include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
@@ -26,7 +23,8 @@
 #include "match/mcncc.h"
 #include "match/support.h"
 #include "pipeline/exemplar_blocks.h"
-#include "pipeline/exemplar_image.h"
+#include "pipeline/open_index.h"
+#include "pipeline/search_results.h"
 
 namespace outsole::pipeline {
 
@@ -37,45 +35,6 @@ using match::kLanes;
 
 constexpr std::int64_t kUnits = 512;                          // marks share a shard when there are more of them
 constexpr std::int64_t kProcessBytes = std::int64_t{400} << 20;  // libraries, buffers, the mark being prepared
-
-/// The index, opened: all that a search needs of it but the maps.
-struct OpenIndex {
-  store::Store store;
-  IndexParameters parameters;
-  std::vector<std::string> ids;
-  std::vector<std::int32_t> width_px;
-  std::vector<std::uint8_t> mirrored;
-  match::ChannelModel channels;
-  std::unique_ptr<features::Extractor> extractor;
-};
-
-OpenIndex open_index(const SearchOptions& options) {
-  store::Store store(options.index, kIndexSchema);
-  const std::string name = options.index.string();
-  IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
-  if (store.rows() != p.blocks()) throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
-  auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
-  auto width_px = std::get<std::vector<std::int32_t>>(store.read("exemplar_width_px").values);
-  auto mirrored = std::get<std::vector<std::uint8_t>>(store.read("exemplar_mirror").values);
-  if (static_cast<std::int64_t>(ids.size()) != p.exemplars) throw DataError(name + ": exemplar_id does not fit its parameters");
-
-  const store::Column sums = store.read("channel_square_sum");
-  const auto& values = std::get<std::vector<double>>(sums.values);
-  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.geometry.channels}) {
-    throw DataError(name + ": channel_square_sum does not fit its parameters");
-  }
-  at::Tensor square_mean = at::zeros({p.geometry.channels}, at::kDouble);
-  for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
-    for (std::int64_t c = 0; c < p.geometry.channels; ++c) {
-      square_mean[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
-    }
-  }
-  square_mean /= static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
-  auto extractor = extractor_of_index(p, options.weights_path, name);
-  extractor->to(options.device);
-  return {std::move(store), p, std::move(ids), std::move(width_px), std::move(mirrored),
-          match::plain_channel_model(square_mean), std::move(extractor)};
-}
 
 void check_protocol(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
@@ -121,118 +80,6 @@ Partition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ra
 }
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-/// The pose as interfaces.md defines it for people and scripts.
-struct PublishedPose {
-  double angle_deg, y_px, x_px;
-  bool mirrored;
-};
-
-PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const OpenIndex& index, std::size_t exemplar) {
-  const IndexParameters& p = index.parameters;
-  const auto to_frame = [](double scaled, std::int64_t frame, std::int64_t search) {
-    return (scaled + 0.5) * static_cast<double>(frame) / static_cast<double>(search) - 0.5;
-  };
-  const double y = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2 - pose.y_px;
-  const double x = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2 - pose.x_px;
-  PublishedPose result = {mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)],
-                          to_frame(y, p.frame_height_px, p.search_height_px),
-                          to_frame(x, p.frame_width_px, p.search_width_px) -
-                              static_cast<double>(exemplar_left_px(index.width_px[exemplar], p.frame_width_px)),
-                          index.mirrored[exemplar] != 0};
-  if (result.mirrored) {
-    result.angle_deg = 0 - result.angle_deg;
-    result.x_px = static_cast<double>(index.width_px[exemplar]) - 1 - result.x_px;
-  }
-  return result;
-}
-
-/// One mark's outcome: the best pose of every exemplar.
-struct MarkResult {
-  ScaledMark mark;  // without its image
-  std::vector<BestPose> best;  // [exemplars]
-};
-
-store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top, bool all_scores) {
-  const auto marks = static_cast<std::int64_t>(results.size());
-  const std::int64_t exemplars = index.parameters.exemplars;
-  std::vector<std::string> ids, sha256;
-  std::vector<double> scale;
-  std::vector<std::int32_t> top_exemplar;
-  std::vector<float> top_score, score;
-  std::vector<double> top_angle, top_y, top_x, angle, y, x;
-  std::vector<std::uint8_t> top_mirrored;
-  for (const MarkResult& result : results) {
-    ids.push_back(result.mark.id);
-    sha256.push_back(result.mark.sha256);
-    scale.push_back(result.mark.scale);
-    std::vector<std::int32_t> order(result.best.size());
-    std::iota(order.begin(), order.end(), 0);
-    const auto better = [&](std::int32_t a, std::int32_t b) {
-      const float score_a = result.best[static_cast<std::size_t>(a)].score, score_b = result.best[static_cast<std::size_t>(b)].score;
-      return score_a > score_b || (score_a == score_b && a < b);
-    };
-    std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
-    for (std::int64_t k = 0; k < top; ++k) {
-      const auto exemplar = static_cast<std::size_t>(order[static_cast<std::size_t>(k)]);
-      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
-      top_exemplar.push_back(order[static_cast<std::size_t>(k)]);
-      top_score.push_back(result.best[exemplar].score);
-      top_angle.push_back(pose.angle_deg);
-      top_y.push_back(pose.y_px);
-      top_x.push_back(pose.x_px);
-      top_mirrored.push_back(pose.mirrored);
-    }
-    if (!all_scores) continue;
-    for (std::size_t exemplar = 0; exemplar < result.best.size(); ++exemplar) {
-      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
-      score.push_back(result.best[exemplar].score);
-      angle.push_back(pose.angle_deg);
-      y.push_back(pose.y_px);
-      x.push_back(pose.x_px);
-    }
-  }
-  store::Columns columns = {{"mark_id", {{marks}, ids, {}}},
-                            {"mark_sha256", {{marks}, sha256, {}}},
-                            {"scale", {{marks}, scale, {}}},
-                            {"top_exemplar", {{marks, top}, top_exemplar, {}}},
-                            {"top_score", {{marks, top}, top_score, {}}},
-                            {"top_angle_deg", {{marks, top}, top_angle, {}}},
-                            {"top_y_px", {{marks, top}, top_y, {}}},
-                            {"top_x_px", {{marks, top}, top_x, {}}},
-                            {"top_mirrored", {{marks, top}, top_mirrored, {}}}};
-  if (all_scores) {
-    columns["score"] = {{marks, exemplars}, score, {}};
-    columns["angle_deg"] = {{marks, exemplars}, angle, {}};
-    columns["y_px"] = {{marks, exemplars}, y, {}};
-    columns["x_px"] = {{marks, exemplars}, x, {}};
-  }
-  return columns;
-}
-
-void write_csv(const std::filesystem::path& results, const std::filesystem::path& csv) {
-  const store::Store store(results, kResultsSchema);
-  const auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
-  std::string text = "mark,rank,exemplar,score,angle_deg,y_px,x_px,scale,mirrored\n";
-  for (std::int64_t row = 0; row < store.rows(); ++row) {
-    const auto column = [&](const char* name) { return store.read(name, row, 1).values; };
-    const auto mark = std::get<std::vector<std::string>>(column("mark_id"))[0];
-    const auto scale = std::get<std::vector<double>>(column("scale"))[0];
-    const auto exemplar = std::get<std::vector<std::int32_t>>(column("top_exemplar"));
-    const auto score = std::get<std::vector<float>>(column("top_score"));
-    const auto angle = std::get<std::vector<double>>(column("top_angle_deg"));
-    const auto y = std::get<std::vector<double>>(column("top_y_px"));
-    const auto x = std::get<std::vector<double>>(column("top_x_px"));
-    const auto mirrored = std::get<std::vector<std::uint8_t>>(column("top_mirrored"));
-    for (std::size_t k = 0; k < exemplar.size(); ++k) {
-      char numbers[160];
-      std::snprintf(numbers, sizeof numbers, ",%.6f,%g,%.2f,%.2f,%.6g,%d\n", static_cast<double>(score[k]), angle[k], y[k], x[k],
-                    scale, mirrored[k]);
-      text += csv_field(mark) + "," + std::to_string(k + 1) + "," + csv_field(ids.at(static_cast<std::size_t>(exemplar[k]))) + numbers;
-    }
-  }
-  write_file_atomically(csv, text);
-}
 
 nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& index,
                                  const std::vector<std::filesystem::path>& files) {
@@ -381,7 +228,7 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
   SearchPlan plan;
   double measured = 0;
   comm.together([&] {
-    const OpenIndex index = open_index(options);
+    const OpenIndex index = open_index(options.index, options.weights_path, options.device);
     check_protocol(options, index.parameters);
     const auto files = list_marks(options);
     plan = plan_with(comm, index, files);
@@ -420,7 +267,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   nlohmann::json parameters;
   SearchPlan plan;
   comm.together([&] {
-    index.emplace(open_index(options));
+    index.emplace(open_index(options.index, options.weights_path, options.device));
     check_protocol(options, index->parameters);
     files = list_marks(options);
     parameters = header_parameters(options, *index, files);
@@ -489,7 +336,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   comm.together([&] {
     if (!comm.is_root()) return;
     search.summary.marks = store::Store(options.output, kResultsSchema).rows();
-    if (!options.csv.empty()) write_csv(options.output, options.csv);
+    if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   });
   return search.summary;
 }

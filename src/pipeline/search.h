@@ -13,8 +13,6 @@
 
 namespace outsole::pipeline {
 
-inline constexpr char kResultsSchema[] = "outsole.results";
-
 struct SearchOptions {
   std::filesystem::path index;
   std::vector<std::filesystem::path> marks;  // image files, or folders of them

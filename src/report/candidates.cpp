@@ -14,6 +14,7 @@
 #include "image/image.h"
 #include "pipeline/evaluate_retrieval.h"
 #include "pipeline/exemplar_image.h"
+#include "report/draw.h"
 #include "store/exemplars.h"
 #include "store/store.h"
 
@@ -26,16 +27,6 @@ namespace {
 constexpr int kPanelHeight = 420, kMinPanelWidth = 150, kMaxPanelWidth = 600, kGap = 14, kTextHeight = 62, kFrame = 5;
 const cv::Scalar kPaper(255, 255, 255), kText(40, 40, 40), kTrue(60, 160, 30), kOutline(30, 110, 230),
     kEdge(190, 190, 190);
-
-std::string printable(const std::string& text, std::size_t limit) {
-  std::string result;
-  for (const char c : text) result += c >= 0x20 && c < 0x7f ? c : '?';
-  return result.size() <= limit ? result : result.substr(0, limit - 2) + "..";
-}
-
-void put_text(cv::Mat3b& picture, const std::string& text, int x, int y, const cv::Scalar& colour, double size = 0.45) {
-  cv::putText(picture, text, {x, y}, cv::FONT_HERSHEY_SIMPLEX, size, colour, 1, cv::LINE_AA);
-}
 
 /// What fits an image into a panel.
 double fitting_factor(cv::Size size) {

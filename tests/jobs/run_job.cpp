@@ -27,11 +27,7 @@ std::string read_file(const fs::path& path) {
 
 std::vector<std::string> command(const std::vector<std::string>& arguments, int ranks) {
   std::vector<std::string> words;
-  if (ranks > 0) {
-    // A rank that is asked to stop gets the time to finish its unit.
-    words = {OUTSOLE_MPIEXEC, "--oversubscribe", "--bind-to", "none", "--mca", "odls_base_sigkill_timeout", "30", "-n",
-             std::to_string(ranks)};
-  }
+  if (ranks > 0) words = {OUTSOLE_MPIEXEC, "--oversubscribe", "--bind-to", "none", "-n", std::to_string(ranks)};
   words.emplace_back(OUTSOLE_EXECUTABLE);
   words.insert(words.end(), arguments.begin(), arguments.end());
   return words;
@@ -43,7 +39,8 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
   setpgid(0, 0);
   const int out = open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err = open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (out < 0 || err < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0 || chdir(folder.c_str()) != 0) {
+  if (out < 0 || err < 0 || dup2(out, STDOUT_FILENO) < 0 || dup2(err, STDERR_FILENO) < 0 ||
+      chdir(folder.c_str()) != 0) {
     _exit(126);
   }
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);

@@ -1,0 +1,151 @@
+#include "pipeline/prepare.h"
+
+#include <cstdio>
+
+#include <opencv2/core/utility.hpp>
+#include <spdlog/spdlog.h>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/progress.h"
+#include "image/image.h"
+#include "job.h"
+#include "options.h"
+#include "report/agreement.h"
+#include "report/preparation_picture.h"
+
+namespace outsole::jobs {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+void add_options(po::options_description& options) {
+  const image::RegistrationParameters registration;
+  options.add_options()                                                                                        //
+      ("scans", po::value<std::string>()->value_name("NAME.h5")->required(), "the scans, as ingested")         //
+      ("size", po::value<std::string>()->value_name("HxW|native")->default_value("native"),
+       "size of the prepared scans (area-averaged), or the scanner's own resolution")                          //
+      ("no-crop", po::bool_switch(), "keep the ruler border")                                                  //
+      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                                  //
+      ("no-register", po::bool_switch(), "keep every scan where it lay")                                       //
+      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")           //
+      ("dpi", po::value<double>()->value_name("N"), "resolution of scans whose own is unknown")                //
+      ("max-angle-deg", po::value<double>()->default_value(registration.max_angle_deg), "largest turn searched")  //
+      ("max-shift-mm", po::value<double>()->default_value(registration.max_shift_mm),
+       "largest move searched, down and across")                                                               //
+      ("min-correlation", po::value<double>()->default_value(registration.least_correlation),
+       "a scan that correlates less with its reference is flagged")                                            //
+      ("figures", po::value<std::string>()->value_name("DIR"),
+       "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and agreement.png: "
+       "correlation of all pairs of scans of a shoe, before and after")                                        //
+      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
+}
+
+double within(const po::variables_map& options, const std::string& name, double least, double most) {
+  const auto value = options[name].as<double>();
+  if (!(value >= least && value <= most)) {
+    throw UsageError("--" + name + ": must lie between " + std::to_string(least) + " and " + std::to_string(most));
+  }
+  return value;
+}
+
+pipeline::PrepareOptions parse(const po::variables_map& options, const JobContext& context) {
+  pipeline::PrepareOptions prepare;
+  prepare.scans = options["scans"].as<std::string>();
+  prepare.output = options["output"].as<std::string>();
+  if (const auto& size = options["size"].as<std::string>(); size != "native") {
+    const HeightWidth wanted = parse_size(size, "size");
+    prepare.size = cv::Size(static_cast<int>(wanted.width_px), static_cast<int>(wanted.height_px));
+  }
+  prepare.crops = !options["no-crop"].as<bool>();
+  prepare.denoises = !options["no-denoise"].as<bool>();
+  prepare.registers = !options["no-register"].as<bool>();
+  prepare.mirrors_right = options["mirror-right"].as<bool>();
+  if (options.count("dpi") > 0) prepare.dpi = within(options, "dpi", 10, 1e5);
+  prepare.registration.max_angle_deg = within(options, "max-angle-deg", 0, 45);
+  prepare.registration.max_shift_mm = within(options, "max-shift-mm", 0, 500);
+  prepare.registration.least_correlation = within(options, "min-correlation", -1, 1);
+  prepare.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
+  prepare.strict = context.common.strict;
+  prepare.command_line = context.command_line;
+  return prepare;
+}
+
+void create_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw EnvironmentError(folder.string() + ": cannot be created: " + error.message());
+}
+
+void print_plan(const pipeline::PreparePlan& plan, int ranks) {
+  const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
+  std::printf("scans         %lld of %lld outsoles, %.0f dpi\n", static_cast<long long>(plan.scans),
+              static_cast<long long>(plan.shoes), plan.dpi);
+  std::printf("prepared      %lld x %lld pixels, %.1f dpi, %s before compression\n",
+              static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px), plan.dpi * plan.scale,
+              format_bytes(bytes).c_str());
+  std::printf("work          %lld units on %d ranks\n", static_cast<long long>(plan.units), ranks);
+}
+
+void print_summary(const pipeline::PrepareSummary& summary, const pipeline::PrepareOptions& prepare) {
+  if (summary.was_finished) {
+    std::printf("%s was there already, made from the same scans; pictures of scans are made with it\n",
+                prepare.output.c_str());
+  }
+  std::printf("%s: %lld scans of %lld x %lld pixels\n", prepare.output.c_str(),
+              static_cast<long long>(summary.plan.scans), static_cast<long long>(summary.plan.height_px),
+              static_cast<long long>(summary.plan.width_px));
+  std::printf("%zu flagged: not registered\n", summary.flagged.size());
+  for (const pipeline::FlaggedScan& scan : summary.flagged) {
+    std::printf("  %s: %s\n", scan.id.c_str(), scan.reason.c_str());
+  }
+}
+
+void write_agreement(const pipeline::PrepareOptions& prepare, const fs::path& folder) {
+  const auto pairs = report::scan_agreement(prepare.scans, prepare.output);
+  write_file_atomically(folder / "agreement.csv", report::agreement_csv(pairs));
+  if (!pairs.empty()) image::write_image(folder / "agreement.png", report::agreement_picture(pairs));
+}
+
+void run(const po::variables_map& options, const JobContext& context) {
+  pipeline::PrepareOptions prepare;
+  fs::path figures;
+  context.comm.together([&] {
+    prepare = parse(options, context);
+    if (options.count("figures") > 0) figures = options["figures"].as<std::string>();
+    cv::setNumThreads(context.common.threads);
+  });
+  if (context.common.plan) {
+    const pipeline::PreparePlan plan = pipeline::plan_preparation(context.comm, prepare);
+    if (context.comm.is_root()) print_plan(plan, context.comm.size());
+    return;
+  }
+  if (!figures.empty()) {
+    context.comm.together([&] { create_folder(figures); });
+    prepare.on_scan = [&](const pipeline::PreparationSteps& steps) {
+      // The last part of the id alone: a crafted store must not lead out of the folder.
+      image::write_image(figures / fs::path(steps.info.id + ".png").filename(), report::preparation_picture(steps));
+    };
+  }
+  const pipeline::PrepareSummary summary = pipeline::prepare_scans(context.comm, prepare);
+  context.comm.together([&] {
+    if (!context.comm.is_root()) return;
+    if (!figures.empty()) write_agreement(prepare, figures);
+    print_summary(summary, prepare);
+  });
+}
+
+}  // namespace
+
+Job prepare_job() {
+  return {"prepare", "crop, denoise and register scans", "",
+          "Example:\n"
+          "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
+          "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
+          "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
+          "reason in the data set 'flag'; with --strict it stops the job.\n",
+          add_options, run};
+}
+
+}  // namespace outsole::jobs

@@ -1,0 +1,66 @@
+#pragma once
+// Removes what the scanner adds to a print (veil, dust, fibres, finger marks, ghosts) and leaves the print as it is.
+//
+// The published order: local adaptive threshold -> ink mask; region-of-interest filter and morphology -> noise map,
+// each block feature (a connected group of tread) on its own; averaging filter where the noise map says so. The paper
+// gives no numbers; those here were chosen on 2D scans of worn shoes.
+//
+// Where ink may be part of the tread it stays: what lies within a block feature or at its soft edge is never touched.
+
+#include <cstdint>
+#include <opencv2/core.hpp>
+#include <vector>
+
+namespace outsole::image {
+
+/// Lengths on the outsole, and grey levels out of 255.
+struct DenoiseParameters {
+  double threshold_window_mm = 6;  // of the local mean
+  int threshold_offset = 20;       // ink is darker than the local mean by this,
+  int surely_ink = 96;             // or at least this dark, inside of solid blocks,
+  int surely_paper = 208;          // and never lighter than this, in veils
+  double region_gap_mm = 16;       // parts of one outsole lie no farther apart,
+  double region_ink_share = 0.02;  // or hold at least this share of all ink
+  double feature_gap_mm = 1;       // ink no farther apart belongs to one block feature
+  double least_feature_mm2 = 0.5;  // block features with less ink are dust,
+  int least_feature_px = 7;        // but a spot more than 3 px wide is always kept
+  double fibre_width_mm = 0.35;    // ink that is no wider on average,
+  double fibre_length_mm = 4;      // and at least as long, is a fibre
+  double soft_edge_mm = 0.4;       // around ink
+  int soft_edge_px = 2;            // at least
+  int paper_tolerance = 3;         // paper deviates no more from its usual level
+  double averaging_window_mm = 4;
+};
+
+/// A group of connected tread, in cells of the analysis grid.
+struct BlockFeature {
+  cv::Rect cells;
+  std::int64_t ink_px = 0;
+  bool is_tread = true;  // otherwise noise: too small, a fibre, or outside of the outsole
+};
+
+/// Each step's result.
+struct Denoised {
+  cv::Mat1b ink_mask;   // 255: ink
+  cv::Mat1b noise_map;  // 255: replaced
+  cv::Mat1b image;
+  std::vector<BlockFeature> features;
+};
+
+/// Local adaptive threshold: ink (255) where a pixel is darker than the mean around it less an offset; that limit is
+/// held between the levels that are surely ink and surely paper.
+cv::Mat1b ink_mask(const cv::Mat1b& scan, double px_per_mm, const DenoiseParameters& parameters = {});
+
+/// All pixels that are neither paper nor part of a block feature of the outsole or of its soft edge (255).
+/// `features` receives every block feature.
+cv::Mat1b noise_map(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, double px_per_mm,
+                    std::vector<BlockFeature>& features, const DenoiseParameters& parameters = {});
+
+/// The scan, each pixel of the noise map replaced by the mean of the clean paper around it.
+cv::Mat1b averaged_where_noisy(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const cv::Mat1b& noise_map,
+                               double px_per_mm, const DenoiseParameters& parameters = {});
+
+/// All steps in a row.
+Denoised denoise(const cv::Mat1b& scan, double px_per_mm, const DenoiseParameters& parameters = {});
+
+}  // namespace outsole::image

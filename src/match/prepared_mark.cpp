@@ -1,0 +1,280 @@
+#include "match/prepared_mark.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <span>
+#include <tuple>
+
+#include "core/checked.h"
+#include "core/errors.h"
+#include "match/channel_kernel.h"
+
+namespace outsole::match {
+
+namespace {
+
+/// The part of a view's rows or columns that one shift leaves on the frame.
+struct Span {
+  std::int64_t begin, end;
+  auto operator<=>(const Span&) const = default;
+};
+
+void lay_out_runs(const MarkView& view, const GroupLayout& group, ViewLayout& layout) {
+  const auto support = view.support.accessor<bool, 2>();
+  for (std::int64_t x = 0; x < support.size(1); ++x) {
+    for (std::int64_t y = 0; y < support.size(0);) {
+      if (!support[y][x]) {
+        ++y;
+        continue;
+      }
+      const std::int64_t begin = y;
+      while (y < support.size(0) && support[y][x]) ++y;
+      layout.run_column.push_back(narrow<std::int32_t>(view.origin_x - group.origin_x + x));
+      layout.run_begin.push_back(narrow<std::int32_t>(view.origin_y - group.origin_y + begin));
+      layout.run_end.push_back(narrow<std::int32_t>(view.origin_y - group.origin_y + y));
+    }
+  }
+}
+
+/// What a shift leaves of the view's box along one axis.
+Span kept(std::int64_t origin, std::int64_t length, std::int64_t shift, const FrameCells& frame, std::int64_t frame_length,
+          std::int64_t margin) {
+  const std::int64_t map_index = origin - frame.border - shift;
+  const std::int64_t begin = std::clamp<std::int64_t>(margin - map_index, 0, length);
+  return {begin, std::clamp<std::int64_t>(frame_length - margin - map_index, begin, length)};
+}
+
+/// The different ways the frame cuts a view: what is left of its rows and columns. Ordered by columns, so that cuts of equal
+/// columns share their row sums.
+struct Cuts {
+  std::vector<Span> rows, columns;
+  std::vector<std::int64_t> cells;  // of the support that are left
+};
+
+/// Finds the cuts of a view, and gives each pose its cut and 1 / |P|.
+Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayout& layout) {
+  const ViewOffset& offset = view.offset;
+  const auto rows_at = [&](std::int64_t i) {
+    return kept(view.origin_y, view.support.size(0), i * offset.step_cells, mark.frame, mark.frame.height, mark.margin);
+  };
+  const auto columns_at = [&](std::int64_t j) {
+    return kept(view.origin_x, view.support.size(1), j * offset.step_cells, mark.frame, mark.frame.width, mark.margin);
+  };
+  std::map<std::pair<Span, Span>, std::int32_t> numbers;  // by (columns, rows)
+  for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
+    for (std::int64_t i = 0; i < offset.shifts_y; ++i) numbers.try_emplace({columns_at(j), rows_at(i)}, 0);
+  }
+  // Cells of the support above and left of a corner.
+  const at::Tensor corner = at::constant_pad_nd(view.support.to(at::kLong).cumsum(0).cumsum(1), {1, 0, 1, 0});
+  const auto above = corner.accessor<std::int64_t, 2>();
+  Cuts cuts;
+  for (auto& [key, number] : numbers) {
+    const auto& [columns, rows] = key;
+    number = narrow<std::int32_t>(cuts.rows.size());
+    cuts.columns.push_back(columns);
+    cuts.rows.push_back(rows);
+    cuts.cells.push_back(above[rows.end][columns.end] - above[rows.begin][columns.end] - above[rows.end][columns.begin] +
+                         above[rows.begin][columns.begin]);
+  }
+  for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
+    for (std::int64_t i = 0; i < offset.shifts_y; ++i) {
+      const std::int32_t cut = numbers.at({columns_at(j), rows_at(i)});
+      const std::int64_t cells = cuts.cells[static_cast<std::size_t>(cut)];
+      layout.cut.push_back(cut);
+      layout.inverse_count.push_back(cells > 0 ? 1.0f / static_cast<float>(cells) : 0.0f);
+    }
+  }
+  return cuts;
+}
+
+/// Fills x of one view and one channel, centred on its mean over the whole support, and that channel's statistics for every cut.
+/// Returns true when x is flat under every cut.
+bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channel, double weight, double flat_std,
+                     std::int64_t stored_view, GroupLayout& group, ViewLayout& layout) {
+  const std::int64_t height = view.support.size(0), width = view.support.size(1);
+  const bool* support = view.support.data_ptr<bool>();
+  const float* features = view.features.data_ptr<float>() + channel * height * width;
+  double total = 0;
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < height * width; ++i) {
+    total += support[i] ? features[i] : 0.0;
+    count += support[i];
+  }
+  const double mean = total / static_cast<double>(std::max<std::int64_t>(count, 1));
+  std::vector<float> centred(static_cast<std::size_t>(height * width));
+  for (std::int64_t i = 0; i < height * width; ++i) {
+    centred[static_cast<std::size_t>(i)] = support[i] ? static_cast<float>(features[i] - mean) : 0.0f;
+  }
+  const std::int64_t rows_padded = group.rows + 2 * group.padding;
+  float* const stored = group.x.data() + ((channel * group.columns + view.origin_x - group.origin_x) * rows_padded +
+                                          view.origin_y - group.origin_y + group.padding) * group.stored_views + stored_view;
+  for (std::int64_t x = 0; x < width; ++x) {
+    for (std::int64_t y = 0; y < height; ++y) {
+      stored[(x * rows_padded + y) * group.stored_views] = centred[static_cast<std::size_t>(y * width + x)];
+    }
+  }
+
+  bool flat = true;
+  std::vector<double> sums(static_cast<std::size_t>(height + 1)), squares(static_cast<std::size_t>(height + 1));
+  for (std::size_t c = 0; c < cuts.rows.size(); ++c) {
+    const Span rows = cuts.rows[c], columns = cuts.columns[c];
+    if (c == 0 || columns != cuts.columns[c - 1]) {  // sums over the rows above, of these columns
+      for (std::int64_t y = 0; y < height; ++y) {
+        double sum = 0, square = 0;
+        for (std::int64_t x = columns.begin; x < columns.end; ++x) {
+          const double value = centred[static_cast<std::size_t>(y * width + x)];
+          sum += value;
+          square += value * value;
+        }
+        sums[static_cast<std::size_t>(y + 1)] = sums[static_cast<std::size_t>(y)] + sum;
+        squares[static_cast<std::size_t>(y + 1)] = squares[static_cast<std::size_t>(y)] + square;
+      }
+    }
+    const auto between = [&](const std::vector<double>& prefix) {
+      return prefix[static_cast<std::size_t>(rows.end)] - prefix[static_cast<std::size_t>(rows.begin)];
+    };
+    const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
+    const double sum = between(sums), variance_sum = between(squares) - sum * sum / n;
+    const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * flat_std * flat_std;
+    flat = flat && is_flat;
+    const std::size_t index = static_cast<std::size_t>(channel) * cuts.rows.size() + c;
+    layout.x_mean[index] = static_cast<float>(sum / n);
+    layout.x_scale[index] = is_flat ? 0.0f : static_cast<float>(weight / std::sqrt(variance_sum));
+  }
+  return flat;
+}
+
+/// Each column's run of every view, where no column has two; columns without support get an empty run inside the box.
+std::vector<std::int32_t> single_runs(const GroupLayout& group) {
+  std::vector<std::int32_t> runs(static_cast<std::size_t>(group.columns * group.stored_views * 2), 0);
+  for (std::size_t v = 0; v < group.views.size(); ++v) {
+    const ViewLayout& view = group.views[v];
+    for (std::size_t r = 0; r < view.run_column.size(); ++r) {
+      if (r > 0 && view.run_column[r] == view.run_column[r - 1]) return {};
+      const auto index = static_cast<std::size_t>((view.run_column[r] * group.stored_views + static_cast<std::int64_t>(v)) * 2);
+      runs[index] = view.run_begin[r];
+      runs[index + 1] = view.run_end[r];
+    }
+  }
+  return runs;
+}
+
+GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::Layout& mark, const ChannelModel& channels) {
+  GroupLayout group;
+  group.stored_views = views.size() > 2 ? 4 : static_cast<std::int64_t>(views.size());
+  group.step = views.front().offset.step_cells;
+  group.padding = (kMaxTileShifts - 1) * group.step;
+  group.origin_y = group.origin_x = std::numeric_limits<std::int64_t>::max();
+  std::int64_t end_y = 0, end_x = 0;
+  for (const MarkView& view : views) {
+    group.origin_y = std::min(group.origin_y, view.origin_y);
+    group.origin_x = std::min(group.origin_x, view.origin_x);
+    end_y = std::max(end_y, view.origin_y + view.support.size(0));
+    end_x = std::max(end_x, view.origin_x + view.support.size(1));
+  }
+  group.rows = end_y - group.origin_y;
+  group.columns = end_x - group.origin_x;
+  group.x.assign(static_cast<std::size_t>(checked_product(
+                     {mark.channels, group.columns, group.rows + 2 * group.padding, group.stored_views}, "prepared mark")), 0);
+  group.channel_is_flat.assign(static_cast<std::size_t>(mark.channels), true);
+  group.hull_begin.assign(static_cast<std::size_t>(group.columns), narrow<std::int32_t>(group.rows));
+  group.hull_end.assign(static_cast<std::size_t>(group.columns), 0);
+
+  std::vector<Cuts> cuts;
+  for (const MarkView& view : views) {
+    ViewLayout layout;
+    layout.offset = view.offset;
+    lay_out_runs(view, group, layout);
+    for (std::size_t r = 0; r < layout.run_column.size(); ++r) {
+      auto& begin = group.hull_begin[static_cast<std::size_t>(layout.run_column[r])];
+      auto& end = group.hull_end[static_cast<std::size_t>(layout.run_column[r])];
+      begin = std::min(begin, layout.run_begin[r]);
+      end = std::max(end, layout.run_end[r]);
+    }
+    cuts.push_back(find_cuts(view, mark, layout));
+    layout.cuts = static_cast<std::int64_t>(cuts.back().rows.size());
+    layout.x_mean.resize(static_cast<std::size_t>(mark.channels * layout.cuts));
+    layout.x_scale.resize(layout.x_mean.size());
+    group.views.push_back(std::move(layout));
+  }
+  for (std::size_t column = 0; column < group.hull_begin.size(); ++column) {
+    group.hull_begin[column] = std::min(group.hull_begin[column], group.hull_end[column]);
+  }
+  group.single_runs = single_runs(group);
+
+  const auto weight = channels.weight.accessor<float, 1>();
+  const auto flat_std = channels.flat_std.accessor<float, 1>();
+  std::vector<char> flat(static_cast<std::size_t>(mark.channels));  // vector<bool> is not safe to write from many threads
+#pragma omp parallel for schedule(static)
+  for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
+    bool all_flat = true;
+    for (std::size_t v = 0; v < views.size(); ++v) {
+      all_flat &= lay_out_channel(views[v], cuts[v], channel, weight[channel], flat_std[channel],
+                                  static_cast<std::int64_t>(v), group, group.views[v]);
+    }
+    flat[static_cast<std::size_t>(channel)] = all_flat;
+  }
+  group.channel_is_flat.assign(flat.begin(), flat.end());
+  return group;
+}
+
+double useful_cells(const GroupLayout& group) {
+  double cells = 0;
+  for (const ViewLayout& view : group.views) {
+    for (const float inverse_count : view.inverse_count) cells += inverse_count > 0 ? 1.0 / inverse_count : 0;
+  }
+  return cells;
+}
+
+}  // namespace
+
+PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
+                           ChannelModel channels)
+    : layout_(std::make_unique<Layout>()) {
+  ensure(erosion_radius >= frame.border, "the support must be eroded by at least the border that the index leaves out");
+  layout_->frame = frame;
+  layout_->margin = erosion_radius - frame.border;
+  layout_->channels = channels.weight.size(0);
+  for (std::int64_t c = 0; c < layout_->channels; ++c) {
+    const float flat_std = channels.flat_std[c].item<float>();
+    layout_->flat_square.push_back(flat_std * flat_std);
+  }
+  std::erase_if(views, [](const MarkView& view) { return view.support.numel() == 0; });
+  std::stable_sort(views.begin(), views.end(), [](const MarkView& a, const MarkView& b) {
+    return std::tuple(a.angle, -a.offset.shifts_x, -a.offset.shifts_y) < std::tuple(b.angle, -b.offset.shifts_x, -b.offset.shifts_y);
+  });
+  for (std::size_t begin = 0; begin < views.size();) {
+    std::size_t end = begin;
+    while (end < views.size() && views[end].angle == views[begin].angle) ++end;
+    std::vector<GroupLayout> groups;
+    for (std::size_t first = begin; first < end; first += kMaxGroupViews) {
+      const std::size_t count = std::min<std::size_t>(kMaxGroupViews, end - first);
+      groups.push_back(lay_out_group(std::span(views).subspan(first, count), *layout_, channels));
+      layout_->useful_flops += 2.0 * static_cast<double>(layout_->channels) * useful_cells(groups.back());
+    }
+    layout_->angles.push_back(std::move(groups));
+    layout_->angle_index.push_back(narrow<std::int32_t>(views[begin].angle));
+    begin = end;
+  }
+}
+
+PreparedMark::~PreparedMark() = default;
+PreparedMark::PreparedMark(PreparedMark&&) noexcept = default;
+PreparedMark& PreparedMark::operator=(PreparedMark&&) noexcept = default;
+
+double PreparedMark::useful_flops_per_exemplar() const { return layout_->useful_flops; }
+
+std::int64_t PreparedMark::memory_bytes() const {
+  std::size_t floats = 0;
+  for (const auto& groups : layout_->angles) {
+    for (const GroupLayout& group : groups) {
+      floats += group.x.size();
+      for (const ViewLayout& view : group.views) floats += 2 * view.x_mean.size() + 2 * view.cut.size();
+    }
+  }
+  return static_cast<std::int64_t>(floats * sizeof(float));
+}
+
+}  // namespace outsole::match

@@ -1,0 +1,54 @@
+#include "pipeline/write_units.h"
+
+#include <algorithm>
+
+#include "comm/partition.h"
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "core/stop.h"
+
+namespace outsole::pipeline {
+
+void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
+                 std::int64_t units, std::optional<store::StoreWriter>& writer) {
+  comm.together([&] {
+    if (comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/true);
+  });
+  comm.together([&] {
+    if (!comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/false);
+  });
+}
+
+std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,
+                                               std::int64_t units) {
+  nlohmann::json pending = nlohmann::json::array();
+  comm.together([&] {
+    for (std::int64_t unit = 0; comm.is_root() && unit < units; ++unit) {
+      if (!writer.has_unit(unit)) pending.push_back(unit);
+    }
+  });
+  return nlohmann::json::parse(comm.broadcast(pending.dump()));
+}
+
+void write_pending_units(const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
+                         std::span<const std::int64_t> pending, const std::string& label,
+                         const std::function<store::Columns(std::int64_t unit)>& make_unit) {
+  const std::int64_t pending_count = std::ssize(pending);
+  const comm::UnitRange mine = comm::units_of(pending_count, comm.rank(), comm.size());
+  const std::int64_t turns = divide_up(pending_count, comm.size());
+  Progress progress(label, "units", units, comm.is_root(), units - pending_count);
+  for (std::int64_t turn = 0; turn < turns; ++turn) {
+    comm.together([&] {
+      if (turn >= mine.size()) return;
+      const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
+      writer.write_unit(unit, make_unit(unit));
+    });
+    progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
+    if (turn + 1 < turns && comm.any_of(stop_requested())) {
+      throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
+    }
+  }
+}
+
+}  // namespace outsole::pipeline

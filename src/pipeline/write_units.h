@@ -1,0 +1,32 @@
+#pragma once
+// The loop of every job that writes a store: units without a shard are made by the ranks in turns.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "store/store.h"
+
+namespace outsole::pipeline {
+
+/// Every rank opens the writer, rank 0 first: it makes the folder. Collective.
+void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
+                 std::int64_t units, std::optional<store::StoreWriter>& writer);
+
+/// The units without a shard, as rank 0 sees them. Collective.
+std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,
+                                               std::int64_t units);
+
+/// Writes the shards of the `pending` units out of `units`, each rank a contiguous part of them; all agree after each
+/// turn of one unit a rank. `label` says what is done ("ingesting"). Collective, but `make_unit` must not communicate.
+/// Throws on every rank what it throws on one, and StopRequested at the end of a turn after a signal.
+void write_pending_units(const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
+                         std::span<const std::int64_t> pending, const std::string& label,
+                         const std::function<store::Columns(std::int64_t unit)>& make_unit);
+
+}  // namespace outsole::pipeline

@@ -1,0 +1,17 @@
+#include "report/draw.h"
+
+#include <opencv2/imgproc.hpp>
+
+namespace outsole::report {
+
+std::string printable(const std::string& text, std::size_t limit) {
+  std::string result;
+  for (const char c : text) result += c >= 0x20 && c < 0x7f ? c : '?';
+  return result.size() <= limit ? result : result.substr(0, limit - 2) + "..";
+}
+
+void put_text(cv::Mat3b& picture, const std::string& text, int x, int y, const cv::Scalar& colour, double size) {
+  cv::putText(picture, text, {x, y}, cv::FONT_HERSHEY_SIMPLEX, size, colour, 1, cv::LINE_AA);
+}
+
+}  // namespace outsole::report

@@ -1,0 +1,15 @@
+#pragma once
+// Small things that several pictures draw.
+
+#include <opencv2/core.hpp>
+#include <string>
+
+namespace outsole::report {
+
+/// At most `limit` characters; those other than printable ASCII appear as '?'.
+std::string printable(const std::string& text, std::size_t limit);
+
+/// One line of text whose baseline begins at (x, y).
+void put_text(cv::Mat3b& picture, const std::string& text, int x, int y, const cv::Scalar& colour, double size = 0.45);
+
+}  // namespace outsole::report

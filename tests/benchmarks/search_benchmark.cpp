@@ -1,0 +1,125 @@
+// The search kernel against the machine's own matrix product, and against what people run instead, in one run.
+// Sizes are marks at the search scale: 241 x 121 is FID-300's mark 43.
+
+#include <random>
+
+#include <ATen/Parallel.h>
+#include <benchmark/benchmark.h>
+
+#include "match/exemplar_block.h"
+#include "search_problem.h"
+
+namespace outsole::benchmarks {
+
+namespace {
+
+/// Seconds for all poses of one block; the search is repeated and the best kept, as the matrix product's is.
+double search_seconds(const match::PreparedMark& mark, const SearchProblem& problem) {
+  double best = 1e30;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    std::vector<match::BestPose> found(match::kLanes);
+    const double start = now_s();
+    match::search_blocks(mark, std::span(&problem.block, 1), found);
+    best = std::min(best, now_s() - start);
+  }
+  return best;
+}
+
+void of_matrix_product(benchmark::State& state) {
+  const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
+  for (auto _ : state) {
+    const double start = now_s();
+    const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+    const double prepare_s = now_s() - start;
+    const double search_s = search_seconds(mark, problem);
+    const double useful_gflops = mark.useful_flops_per_exemplar() * match::kLanes / search_s / 1e9;
+    const double product_gflops = sgemm_gflops();
+    state.counters["poses"] = static_cast<double>(problem.grid.size());
+    state.counters["useful_GFLOPs"] = useful_gflops;
+    state.counters["sgemm_GFLOPs"] = product_gflops;
+    state.counters["of_sgemm"] = useful_gflops / product_gflops;
+    state.counters["s_for_1175"] = search_s * 1175 / match::kLanes;
+    state.counters["layout_share"] = prepare_s / (search_s * 1175 / match::kLanes);
+  }
+}
+BENCHMARK(of_matrix_product)->Args({241, 121})->Args({285, 130})->Args({150, 100})->Args({90, 40})->Iterations(1)->Unit(benchmark::kSecond);
+
+/// The authors' algorithm in tensor operations: for one pose, cut the window of the mark, mask it, and correlate it with every
+/// exemplar: means, centred products, variances, over the support, as whole tensors.
+at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support, const at::Tensor& exemplars) {
+  const at::Tensor mask = support.to(at::kFloat), count = mask.sum();
+  const at::Tensor x = mark * mask, y = exemplars * mask;
+  const at::Tensor x_centred = (x - (x.sum({1, 2}, true) / count)) * mask;
+  const at::Tensor y_centred = (y - (y.sum({2, 3}, true) / count)) * mask;
+  const at::Tensor products = (x_centred * y_centred).sum({2, 3});
+  const at::Tensor norms = (x_centred.square().sum({1, 2}) * y_centred.square().sum({2, 3})).sqrt();
+  return (products / norms.clamp_min(1e-12)).mean(1);
+}
+
+/// The mark's window under the frame at one pose, and its support.
+std::pair<at::Tensor, at::Tensor> window_at(const match::MarkView& view, const match::FrameCells& frame, std::int64_t i, std::int64_t j) {
+  at::Tensor mark = at::zeros({view.features.size(0), frame.height, frame.width});
+  at::Tensor support = at::zeros({frame.height, frame.width}, at::kBool);
+  const std::int64_t top = view.origin_y - frame.border - i, left = view.origin_x - frame.border - j;
+  const std::int64_t y0 = std::max<std::int64_t>(0, top), y1 = std::min(frame.height, top + view.support.size(0));
+  const std::int64_t x0 = std::max<std::int64_t>(0, left), x1 = std::min(frame.width, left + view.support.size(1));
+  mark.slice(1, y0, y1).slice(2, x0, x1).copy_(view.features.slice(1, y0 - top, y1 - top).slice(2, x0 - left, x1 - left));
+  support.slice(0, y0, y1).slice(1, x0, x1).copy_(view.support.slice(0, y0 - top, y1 - top).slice(1, x0 - left, x1 - left));
+  return {mark, support};
+}
+
+void against_one_pose_at_a_time(benchmark::State& state) {
+  const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
+  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  std::mt19937 random(1);
+  for (auto _ : state) {
+    const double ours_s = search_seconds(mark, problem);
+    const std::int64_t sample = std::max<std::int64_t>(1, problem.grid.size() / 100 + 1);  // at least 1% of the poses
+    double theirs_s = 0;
+    for (std::int64_t pose = 0; pose < sample; ++pose) {
+      const auto& view = problem.views[random() % problem.views.size()];
+      const auto [window, support] = window_at(view, problem.frame, random() % view.offset.shifts_y, random() % view.offset.shifts_x);
+      const double start = now_s();
+      benchmark::DoNotOptimize(correlate_one_pose(window, support, problem.exemplars));
+      theirs_s += now_s() - start;
+    }
+    state.counters["times_slower"] = theirs_s / static_cast<double>(sample) * static_cast<double>(problem.grid.size()) / ours_s;
+    state.counters["poses_run"] = static_cast<double>(sample);
+  }
+}
+BENCHMARK(against_one_pose_at_a_time)->Args({241, 121})->Args({150, 100})->Iterations(1)->Unit(benchmark::kSecond);
+
+/// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum, the
+/// product, and back; the window sums of y and y^2 likewise, with the support's spectrum.
+void against_batched_fft(benchmark::State& state) {
+  const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
+  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  constexpr std::int64_t kExemplars = 4;  // extrapolated to the block: the spectra of all would not fit a small machine
+  const at::Tensor exemplars = problem.exemplars.slice(0, 0, kExemplars);
+  for (auto _ : state) {
+    const double ours_s = search_seconds(mark, problem);
+    double theirs_s = 0;
+    const std::size_t step = 11;  // every eleventh view, extrapolated
+    std::size_t views = 0;
+    const std::vector<std::int64_t> size = {2 * problem.frame.height, 2 * problem.frame.width};
+    const at::Tensor y_spectrum = at::fft_rfft2(exemplars, size), yy_spectrum = at::fft_rfft2(exemplars.square(), size);
+    for (std::size_t v = 0; v < problem.views.size(); v += step, ++views) {
+      const double start = now_s();
+      const at::Tensor x_spectrum = at::fft_rfft2(problem.views[v].features, size).conj();
+      const at::Tensor mask_spectrum = at::fft_rfft2(problem.views[v].support.to(at::kFloat), size).conj();
+      const at::Tensor xy = at::fft_irfft2(y_spectrum * x_spectrum, size);
+      const at::Tensor sum = at::fft_irfft2(y_spectrum * mask_spectrum, size);
+      const at::Tensor square_sum = at::fft_irfft2(yy_spectrum * mask_spectrum, size);
+      const double count = problem.views[v].support.sum().item<double>();
+      benchmark::DoNotOptimize((xy * (square_sum - sum.square() / count).clamp_min(1e-12).rsqrt()).mean(1));
+      theirs_s += now_s() - start;
+    }
+    const double views_share = static_cast<double>(problem.views.size()) / static_cast<double>(views);
+    state.counters["times_slower"] = theirs_s * views_share * (match::kLanes / kExemplars) / ours_s;
+  }
+}
+BENCHMARK(against_batched_fft)->Args({241, 121})->Args({150, 100})->Args({90, 40})->Iterations(1)->Unit(benchmark::kSecond);
+
+}  // namespace
+
+}  // namespace outsole::benchmarks

@@ -1,0 +1,382 @@
+// Every kind of bad input ends a job with the exit code of its cause and a message that names the culprit; nothing is
+// left behind, and nothing hangs on several ranks.
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <functional>
+#include <opencv2/imgcodecs.hpp>
+#include <set>
+
+#include "../features/weights_fixture.h"
+#include "database.h"
+
+namespace outsole::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr int kUsage = 2, kData = 3, kEnvironment = 4;
+
+/// A command that must fail. The working folder holds what `prepare` puts there; BASE stands for the database's folder.
+struct BadInput {
+  std::string name;
+  int exit_code;
+  std::string culprit;  // the message must hold it
+  std::string command;  // words after `outsole`
+  std::function<void(const fs::path& folder)> prepare = [](const fs::path&) {};
+};
+
+void PrintTo(const BadInput& bad, std::ostream* stream) { *stream << bad.command; }
+
+// --- Making things bad ----------------------------------------------------------------------------------------------
+
+using Prepare = std::function<void(const fs::path&)>;
+
+Prepare file(const std::string& name, const std::string& bytes) {
+  return [=](const fs::path& folder) {
+    fs::create_directories((folder / name).parent_path());
+    write_bytes(folder / name, bytes);
+  };
+}
+
+Prepare image(const std::string& name, int height_px = 40, int width_px = 30) {
+  return [=](const fs::path& folder) {
+    fs::create_directories((folder / name).parent_path());
+    cv::Mat pixels(height_px, width_px, CV_8UC1);
+    cv::RNG(1).fill(pixels, cv::RNG::UNIFORM, 0, 256);
+    cv::imwrite((folder / name).string(), pixels);
+  };
+}
+
+Prepare all(const std::vector<Prepare>& steps) {
+  return [=](const fs::path& folder) {
+    for (const Prepare& step : steps) step(folder);
+  };
+}
+
+/// The file's bytes after `change`.
+Prepare changed(const std::string& name, const std::function<void(std::string& bytes)>& change) {
+  return [=](const fs::path& folder) {
+    std::string bytes = read_bytes(folder / name);
+    change(bytes);
+    write_bytes(folder / name, bytes);
+  };
+}
+
+Prepare halved(const std::string& name) {
+  return changed(name, [](std::string& bytes) { bytes.resize(bytes.size() / 2); });
+}
+
+Prepare flipped(const std::string& name) {
+  return changed(name, [](std::string& bytes) { bytes[bytes.size() / 2] ^= 0x10; });
+}
+
+/// A copy of a store of the database.
+Prepare store(const std::string& name) {
+  return [=](const fs::path& folder) {
+    fs::copy_file(Database::folder() / (name + ".h5"), folder / (name + ".h5"));
+    fs::copy(Database::folder() / (name + ".shards"), folder / (name + ".shards"));
+  };
+}
+
+Prepare removed(const std::string& name) {
+  return [=](const fs::path& folder) { fs::remove(folder / name); };
+}
+
+Prepare swapped(const std::string& a, const std::string& b) {
+  return [=](const fs::path& folder) {
+    fs::rename(folder / a, folder / "aside");
+    fs::rename(folder / b, folder / a);
+    fs::rename(folder / "aside", folder / b);
+  };
+}
+
+using Tensors = std::vector<features::NamedTensor>;
+
+Prepare weights(const std::function<void(Tensors&)>& change) {
+  return [=](const fs::path& folder) {
+    Tensors tensors = features::random_resnet50(1, 0, 0);
+    change(tensors);
+    features::write_safetensors(folder / "w.safetensors", tensors);
+  };
+}
+
+features::NamedTensor& tensor(Tensors& tensors, const std::string& name) {
+  return *std::find_if(tensors.begin(), tensors.end(), [&](const auto& t) { return t.name == name; });
+}
+
+/// The header says of the first tensor that it lies elsewhere; as long as the true text, so that nothing else moves.
+void lie_about_offsets(std::string& bytes) {
+  const std::string key = "\"data_offsets\":[0,";
+  const std::size_t begin = bytes.find(key) + key.size();
+  bytes[begin] = '9';
+}
+
+// --- The kinds ------------------------------------------------------------------------------------------------------
+
+const std::string kIngest = "ingest --kind exemplars --output out.h5 --input ";
+const std::string kIndex = "index --output out.h5 --exemplars ";
+const std::string kResNet = "index --output out.h5 --exemplars BASE/exemplars.h5 --extractor resnet50:res2a ";
+const std::string kSearch = "search --output out.h5 --csv out.csv --index BASE/index.h5 --marks BASE/marks ";
+const std::string kSearchMarks =
+    "search --strict --output out.h5 --index BASE/index.h5 --angles-deg 0 --stride-px 4 --marks ";
+const std::string kSearchIndex = "search --output out.h5 --marks BASE/marks --angles-deg 0 --stride-px 4 --index ";
+const std::string kEvaluate = "evaluate retrieval --output out.json --results BASE/results.h5 --labels ";
+
+std::vector<BadInput> bad_images() {
+  const Prepare huge = all({image("huge.png"), changed("huge.png", [](std::string& bytes) {
+                              for (const int side : {16, 20})
+                                bytes.replace(static_cast<std::size_t>(side), 4, "\x7F\xFF\xFF\xFF");
+                            })});
+  return {
+      {"EmptyImage", kData, "bad.png", kIngest + "bad.png", file("bad.png", "")},
+      {"TruncatedPng", kData, "bad.png", kIngest + "bad.png", all({image("bad.png"), halved("bad.png")})},
+      {"TruncatedJpeg", kData, "bad.jpg", kIngest + "bad.jpg", all({image("bad.jpg", 200, 200), halved("bad.jpg")})},
+      {"TruncatedTiff", kData, "bad.tif", kIngest + "bad.tif", all({image("bad.tif", 200, 200), halved("bad.tif")})},
+      {"DamagedPng", kData, "bad.png", kIngest + "bad.png", all({image("bad.png", 200, 200), flipped("bad.png")})},
+      {"TextNamedAsImage", kData, "bad.png", kIngest + "bad.png", file("bad.png", "not an image, but some text")},
+      {"AbsurdlyLargeImage", kData, "huge.png", kIngest + "huge.png", huge},
+      {"ImageAboveTheLimit", kData, "a.png", kIngest + "a.png --max-pixels 1199", image("a.png")},
+      {"FolderNamedAsImage", kData, "a.png", kIngest + "a.png",
+       [](const fs::path& f) { fs::create_directory(f / "a.png"); }},
+      {"AbsentImage", kData, "absent.png", kIngest + "absent.png"},
+      {"FolderWithoutImages", kData, "none", kIngest + "none", file("none/read.me", "nothing")},
+      {"OneBadImageAmongGoodOnesUnderStrict", kData, "b.png", kIngest + "in --strict",
+       all({image("in/a.png"), file("in/b.png", "text"), image("in/c.png")})},
+      {"TwoImagesOfOneId", kData, "'x'", kIngest + "a b", all({image("a/x.png"), image("b/x.jpg")})},
+  };
+}
+
+std::vector<BadInput> bad_tables() {
+  const auto manifest = [](const std::string& name, const std::string& culprit, const std::string& content,
+                           const std::string& more = "") {
+    return BadInput{name, kData, culprit, kIngest + "BASE/images --manifest m.csv" + more, file("m.csv", content)};
+  };
+  const auto labels = [](const std::string& name, const std::string& culprit, const std::string& content,
+                         const std::string& more = "") {
+    return BadInput{name, kData, culprit, kEvaluate + "l.csv" + more, file("l.csv", content)};
+  };
+  return {
+      manifest("ManifestWithoutKeyColumn", "m.csv", "name,mirror\n00001.png,0\n"),
+      manifest("RaggedTable", "m.csv, line 3", "file,mirror\n00001.png,0\n00002.png\n"),
+      manifest("OpenQuote", "m.csv, line 2", "file,mirror\n\"00001.png,0\n"),
+      manifest("TableWithNul", "m.csv", std::string("file,mirror\n00001\0.png,0\n", 25)),
+      manifest("EmptyTable", "m.csv", ""),
+      manifest("ColumnTwice", "'mirror'", "file,mirror,mirror\n00001.png,0,0\n"),
+      manifest("MirrorNeitherZeroNorOne", "row 1", "file,mirror\n00001.png,left\n"),
+      manifest("RowTwice", "00001.png", "file,mirror\n00001.png,0\n00001.png,1\n"),
+      manifest("FilterOnUnknownColumn", "'weak'", "file,week\n00001.png,2\n", " --where weak=2"),
+      manifest("RowWithoutFileUnderStrict", "99999.png", "file\n99999.png\n", " --strict"),
+      labels("LabelsWithoutExemplars", "'exemplar'", "mark,shoe\nmark00001,00001\n"),
+      labels("LabelOfUnknownExemplar", "'99999'", "mark,exemplar\nmark00001,99999\n"),
+      labels("LabelsOfUnknownMarksOnly", "results.h5", "mark,exemplar\nmark99999,00001\n"),
+      labels("AmbiguousId", "'007'", "mark,exemplar\nmark00001,007\n"),
+      labels("UnknownGroupColumn", "'area'", "mark,exemplar\nmark00001,00001\n", " --group-column area"),
+      {"AbsentLabels", kData, "absent.csv", kEvaluate + "absent.csv"},
+  };
+}
+
+std::vector<BadInput> bad_weights() {
+  const auto bad = [](const std::string& name, const std::string& culprit, const Prepare& prepare) {
+    return BadInput{name, kData, culprit, kResNet + "--weights w.safetensors", prepare};
+  };
+  const auto sound = weights([](Tensors&) {});
+  return {
+      bad("TruncatedWeights", "w.safetensors", all({sound, halved("w.safetensors")})),
+      bad("EmptyWeights", "w.safetensors", file("w.safetensors", "")),
+      bad("WeightsOfAnotherKind", "w.safetensors", file("w.safetensors", std::string(64, '\x7F'))),
+      bad("LackingTensor", "layer1.0.conv2.weight",
+          weights([](Tensors& t) { tensor(t, "layer1.0.conv2.weight").name = "layer1.0.conv9.weight"; })),
+      bad("TensorOfWrongShape", "layer1.0.bn1.bias", weights([](Tensors& t) {
+            tensor(t, "layer1.0.bn1.bias").shape = {32, 2};
+          })),
+      bad("LyingOffsets", "w.safetensors", all({sound, changed("w.safetensors", lie_about_offsets)})),
+      bad("AbsentWeights", "w.safetensors", [](const fs::path&) {}),
+      {"WeightsNotGiven", kUsage, "resnet50:res2a", kResNet},
+      {"WeightsWhereNoneAreUsed", kUsage, "scattering",
+       kIndex + "BASE/exemplars.h5 --weights BASE/weights.safetensors"},
+      {"UnknownExtractor", kUsage, "did you mean 'scattering'", kIndex + "BASE/exemplars.h5 --extractor scatering"},
+      {"UnknownStage", kUsage, "'res2d'", kIndex + "BASE/exemplars.h5 --extractor resnet50:res2d --weights w"},
+      {"UnknownConvention", kUsage, "'tensorflow'",
+       kResNet + "--weights BASE/weights.safetensors --weights-convention tensorflow"},
+      {"IndexMadeWithOtherWeights", kData, "other.safetensors",
+       kSearchIndex + "BASE/resnet.h5 --weights BASE/other.safetensors"},
+      {"SearchWithoutTheIndexsWeights", kUsage, "resnet50:res2a", kSearchIndex + "BASE/resnet.h5"},
+  };
+}
+
+std::vector<BadInput> bad_stores() {
+  const std::string shard = "index.shards/00001.h5";
+  return {
+      {"AbsentStore", kData, "absent.h5", kIndex + "absent.h5"},
+      {"EmptyStore", kData, "e.h5", kIndex + "e.h5", file("e.h5", "")},
+      {"StoreThatIsNotHdf5", kData, "e.h5", kIndex + "e.h5", file("e.h5", std::string(4096, 'x'))},
+      {"StoreOfAnotherSchema", kData, "index.h5", kIndex + "BASE/index.h5"},
+      {"ExemplarsWhereAnIndexIsWanted", kData, "exemplars.h5", kSearchIndex + "BASE/exemplars.h5"},
+      {"TruncatedView", kData, "index.h5", kSearchIndex + "index.h5", all({store("index"), halved("index.h5")})},
+      {"AlteredView", kData, "index.h5", kSearchIndex + "index.h5", all({store("index"), flipped("index.h5")})},
+      {"TruncatedShard", kData, "00001.h5", kSearchIndex + "index.h5", all({store("index"), halved(shard)})},
+      {"DeletedShard", kData, "00001.h5", kSearchIndex + "index.h5", all({store("index"), removed(shard)})},
+      {"SwappedShards", kData, "0000", kSearchIndex + "index.h5",
+       all({store("index"), swapped("index.shards/00000.h5", shard)})},
+      {"FlippedByteInASearchedShard", kData, "00001.h5", kSearchIndex + "index.h5",
+       all({store("index"), flipped(shard)})},
+      {"ValidateTruncatedShard", kData, "complaints", "validate index.h5", all({store("index"), halved(shard)})},
+      {"ValidateFlippedByte", kData, "complaints", "validate .",
+       all({store("exemplars"), flipped("exemplars.shards/00000.h5")})},
+      {"ValidateSwappedShards", kData, "complaints", "validate index.h5",
+       all({store("index"), swapped("index.shards/00000.h5", shard)})},
+      {"ValidateFolderWithoutStores", kData, "none", "validate none", file("none/a.txt", "")},
+      {"InfoOnText", kData, "a.h5", "info a.h5", file("a.h5", "text")},
+      {"ResultsThatAreNone", kData, "index.h5",
+       "evaluate retrieval --output out.json --labels BASE/marks/labels.csv --results BASE/index.h5"},
+  };
+}
+
+std::vector<BadInput> bad_marks() {
+  const Prepare mark = image("marks/m.png", 60, 40);
+  return {
+      {"AbsentMarks", kData, "absent", kSearchMarks + "absent"},
+      {"FolderWithoutMarks", kData, "none", kSearchMarks + "none", file("none/labels.csv", "")},
+      {"OneBadMarkAmongGoodOnesUnderStrict", kData, "n.png", kSearchMarks + "marks",
+       all({mark, file("marks/n.png", "text")})},
+      {"NoMarkThatCanBeRead", kData, "n.png", "search --output out.h5 --index BASE/index.h5 --marks marks",
+       file("marks/n.png", "text")},
+      {"MaskOfAnotherSize", kData, "m.mask.png", kSearchMarks + "marks",
+       all({mark, image("marks/m.mask.png", 60, 41)})},
+      {"BrokenMask", kData, "m.mask.png", kSearchMarks + "marks", all({mark, file("marks/m.mask.png", "text")})},
+      {"MarkWithoutSupport", kData, "m.png", kSearchMarks + "marks", image("marks/m.png", 4, 4)},
+      {"TwoMarksOfOneId", kData, "m.jpg", kSearchMarks + "marks", all({mark, image("marks/m.jpg")})},
+  };
+}
+
+std::vector<BadInput> bad_options() {
+  const auto usage = [](const std::string& name, const std::string& culprit, const std::string& command) {
+    return BadInput{name, kUsage, culprit, command};
+  };
+  const std::string ex = "BASE/exemplars.h5 ";
+  return {
+      usage("UnknownJob", "'search'", "serch --index BASE/index.h5"),
+      usage("MisspeltOption", "did you mean --extractor", kIndex + ex + "--extracter pixels"),
+      usage("UnknownOption", "--colour", kIndex + ex + "--colour blue"),
+      usage("AbbreviatedOption", "--extract", kIndex + ex + "--extract pixels"),
+      usage("LackingOption", "--output", "index --exemplars " + ex),
+      usage("OptionWithoutValue", "--stride-px", kSearch + "--stride-px"),
+      usage("WordThatBelongsToNoOption", "index", kIndex + ex + "--strict word"),
+      usage("AnglesThatAreNone", "--angles-deg", kSearch + "--angles-deg left"),
+      usage("AnglesWithoutStep", "--angles-deg", kSearch + "--angles-deg 0:20:0"),
+      usage("InfiniteAngle", "--angles-deg", kSearch + "--angles-deg 0,inf"),
+      usage("StrideOfZero", "--stride-px", kSearch + "--stride-px 0"),
+      usage("StrideThatDoesNotFitTheCells", "--stride-px 3", kSearch + "--stride-px 3"),
+      usage("TopOfZero", "--top", kSearch + "--top 0"),
+      usage("UnknownSimilarity", "--similarity", kSearch + "--similarity mu,cosine"),
+      usage("ErosionOfHalf", "--erosion", kSearch + "--erosion 0.5"),
+      usage("FrameWithoutWidth", "--frame 586", kIndex + ex + "--frame 586"),
+      usage("FrameTooSmallForTheFeatures", "4x4", kIndex + ex + "--frame 4x4"),
+      usage("UnknownPrecision", "--precision 8", kIndex + ex + "--precision 8"),
+      usage("ScaleOfZero", "--image-scale", kIndex + ex + "--image-scale 0"),
+      usage("MemoryTooSmall", "--memory-gib", kIndex + ex + "--memory-gib 0.1"),
+      usage("UnknownDevice", "--device tpu", kIndex + ex + "--device tpu"),
+      usage("UnknownLogLevel", "loud", kIndex + ex + "--log-level loud"),
+      usage("NegativeThreads", "--threads", kIndex + ex + "--threads -1"),
+      usage("StoreWithAnotherExtension", "out.hdf", "index --output out.hdf --exemplars " + ex),
+      usage("UnknownKind", "--kind", "ingest --kind shoes --input BASE/images --output out.h5"),
+      usage("SynthesisOfNothing", "--count", "synthesize exemplars --count 0 --output out"),
+      usage("SynthesisTooSmall", "--size 8x8", "synthesize exemplars --size 8x8 --output out"),
+      usage("PicturesWithoutExemplars", "--exemplars", kEvaluate + "BASE/marks/labels.csv --candidates out"),
+      {"ConfigurationWithUnknownOption", kUsage, "colour", kIndex + ex + "--config c.ini",
+       file("c.ini", "colour = blue\n")},
+      {"AbsentConfiguration", kData, "absent.ini", kIndex + ex + "--config absent.ini"},
+  };
+}
+
+std::vector<BadInput> bad_outputs() {
+  const std::string ex = "BASE/exemplars.h5 ";
+  return {
+      {"OutputBelowAFile", kEnvironment, "f/out", "index --output f/out.h5 --exemplars " + ex, file("f", "a file")},
+      {"OutputThatIsAnotherFile", kData, "out.h5", kIndex + ex, file("out.h5", "precious")},
+      {"OutputThatIsAnotherStore", kData, "index.h5", "index --output index.h5 --extractor pixels --exemplars " + ex,
+       store("index")},
+      {"OutputThatIsTheInput", kData, "exemplars.h5", "index --output exemplars.h5 --exemplars exemplars.h5",
+       store("exemplars")},
+      {"ShardsOfAnotherRun", kData, "extractor", "index --output index.h5 --extractor pixels --exemplars " + ex,
+       all({store("index"), removed("index.h5")})},
+      {"EvaluationIntoAnAbsentFolder", kEnvironment, "none/out.json",
+       "evaluate retrieval --output none/out.json --results BASE/results.h5 --labels BASE/marks/labels.csv"},
+      {"TableIntoAnAbsentFolder", kEnvironment, "none/out.csv", kSearchIndex + "BASE/index.h5 --csv none/out.csv"},
+      {"SynthesisIntoAFolderOfOtherFiles", kUsage, "out", "synthesize exemplars --count 1 --output out",
+       file("out/thesis.txt", "precious")},
+  };
+}
+
+// --- The test -------------------------------------------------------------------------------------------------------
+
+class Refused : public JobTest, public ::testing::WithParamInterface<BadInput> {};
+
+std::vector<std::string> words_of(const std::string& command) {
+  std::vector<std::string> words;
+  for (std::size_t begin = 0; begin < command.size();) {
+    const std::size_t end = std::min(command.find(' ', begin), command.size());
+    std::string word = command.substr(begin, end - begin);
+    if (word.starts_with("BASE")) word.replace(0, 4, Database::folder().string());
+    if (!word.empty()) words.push_back(word);
+    begin = end + 1;
+  }
+  return words;
+}
+
+/// Names of all files and folders, and the files' digests.
+std::map<std::string, std::string> content_of(const fs::path& folder) {
+  std::map<std::string, std::string> content = digests(folder);
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    content.emplace(entry.path().lexically_relative(folder), "");
+  return content;
+}
+
+TEST_P(Refused, WithTheCodeOfItsCauseNamingTheCulpritAndLeavingNothingBehind) {
+  const BadInput& bad = GetParam();
+  bad.prepare(folder_);
+  const auto before = content_of(folder_);
+  for (const int ranks : {0, 2}) {
+    const JobResult result = run(words_of(bad.command), ranks);
+    EXPECT_FALSE(result.timed_out) << ranks << " ranks";
+    EXPECT_EQ(result.exit_code, bad.exit_code) << ranks << " ranks: " << result.errors;
+    EXPECT_THAT(result.errors, HasSubstr("outsole: "));
+    EXPECT_THAT(result.errors, HasSubstr(bad.culprit)) << ranks << " ranks";
+    EXPECT_EQ(content_of(folder_), before) << ranks << " ranks";
+  }
+}
+
+const auto name_of = [](const auto& info) { return info.param.name; };
+
+INSTANTIATE_TEST_SUITE_P(Images, Refused, ::testing::ValuesIn(bad_images()), name_of);
+INSTANTIATE_TEST_SUITE_P(Tables, Refused, ::testing::ValuesIn(bad_tables()), name_of);
+INSTANTIATE_TEST_SUITE_P(Weights, Refused, ::testing::ValuesIn(bad_weights()), name_of);
+INSTANTIATE_TEST_SUITE_P(Stores, Refused, ::testing::ValuesIn(bad_stores()), name_of);
+INSTANTIATE_TEST_SUITE_P(Marks, Refused, ::testing::ValuesIn(bad_marks()), name_of);
+INSTANTIATE_TEST_SUITE_P(Options, Refused, ::testing::ValuesIn(bad_options()), name_of);
+INSTANTIATE_TEST_SUITE_P(Outputs, Refused, ::testing::ValuesIn(bad_outputs()), name_of);
+
+using TwoJobs = JobTest;
+
+TEST_F(TwoJobs, DoNotWriteOneOutput) {
+  fs::create_directory(folder_ / "out.shards");
+  const int lock = open((folder_ / "out.shards/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(lock, 0);
+  ASSERT_EQ(flock(lock, LOCK_EX), 0);
+  for (const int ranks : {0, 2}) {
+    const JobResult second = run(words_of(kIndex + "BASE/exemplars.h5"), ranks);
+    EXPECT_EQ(second.exit_code, kUsage) << second.errors;
+    EXPECT_THAT(second.errors, HasSubstr("another job is writing this store"));
+  }
+  close(lock);
+  expect_done(words_of(kIndex + "BASE/exemplars.h5"));
+}
+
+}  // namespace
+}  // namespace outsole::testing

@@ -1,0 +1,87 @@
+// The jobs one after another, as the quickstart runs them.
+
+#include <gmock/gmock.h>
+
+#include <fstream>
+
+#include "database.h"
+
+namespace outsole::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+class Chain : public JobTest {
+ protected:
+  /// All jobs in a folder of their own; what they wrote.
+  std::map<std::string, std::string> run_all(const std::string& name, int ranks,
+                                             const std::vector<std::string>& options = {}) const {
+    const fs::path folder = folder_ / name;
+    fs::create_directory(folder);
+    const std::vector<std::vector<std::string>> jobs = {
+        {"synthesize", "exemplars", "--count", "70", "--size", "100x52", "--output", "exemplars"},
+        {"synthesize", "marks", "--exemplars", "exemplars", "--count", "5", "--seed", "2", "--output", "marks"},
+        {"ingest", "--kind", "exemplars", "--input", "exemplars", "--output", "exemplars.h5"},
+        {"index", "--exemplars", "exemplars.h5", "--output", "index.h5"},
+        {"search", "--index", "index.h5", "--marks", "marks", "--angles-deg", "-4:4:4", "--all-scores", "--output",
+         "results.h5", "--csv", "results.csv"},
+        {"evaluate", "retrieval", "--results", "results.h5", "--labels", "marks/labels.csv", "--output",
+         "evaluation.json", "--figure", "cmc.svg"},
+        {"validate", "."}};
+    for (std::vector<std::string> job : jobs) {
+      job.insert(job.end(), options.begin(), options.end());
+      const JobResult result = run_job(folder, job, ranks);
+      EXPECT_EQ(result.exit_code, 0) << name << ", " << job[0] << ": " << result.errors;
+    }
+    return digests(folder);
+  }
+};
+
+TEST_F(Chain, GivesTheSameBytesOnAnyNumberOfRanksAndInAnyMemory) {
+  const auto one = run_all("one", 0);
+  ASSERT_TRUE(one.contains("evaluation.json") && one.contains("results.csv") && one.contains("index.shards/00002.h5"));
+  EXPECT_EQ(run_all("one_by_mpirun", 1, {"--memory-gib", "0.75"}), one);
+  EXPECT_EQ(run_all("two", 2), one);
+  EXPECT_EQ(run_all("three", 3, {"--threads", "2"}), one);
+}
+
+TEST_F(Chain, FindsTheExemplarsThatTheMarksWereCutFrom) {
+  run_all("one", 2);
+  EXPECT_THAT(read_bytes(folder_ / "one/evaluation.json"), HasSubstr("\"marks\": 5"));
+  std::ifstream labels(folder_ / "one/marks/labels.csv"), candidates(folder_ / "one/results.csv");
+  std::map<std::string, std::string> truth, first;
+  std::string line;
+  while (std::getline(labels, line)) truth[line.substr(0, 9)] = line.substr(10, 5);
+  while (std::getline(candidates, line)) {
+    if (line.substr(9, 3) == ",1,") first[line.substr(0, 9)] = line.substr(12, 5);
+  }
+  int found = 0;
+  for (const auto& [mark, exemplar] : first) found += truth.at(mark) == exemplar;
+  EXPECT_GE(found, 4);
+}
+
+TEST_F(Chain, HelpVersionAndPlansRunNothing) {
+  const std::string base = Database::folder();
+  EXPECT_THAT(run({"--version"}).output, HasSubstr("HDF5"));
+  EXPECT_THAT(run({"search", "--help"}, 2).output, HasSubstr("--angles-deg"));
+  EXPECT_THAT(
+      run({"search", "--index", base + "/index.h5", "--marks", base + "/marks", "--output", "r.h5", "--plan"}, 2)
+          .output,
+      HasSubstr("poses"));
+  EXPECT_THAT(run({"index", "--exemplars", base + "/exemplars.h5", "--output", "i.h5", "--plan"}, 2).output,
+              HasSubstr("TFLOP"));
+  EXPECT_THAT(run({"ingest", "--kind", "exemplars", "--input", base + "/images", "--output", "e.h5", "--plan"}).output,
+              HasSubstr("33 files"));
+  EXPECT_TRUE(fs::is_empty(folder_));
+}
+
+TEST_F(Chain, OptionsMayStandInAConfigurationFile) {
+  const std::string base = Database::folder();
+  write_bytes(folder_ / "index.ini", "extractor = pixels\nframe = 80x40\noutput = i.h5\n");
+  expect_done({"index", "--exemplars", base + "/exemplars.h5", "--config", "index.ini"}, 2);
+  EXPECT_THAT(run({"info", "i.h5"}).output, HasSubstr("\"pixels\""));
+}
+
+}  // namespace
+}  // namespace outsole::testing

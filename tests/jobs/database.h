@@ -1,0 +1,54 @@
+#pragma once
+// A small database that the tests of jobs share: synthetic exemplars, ingested and indexed, and marks searched in it.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "run_job.h"
+
+namespace outsole::testing {
+
+/// Made at first use, by the jobs themselves; it must not be written to. Its folder holds
+///   images/      33 exemplars of 96 x 48 px: two blocks; among them 7.png and 07.png
+///   marks/       mark00001.png ... and labels.csv
+///   exemplars.h5 index.h5 (scattering) results.h5
+///   weights.safetensors, other.safetensors (ResNet-50 up to res2a, random), resnet.h5 (index by the former)
+class Database {
+ public:
+  static const std::filesystem::path& folder();
+
+ private:
+  Database();
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  std::filesystem::path folder_;
+};
+
+/// A fresh folder for jobs to run in, removed at the end of the test.
+class JobTest : public ::testing::Test {
+ protected:
+  void SetUp() override;
+  void TearDown() override;
+
+  JobResult run(const std::vector<std::string>& arguments, int ranks = 0) const {
+    return run_job(folder_, arguments, ranks);
+  }
+  /// Runs a job that must succeed.
+  void expect_done(const std::vector<std::string>& arguments, int ranks = 0) const;
+
+  std::filesystem::path folder_;
+};
+
+std::string read_bytes(const std::filesystem::path& path);
+void write_bytes(const std::filesystem::path& path, std::string_view bytes);
+
+/// SHA-256 of every file below the folder by its relative path, but for provenance, which may vary.
+std::map<std::string, std::string> digests(const std::filesystem::path& folder);
+
+}  // namespace outsole::testing
