@@ -40,13 +40,22 @@ void for_each_stretch(const Grid& grid, cv::Size px, const Visit& visit) {
   }
 }
 
-cv::Mat1i ink_of_cells(const cv::Mat1b& ink_mask, const Grid& grid) {
-  cv::Mat1i ink(grid.size(ink_mask.size()), 0);
-  for_each_stretch(grid, ink_mask.size(), [&](cv::Point cell, int y, int begin, int end) {
-    const uchar* row = ink_mask.ptr(y);
-    int count = 0;
-    for (int x = begin; x < end; ++x) count += row[x] != 0;
-    ink(cell) += count;
+/// The pixels of ink in every cell.
+struct InkCounts {
+  cv::Mat1i all, dark;
+};
+
+InkCounts ink_of_cells(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const Grid& grid, int dark_level) {
+  InkCounts ink{cv::Mat1i(grid.size(scan.size()), 0), cv::Mat1i(grid.size(scan.size()), 0)};
+  for_each_stretch(grid, scan.size(), [&](cv::Point cell, int y, int begin, int end) {
+    const uchar *level = scan.ptr(y), *mask = ink_mask.ptr(y);
+    int all = 0, dark = 0;
+    for (int x = begin; x < end; ++x) {
+      all += mask[x] != 0;
+      dark += mask[x] != 0 && level[x] < dark_level;
+    }
+    ink.all(cell) += all;
+    ink.dark(cell) += dark;
   });
   return ink;
 }
@@ -63,35 +72,44 @@ cv::Mat1b grown(const cv::Mat1b& cells, int radius) {
 struct Components {
   cv::Mat1i label;  // 0: none
   std::vector<cv::Rect> boxes;
-  std::vector<std::int64_t> ink_px;
+  std::vector<std::int64_t> ink_px, dark_px;
 };
 
-Components components_of(const cv::Mat1b& cells, const cv::Mat1i& ink) {
+Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
   Components result;
   cv::Mat stats, centroids;
   const int count = cv::connectedComponentsWithStats(cells, result.label, stats, centroids, 8, CV_32S);
   result.ink_px.resize(static_cast<std::size_t>(count));
+  result.dark_px.resize(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const int* box = stats.ptr<int>(i);
     result.boxes.emplace_back(box[cv::CC_STAT_LEFT], box[cv::CC_STAT_TOP], box[cv::CC_STAT_WIDTH],
                               box[cv::CC_STAT_HEIGHT]);
   }
-  for (int y = 0; y < ink.rows; ++y) {
-    for (int x = 0; x < ink.cols; ++x) result.ink_px[static_cast<std::size_t>(result.label(y, x))] += ink(y, x);
+  for (int y = 0; y < cells.rows; ++y) {
+    for (int x = 0; x < cells.cols; ++x) {
+      const auto label = static_cast<std::size_t>(result.label(y, x));
+      result.ink_px[label] += ink.all(y, x);
+      result.dark_px[label] += ink.dark(y, x);
+    }
   }
   return result;
 }
 
 /// The region of interest: where the outsole is. A print may come in parts (sole and heel).
-cv::Mat1b outsole_region(const cv::Mat1i& ink, const Grid& grid, const DenoiseParameters& p) {
-  const Components parts = components_of(grown(ink > 0, grid.cells(p.region_gap_mm / 2)), ink);
-  const double all_ink = cv::sum(ink)[0];
-  cv::Mat1b region(ink.size(), uchar{0});
+cv::Mat1b outsole_region(const InkCounts& ink, const Grid& grid, const DenoiseParameters& p) {
+  const Components parts = components_of(grown(ink.all > 0, grid.cells(p.region_gap_mm / 2)), ink);
+  const double all_ink = cv::sum(ink.all)[0];
+  cv::Mat1b region(ink.all.size(), uchar{0});
   for (std::size_t part = 1; part < parts.boxes.size(); ++part) {
     if (static_cast<double>(parts.ink_px[part]) < p.region_ink_share * all_ink) continue;
     region.setTo(255, parts.label == static_cast<int>(part));
   }
   return region;
+}
+
+bool is_dark(const BlockFeature& feature, const DenoiseParameters& p) {
+  return static_cast<double>(feature.dark_px) >= p.least_dark_share * static_cast<double>(feature.ink_px);
 }
 
 bool is_fibre(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
@@ -138,20 +156,20 @@ cv::Mat1b ink_mask(const cv::Mat1b& scan, double px_per_mm, const DenoiseParamet
 cv::Mat1b noise_map(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, double px_per_mm,
                     std::vector<BlockFeature>& features, const DenoiseParameters& p) {
   const Grid grid(px_per_mm);
-  const cv::Mat1i ink = ink_of_cells(ink_mask, grid);
+  const InkCounts ink = ink_of_cells(scan, ink_mask, grid, p.dark_level);
   const cv::Mat1b region = outsole_region(ink, grid, p);
   const int half_gap = std::max(1, grid.cells(p.feature_gap_mm / 2));
   const int soft_edge = std::max(grid.cells(p.soft_edge_mm), (p.soft_edge_px + grid.cell_px - 1) / grid.cell_px);
   const double least_px = std::max<double>(p.least_feature_px, p.least_feature_mm2 * px_per_mm * px_per_mm);
 
-  const Components groups = components_of(grown(ink > 0, half_gap), ink);
-  cv::Mat1b tread(ink.size(), uchar{0});
+  const Components groups = components_of(grown(ink.all > 0, half_gap), ink);
+  cv::Mat1b tread(ink.all.size(), uchar{0});
   features.clear();
   for (std::size_t group = 1; group < groups.boxes.size(); ++group) {
-    BlockFeature feature{groups.boxes[group], groups.ink_px[group], true};
+    BlockFeature feature{groups.boxes[group], groups.ink_px[group], groups.dark_px[group], true};
     const cv::Mat1b own = groups.label(feature.cells) == static_cast<int>(group);
-    const cv::Mat1b own_ink = (ink(feature.cells) > 0) & own;
-    feature.is_tread = static_cast<double>(feature.ink_px) >= least_px &&
+    const cv::Mat1b own_ink = (ink.all(feature.cells) > 0) & own;
+    feature.is_tread = static_cast<double>(feature.ink_px) >= least_px && is_dark(feature, p) &&
                        !is_fibre(feature, half_gap, px_per_mm, grid, p) &&
                        cv::countNonZero(region(feature.cells) & own_ink) > 0;
     if (feature.is_tread) protect(feature, own_ink, soft_edge, tread);

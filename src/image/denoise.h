@@ -24,6 +24,8 @@ struct DenoiseParameters {
   double feature_gap_mm = 1;       // ink no farther apart belongs to one block feature
   double least_feature_mm2 = 0.5;  // block features with less ink are dust,
   int least_feature_px = 7;        // but a spot more than 3 px wide is always kept
+  int dark_level = 128;            // tread presses: of its ink,
+  double least_dark_share = 0.15;  // this share at least is darker, or it is a ghost or a finger mark
   double fibre_width_mm = 0.35;    // ink that is no wider on average,
   double fibre_length_mm = 4;      // and at least as long, is a fibre
   double soft_edge_mm = 0.4;       // around ink
@@ -36,7 +38,8 @@ struct DenoiseParameters {
 struct BlockFeature {
   cv::Rect cells;
   std::int64_t ink_px = 0;
-  bool is_tread = true;  // otherwise noise: too small, a fibre, or outside of the outsole
+  std::int64_t dark_px = 0;  // of them, darker than `dark_level`
+  bool is_tread = true;      // otherwise noise: dust, a ghost, a fibre, or outside of the outsole
 };
 
 /// Each step's result.

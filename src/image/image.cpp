@@ -190,9 +190,11 @@ DecodedImage read_image(const fs::path& path, const DecodeLimits& limits) {
   return image;
 }
 
+fs::path mask_path_of(const fs::path& mark) { return mark.parent_path() / (id_of(mark) + ".mask.png"); }
+
 DecodedImage read_mark(const fs::path& path, const DecodeLimits& limits) {
   DecodedImage mark = read_image(path, limits);
-  const fs::path mask_path = path.parent_path() / (id_of(path) + ".mask.png");
+  const fs::path mask_path = mask_path_of(path);
   if (fs::exists(mask_path)) {
     const cv::Mat mask = read_image(mask_path, limits).grey;
     if (mask.size() != mark.grey.size()) {

@@ -35,6 +35,9 @@ const std::vector<std::string>& image_extensions();
 /// empty, truncated, of another kind, or too large throws DataError naming it.
 DecodedImage read_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
+/// NAME.mask.png beside the mark NAME.*: where its support mask lies if it has one.
+std::filesystem::path mask_path_of(const std::filesystem::path& mark);
+
 /// read_image for a mark: if NAME.mask.png lies beside NAME.*, it is the support mask, in place of an alpha channel
 /// (its size must match; DataError). A support that is empty throws DataError.
 DecodedImage read_mark(const std::filesystem::path& path, const DecodeLimits& limits = {});

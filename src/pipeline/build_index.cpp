@@ -9,14 +9,13 @@
 #include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
-#include "core/progress.h"
 #include "core/provenance.h"
-#include "core/stop.h"
 #include "image/geometry.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
 #include "match/support.h"
 #include "pipeline/exemplar_image.h"
+#include "pipeline/write_units.h"
 #include "store/exemplars.h"
 
 namespace outsole::pipeline {
@@ -231,29 +230,16 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
 
   const store::StoreHeader header = {kIndexSchema, 1, parameters.to_json()};
   std::optional<store::StoreWriter> writer;
-  comm.together([&] { if (comm.is_root()) writer.emplace(options.output, header, plan.units, true); });
-  comm.together([&] { if (!comm.is_root()) writer.emplace(options.output, header, plan.units, false); });
+  open_writer(comm, options.output, header, plan.units, writer);
   if (comm.any_of(writer->is_finished())) {
     if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
     return;
   }
-
-  const comm::UnitRange mine = comm::units_of(plan.units, comm.rank(), comm.size());
-  const std::int64_t rounds = divide_up(plan.units, comm.size());
-  Progress progress("indexing", "exemplars", parameters.exemplars, comm.is_root());
-  for (std::int64_t round = 0; round < rounds; ++round) {
-    const std::int64_t unit = mine.begin + round;
-    comm.together([&] {
-      if (unit >= mine.end || writer->has_unit(unit)) return;
-      const std::int64_t first = unit * plan.blocks_per_unit, last = std::min(first + plan.blocks_per_unit, parameters.blocks());
-      writer->write_unit(unit, index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device));
-    });
-    progress.advance(std::min(parameters.exemplars, (round + 1) * comm.size() * plan.blocks_per_unit * match::kLanes) -
-                     std::min(parameters.exemplars, round * comm.size() * plan.blocks_per_unit * match::kLanes));
-    if (comm.any_of(stop_requested()) && round + 1 < rounds) {
-      comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
-    }
-  }
+  const auto pending = agreed_pending_units(comm, *writer, plan.units);
+  write_pending_units(comm, *writer, plan.units, pending, "indexing", [&](std::int64_t unit) {
+    const std::int64_t first = unit * plan.blocks_per_unit, last = std::min(first + plan.blocks_per_unit, parameters.blocks());
+    return index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device);
+  });
   comm.together([&] {
     if (!comm.is_root()) return;
     writer->finish(whole_columns(*exemplars, white_response));

@@ -25,6 +25,7 @@
 #include "pipeline/exemplar_blocks.h"
 #include "pipeline/open_index.h"
 #include "pipeline/search_results.h"
+#include "pipeline/write_units.h"
 
 namespace outsole::pipeline {
 
@@ -34,7 +35,7 @@ using match::BestPose;
 using match::kLanes;
 
 constexpr std::int64_t kUnits = 512;                          // marks share a shard when there are more of them
-constexpr std::int64_t kProcessBytes = std::int64_t{400} << 20;  // libraries, buffers, the mark being prepared
+constexpr std::int64_t kProcessBytes = std::int64_t{640} << 20;  // libraries, buffers, the mark being prepared
 
 void check_protocol(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
@@ -60,8 +61,30 @@ std::vector<std::filesystem::path> list_marks(const SearchOptions& options) {
   return files;
 }
 
-comm::UnitRange marks_of_unit(std::int64_t unit, std::int64_t marks, std::int64_t marks_per_unit) {
-  return {unit * marks_per_unit, std::min((unit + 1) * marks_per_unit, marks)};
+/// Refuses a table that could not be written once the search is done.
+void check_csv_folder(const std::filesystem::path& csv) {
+  if (csv.has_parent_path() && !std::filesystem::is_directory(csv.parent_path())) {
+    throw EnvironmentError(csv.string() + ": the folder does not exist; create it or choose another --csv");
+  }
+}
+
+DataError no_support_left(const std::filesystem::path& file) {
+  return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+}
+
+/// Under --strict all marks are looked at before the first is searched, so that a bad one leaves nothing behind.
+/// Ranks share the marks. Collective.
+void check_marks(const comm::Communicator& comm, const SearchOptions& options, const OpenIndex& index,
+                 std::span<const std::filesystem::path> files) {
+  const comm::UnitRange mine = comm::units_of(std::ssize(files), comm.rank(), comm.size());
+  comm.together([&] {
+    for (const auto& file : files.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()))) {
+      const ScaledMark mark = read_scaled_mark(file, index.parameters, options.protocol);
+      if (useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol) == 0) {
+        throw no_support_left(file);
+      }
+    }
+  });
 }
 
 /// How ranks share the work.
@@ -81,13 +104,28 @@ Partition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ra
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& index,
-                                 const std::vector<std::filesystem::path>& files) {
-  Sha256 list;
+/// Identity of the marks: names and content of images and masks, so that results are never taken for those of a mark
+/// that was changed since.
+std::string digest_of(const std::vector<std::filesystem::path>& files) {
+  Sha256 digest;
+  const auto add = [&](const std::filesystem::path& file) {
+    std::string line = file.filename().string() + "\n";
+    try {
+      line += sha256_of_file(file) + "\n";
+    } catch (const DataError&) {  // the search will say why
+      line += "unreadable\n";
+    }
+    digest.update(std::as_bytes(std::span(line)));
+  };
   for (const auto& file : files) {
-    const std::string line = id_of(file) + "\n" + std::to_string(std::filesystem::file_size(file)) + "\n";
-    list.update(std::as_bytes(std::span(line)));
+    add(file);
+    if (const auto mask = image::mask_path_of(file); std::filesystem::exists(mask)) add(mask);
   }
+  return digest.hex();
+}
+
+nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& index,
+                                 const std::vector<std::filesystem::path>& files, const std::string& marks_sha256) {
   return {{"index_sha256", index.store.sha256()},
           {"angles_deg", options.protocol.angles_deg},
           {"stride_px", options.protocol.stride_px},
@@ -96,7 +134,7 @@ nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& 
           {"top", std::min(options.top, index.parameters.exemplars)},
           {"all_scores", options.all_scores},
           {"marks", files.size()},
-          {"marks_sha256", list.hex()}};
+          {"marks_sha256", marks_sha256}};
 }
 
 /// A search in progress: what the steps of a unit need.
@@ -111,7 +149,7 @@ struct Search {
   /// Throws DataError when nothing is left of the support.
   match::PreparedMark prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
     if (std::all_of(views.begin(), views.end(), [](const match::MarkView& view) { return view.support.numel() == 0; })) {
-      throw DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+      throw no_support_left(file);
     }
     const IndexParameters& p = index.parameters;
     const auto radius = match::erosion_radius_cells(p.map_height, p.map_width, options.protocol.erosion_fraction);
@@ -158,6 +196,12 @@ struct Search {
   std::optional<MarkResult> search_mark_together(const std::filesystem::path& file) {
     std::optional<ScaledMark> mark;
     comm.together([&] { mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
+    const bool is_bad_somewhere = comm.any_of(!mark);
+    comm.together([&] {
+      if (mark && is_bad_somewhere) {
+        throw EnvironmentError(file.string() + ": only some ranks can read it; do all of them see the same folder?");
+      }
+    });
     if (!mark) return std::nullopt;
     const double start = now_s();
     auto views = make_views_together(comm, *mark, *index.extractor, index.parameters, options.protocol, options.device);
@@ -266,21 +310,23 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   std::vector<std::filesystem::path> files;
   nlohmann::json parameters;
   SearchPlan plan;
+  std::string marks_sha256;
   comm.together([&] {
     index.emplace(open_index(options.index, options.weights_path, options.device));
     check_protocol(options, index->parameters);
+    check_csv_folder(options.csv);
     files = list_marks(options);
-    parameters = header_parameters(options, *index, files);
     plan = plan_with(comm, *index, files);
+    if (comm.is_root()) marks_sha256 = digest_of(files);
   });
+  parameters = header_parameters(options, *index, files, comm.broadcast(marks_sha256));
+  if (options.strict) check_marks(comm, options, *index, files);
   const auto marks = static_cast<std::int64_t>(files.size());
   const std::int64_t marks_per_unit = divide_up(marks, kUnits);
   const std::int64_t units = divide_up(marks, marks_per_unit);
   std::optional<store::StoreWriter> writer;
   const store::StoreHeader header = {kResultsSchema, 1, parameters};
-  comm.together([&] { if (comm.is_root()) writer.emplace(options.output, header, units, true); });
-  comm.together([&] { if (!comm.is_root()) writer.emplace(options.output, header, units, false); });
-
+  open_writer(comm, options.output, header, units, writer);
   const comm::UnitRange own = plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
   Search search = {comm, options, *index, plan.splits_marks,
                    ExemplarBlocks(index->store, index->parameters, own.begin, own.end, options.memory_bytes - kProcessBytes),
@@ -288,49 +334,43 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   search.summary.exemplars = plan.exemplars;
   search.summary.was_finished = comm.any_of(writer->is_finished());
   if (!search.summary.was_finished) {
-    std::vector<bool> is_done;  // by an earlier run
-    std::int64_t marks_done = 0;
-    for (std::int64_t unit = 0; unit < units; ++unit) {
-      is_done.push_back(writer->has_unit(unit));
-      if (is_done.back()) marks_done += marks_of_unit(unit, marks, marks_per_unit).size();
-    }
-    Progress progress("searching", "marks", marks, comm.is_root(), marks_done);
-    const auto search_unit = [&](std::int64_t unit, auto&& search_mark) {
+    const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, units);
+    const auto unit_columns = [&](std::int64_t unit, auto&& search_mark) {
       std::vector<MarkResult> results;
-      const comm::UnitRange range = marks_of_unit(unit, marks, marks_per_unit);
-      for (std::int64_t mark = range.begin; mark < range.end; ++mark) {
+      for (std::int64_t mark = unit * marks_per_unit; mark < std::min((unit + 1) * marks_per_unit, marks); ++mark) {
         if (auto result = search_mark(files[static_cast<std::size_t>(mark)])) results.push_back(std::move(*result));
       }
-      return results;
+      return result_columns(results, *index, parameters["top"].get<std::int64_t>(), options.all_scores);
     };
-    const auto write_unit = [&](std::int64_t unit, const std::vector<MarkResult>& results) {
-      writer->write_unit(unit, result_columns(results, *index, parameters["top"].get<std::int64_t>(), options.all_scores));
-    };
-    const std::int64_t units_at_a_time = plan.splits_marks ? comm.size() : 1;
-    for (std::int64_t first = 0; first < units; first += units_at_a_time) {
-      if (plan.splits_marks) {
-        const std::int64_t unit = first + comm.rank();
-        comm.together([&] {
-          if (unit >= units || is_done[static_cast<std::size_t>(unit)]) return;
-          write_unit(unit, search_unit(unit, [&](const auto& file) { return search.search_mark_alone(file); }));
-        });
-      } else if (!is_done[static_cast<std::size_t>(first)]) {
-        const auto results = search_unit(first, [&](const auto& file) { return search.search_mark_together(file); });
-        comm.together([&] { if (comm.is_root()) write_unit(first, results); });
-      }
-      const std::int64_t end = std::min(units, first + units_at_a_time);
-      for (std::int64_t unit = first; unit < end; ++unit) {
-        if (!is_done[static_cast<std::size_t>(unit)]) progress.advance(marks_of_unit(unit, marks, marks_per_unit).size());
-      }
-      if (comm.any_of(stop_requested()) && end < units) {
-        comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
+    if (plan.splits_marks) {
+      write_pending_units(comm, *writer, units, pending, "searching", [&](std::int64_t unit) {
+        return unit_columns(unit, [&](const auto& file) { return search.search_mark_alone(file); });
+      });
+    } else {
+      Progress progress("searching", marks_per_unit == 1 ? "marks" : "units", units, comm.is_root(),
+                        units - static_cast<std::int64_t>(pending.size()));
+      for (const std::int64_t unit : pending) {
+        const store::Columns columns = unit_columns(unit, [&](const auto& file) { return search.search_mark_together(file); });
+        comm.together([&] { if (comm.is_root()) writer->write_unit(unit, columns); });
+        progress.advance();
+        if (comm.any_of(stop_requested()) && unit != pending.back()) {
+          comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
+        }
       }
     }
     search.gather_skipped();
     comm.together([&] {
       if (!comm.is_root()) return;
+      const std::vector<std::string>& skipped = search.summary.skipped;
+      if (std::ssize(skipped) == marks) {
+        writer.reset();
+        std::filesystem::remove_all(std::filesystem::path(options.output).replace_extension(".shards"));
+        throw DataError("no mark could be searched; the first: " + skipped.front());
+      }
       writer->finish({{"exemplar_id", {{plan.exemplars}, index->ids, {}}}});
-      write_provenance(options.output, options.command_line, comm.size(), parameters);
+      nlohmann::json details = parameters;
+      details["skipped"] = skipped;
+      write_provenance(options.output, options.command_line, comm.size(), details);
     });
   }
   comm.together([&] {

@@ -251,6 +251,11 @@ std::vector<BadInput> bad_marks() {
        all({mark, image("marks/m.mask.png", 60, 41)})},
       {"BrokenMask", kData, "m.mask.png", kSearchMarks + "marks", all({mark, file("marks/m.mask.png", "text")})},
       {"MarkWithoutSupport", kData, "m.png", kSearchMarks + "marks", image("marks/m.png", 4, 4)},
+      {"MarkThatIsALinkToNowhere", kData, "m.png", kSearchMarks + "marks",
+       [](const fs::path& f) {
+         fs::create_directory(f / "marks");
+         fs::create_symlink("nowhere.png", f / "marks/m.png");
+       }},
       {"TwoMarksOfOneId", kData, "m.jpg", kSearchMarks + "marks", all({mark, image("marks/m.jpg")})},
   };
 }
@@ -304,7 +309,7 @@ std::vector<BadInput> bad_outputs() {
        store("index")},
       {"OutputThatIsTheInput", kData, "exemplars.h5", "index --output exemplars.h5 --exemplars exemplars.h5",
        store("exemplars")},
-      {"ShardsOfAnotherRun", kData, "extractor", "index --output index.h5 --extractor pixels --exemplars " + ex,
+      {"ShardsOfAnotherRun", kData, "other settings", "index --output index.h5 --extractor pixels --exemplars " + ex,
        all({store("index"), removed("index.h5")})},
       {"EvaluationIntoAnAbsentFolder", kEnvironment, "none/out.json",
        "evaluate retrieval --output none/out.json --results BASE/results.h5 --labels BASE/marks/labels.csv"},

@@ -86,7 +86,9 @@ TEST_F(Index, LanesBeyondTheLastExemplarAreZero) {
     const store::Store index(folder_ / "index.h5", kIndexSchema);
     const auto values = std::get<std::vector<float>>(index.read("maps", 3, 1).values);
     for (std::size_t i = 0; i < values.size(); ++i) {
-      if (i % 32 >= 100 - 3 * 32) ASSERT_EQ(values[i], 0);
+      if (i % 32 >= 100 - 3 * 32) {
+        ASSERT_EQ(values[i], 0);
+      }
     }
   });
 }

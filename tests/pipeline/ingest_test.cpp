@@ -1,10 +1,8 @@
 #include "pipeline/ingest.h"
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
 #include <opencv2/imgcodecs.hpp>
 
 #include "core/errors.h"
@@ -12,6 +10,7 @@
 #include "image/geometry.h"
 #include "pipeline/exemplar_image.h"
 #include "pipeline/ingest_exemplars.h"
+#include "shared_folder.h"
 #include "store/exemplars.h"
 
 namespace outsole::pipeline {
@@ -19,23 +18,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// One folder for all ranks, filled by rank 0.
-class Ingest : public ::testing::Test {
+class Ingest : public SharedFolder {
  protected:
   void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "outsole-ingest-XXXXXX").string();
-    if (comm_.is_root()) {
-      ASSERT_NE(mkdtemp(name.data()), nullptr);
-      fs::create_directory(fs::path(name) / "images");
-    }
-    folder_ = comm_.broadcast(name);
+    SharedFolder::SetUp();
+    prepare([&] { fs::create_directory(folder_ / "images"); });
     options_.inputs = {folder_ / "images"};
     options_.output = folder_ / "exemplars.h5";
-    comm_.barrier();
-  }
-  void TearDown() override {
-    comm_.barrier();
-    if (comm_.is_root()) fs::remove_all(folder_);
   }
 
   static cv::Mat pattern(int height_px, int width_px, int type, int seed) {
@@ -45,15 +34,6 @@ class Ingest : public ::testing::Test {
     return image;
   }
 
-  /// Rank 0 makes the folder's content; all go on when it is there.
-  void prepare(const std::function<void()>& fill) const {
-    if (comm_.is_root()) fill();
-    comm_.barrier();
-  }
-
-  void write(const std::string& name, std::string_view bytes) const {
-    std::ofstream(folder_ / name, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-  }
   void write_pattern(const std::string& name, int height_px, int width_px, int type = CV_8UC1, int seed = 0) const {
     ASSERT_TRUE(cv::imwrite((folder_ / "images" / name).string(), pattern(height_px, width_px, type, seed)));
   }
@@ -81,8 +61,6 @@ class Ingest : public ::testing::Test {
 
   bool has_output() const { return fs::exists(options_.output) || fs::exists(folder_ / "exemplars.shards"); }
 
-  comm::Communicator comm_;
-  fs::path folder_;
   IngestOptions options_;
 };
 

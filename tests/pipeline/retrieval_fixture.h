@@ -17,6 +17,7 @@
 #include "pipeline/build_index.h"
 #include "pipeline/ingest_exemplars.h"
 #include "pipeline/search.h"
+#include "pipeline/search_results.h"
 #include "store/store.h"
 #include "synth/exemplar.h"
 

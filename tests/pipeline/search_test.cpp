@@ -232,10 +232,12 @@ class SearchBytes : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
-    const auto exemplars = synthetic_exemplars(100, 96, 48);
+    const auto exemplars = synthetic_exemplars(70, 80, 40);
     ingest(exemplars);
-    for (std::size_t i = 0; i < 5; ++i) write_mark("m" + std::to_string(i), {exemplars[9 * i].image.clone(), {}});
-    build_index(comm_, index_options({"scattering"}));
+    for (std::size_t i = 0; i < 5; ++i) {
+      write_mark("m" + std::to_string(i), {exemplars[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
+    }
+    build_index(comm_, index_options({"pixels"}));
   }
   SearchOptions search_options() const {
     SearchOptions options = Retrieval::search_options();
@@ -299,6 +301,17 @@ TEST_F(SearchBytes, OtherParametersAreRefusedByName) {
   }
 }
 
+TEST_F(SearchBytes, ResultsAreNotTakenForThoseOfAMarkWhoseMaskCameLater) {
+  search(comm_, search_options());
+  on_root([&] { ASSERT_TRUE(cv::imwrite((folder_ / "marks/m0.mask.png").string(), cv::Mat1b(40, 24, 255))); });
+  try {
+    search(comm_, search_options());
+    ADD_FAILURE() << "no refusal";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("marks_sha256"));
+  }
+}
+
 // --- Marks that cannot be searched ----------------------------------------------------------------------------------
 
 class BadMarks : public SearchBytes {
@@ -334,9 +347,10 @@ TEST_F(BadMarks, AMaskOfAnotherSizeIsNamed) {
   on_root([&] { EXPECT_THAT(told, HasSubstr("masked")); });
 }
 
-TEST_F(BadMarks, StrictStopsAtTheFirst) {
-  on_root([&] { std::ofstream(folder_ / "marks/bad.png") << "no image"; });
+TEST_F(BadMarks, StrictStopsBeforeAnythingIsWritten) {
+  on_root([&] { std::ofstream(folder_ / "marks/zzz.png") << "no image"; });
   EXPECT_THROW(search(comm_, search_options()), DataError);
+  EXPECT_FALSE(fs::exists(folder_ / "results.shards"));
 }
 
 }  // namespace
