@@ -18,19 +18,21 @@ std::string known_extractors() {
 }
 
 void add_options(po::options_description& options) {
-  options.add_options()  //
+  options.add_options()                                                                                         //
       ("exemplars", po::value<std::string>()->value_name("NAME.h5")->required(), "the exemplars, as ingested")  //
-      ("extractor", po::value<std::string>()->value_name("KIND")->default_value("scattering"), known_extractors().c_str())  //
-      ("weights", po::value<std::string>()->value_name("FILE.safetensors")->default_value(""), "weights, for networks")  //
+      ("extractor", po::value<std::string>()->value_name("KIND")->default_value("scattering"),
+       known_extractors().c_str())  //
+      ("weights", po::value<std::string>()->value_name("FILE.safetensors")->default_value(""),
+       "weights, for networks")  //
       ("weights-convention", po::value<std::string>()->value_name("caffe|torchvision")->default_value("caffe"),
-       "how the network expects its input, and its pooling")  //
+       "how the network expects its input, and its pooling")                                                 //
       ("image-scale", po::value<double>()->default_value(0.5), "images are scaled by this before features")  //
       ("frame", po::value<std::string>()->value_name("HxW|max")->default_value("max"),
-       "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer columns")  //
+       "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer columns")   //
       ("precision", po::value<std::int64_t>()->value_name("32|16")->default_value(32), "bits of a stored value")  //
       ("border-cells", po::value<std::int64_t>()->value_name("N"),
        "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")  //
-      ("erosion", po::value<double>()->default_value(0.1), "erosion of supports that the search will use")  //
+      ("erosion", po::value<double>()->default_value(0.1), "erosion of supports that the search will use")        //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the index to write");
 }
 
@@ -42,7 +44,8 @@ pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobCon
   index.extractor.weights_path = options["weights"].as<std::string>();
   index.extractor.weights_convention = options["weights-convention"].as<std::string>();
   index.image_scale = options["image-scale"].as<double>();
-  if (!(index.image_scale > 0.001 && index.image_scale <= 16)) throw UsageError("--image-scale: must be above 0.001 and at most 16");
+  if (!(index.image_scale > 0.001 && index.image_scale <= 16))
+    throw UsageError("--image-scale: must be above 0.001 and at most 16");
   if (const auto& frame = options["frame"].as<std::string>(); frame != "max") {
     const HeightWidth size = parse_size(frame, "frame");
     index.frame = {size.height_px, size.width_px};
@@ -50,7 +53,8 @@ pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobCon
   index.precision_bits = options["precision"].as<std::int64_t>();
   if (options.count("border-cells") > 0) index.border_cells = options["border-cells"].as<std::int64_t>();
   index.erosion_fraction = options["erosion"].as<double>();
-  if (!(index.erosion_fraction >= 0 && index.erosion_fraction < 0.5)) throw UsageError("--erosion: must be at least 0 and below 0.5");
+  if (!(index.erosion_fraction >= 0 && index.erosion_fraction < 0.5))
+    throw UsageError("--erosion: must be at least 0 and below 0.5");
   index.device = comm::choose_device(context.common.device, context.comm);
   index.command_line = context.command_line;
   return index;
@@ -60,15 +64,20 @@ void print_plan(const pipeline::BuildIndexPlan& plan, const comm::Communicator& 
   const auto& p = plan.parameters;
   constexpr double kFeatureShare = 0.4;  // of a matrix product's rate; see tests/benchmarks
   const double seconds = plan.flops / (comm::measured_sgemm_gflops() * 1e9 * kFeatureShare * comm.size());
-  std::printf("exemplars     %lld, brought to %lld x %lld pixels, scaled to %lld x %lld\n", static_cast<long long>(p.exemplars),
-              static_cast<long long>(p.frame_height_px), static_cast<long long>(p.frame_width_px),
-              static_cast<long long>(p.search_height_px), static_cast<long long>(p.search_width_px));
-  if (plan.cropped_exemplars > 0) std::printf("cropped       %lld exemplars are larger than that\n", static_cast<long long>(plan.cropped_exemplars));
+  std::printf("exemplars     %lld, brought to %lld x %lld pixels, scaled to %lld x %lld\n",
+              static_cast<long long>(p.exemplars), static_cast<long long>(p.frame_height_px),
+              static_cast<long long>(p.frame_width_px), static_cast<long long>(p.search_height_px),
+              static_cast<long long>(p.search_width_px));
+  if (plan.cropped_exemplars > 0)
+    std::printf("cropped       %lld exemplars are larger than that\n", static_cast<long long>(plan.cropped_exemplars));
   std::printf("maps          %lld channels, %lld x %lld cells of %lld pixels, without a border of %lld\n",
-              static_cast<long long>(p.geometry.channels), static_cast<long long>(p.map_height), static_cast<long long>(p.map_width),
-              static_cast<long long>(p.geometry.stride_px), static_cast<long long>(p.border_cells));
-  std::printf("index         %s in %lld shards\n", format_bytes(static_cast<double>(plan.bytes)).c_str(), static_cast<long long>(plan.units));
-  std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(), format_duration(seconds).c_str());
+              static_cast<long long>(p.geometry.channels), static_cast<long long>(p.map_height),
+              static_cast<long long>(p.map_width), static_cast<long long>(p.geometry.stride_px),
+              static_cast<long long>(p.border_cells));
+  std::printf("index         %s in %lld shards\n", format_bytes(static_cast<double>(plan.bytes)).c_str(),
+              static_cast<long long>(plan.units));
+  std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(),
+              format_duration(seconds).c_str());
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
@@ -86,11 +95,15 @@ void run(const po::variables_map& options, const JobContext& context) {
 }  // namespace
 
 Job index_job() {
-  return {"index", "compute the exemplars' feature maps", "",
-          "Example, the published protocol on FID-300:\n"
-          "  outsole index --exemplars exemplars.h5 --extractor resnet50:res2b --weights resnet50_layer1.safetensors \\\n"
-          "    --frame 586x270 --output index.h5\n",
-          add_options, run};
+  return {
+      "index",
+      "compute the exemplars' feature maps",
+      "",
+      "Example, the published protocol on FID-300:\n"
+      "  outsole index --exemplars exemplars.h5 --extractor resnet50:res2b --weights resnet50_layer1.safetensors \\\n"
+      "    --frame 586x270 --output index.h5\n",
+      add_options,
+      run};
 }
 
 }  // namespace outsole::jobs

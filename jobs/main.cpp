@@ -1,17 +1,17 @@
 // outsole JOB [options]: finds the job, reads its options, runs it on all ranks, and turns errors into exit codes.
 
+#include <ATen/Version.h>
+#include <spdlog/spdlog.h>
+#include <torch/csrc/api/include/torch/version.h>
+
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
-#include <sstream>
-
-#include <ATen/Version.h>
 #include <opencv2/core/utility.hpp>
 #include <opencv2/core/version.hpp>
-#include <spdlog/spdlog.h>
-#include <torch/csrc/api/include/torch/version.h>
+#include <sstream>
 
 #include "comm/communicator.h"
 #include "comm/device.h"
@@ -28,18 +28,22 @@ namespace outsole::jobs {
 namespace {
 
 std::vector<Job> all_jobs() {
-  return {synthesize_job(), ingest_job(), prepare_job(), index_job(), search_job(), evaluate_job(), info_job(), validate_job()};
+  return {synthesize_job(), ingest_job(),   prepare_job(), index_job(),
+          search_job(),     evaluate_job(), info_job(),    validate_job()};
 }
 
 void print_help() {
-  std::printf("outsole finds the exemplar that left a crime-scene mark.\n\nusage: outsole JOB [options], or mpirun -n N outsole JOB [options]\n\n");
+  std::printf(
+      "outsole finds the exemplar that left a crime-scene mark.\n\nusage: outsole JOB [options], or mpirun -n N "
+      "outsole JOB [options]\n\n");
   for (const Job& job : all_jobs()) std::printf("  %-12s %s\n", job.name.c_str(), job.summary.c_str());
   std::printf("\n`outsole JOB --help` lists a job's options; `outsole --version` the versions it was built with.\n");
 }
 
 void print_version() {
-  std::printf("outsole %s\n  LibTorch %s, OpenCV %s, HDF5 %s, %s\n  search kernel: %s\n", OUTSOLE_VERSION, TORCH_VERSION, CV_VERSION,
-              store::hdf5_version().c_str(), comm::mpi_version().c_str(), match::kernel_instructions());
+  std::printf("outsole %s\n  LibTorch %s, OpenCV %s, HDF5 %s, %s\n  search kernel: %s\n", OUTSOLE_VERSION,
+              TORCH_VERSION, CV_VERSION, store::hdf5_version().c_str(), comm::mpi_version().c_str(),
+              match::kernel_instructions());
 }
 
 const Job& find_job(const std::vector<Job>& jobs, const std::string& name) {
@@ -49,19 +53,24 @@ const Job& find_job(const std::vector<Job>& jobs, const std::string& name) {
     names.push_back(job.name);
   }
   const std::string nearest = nearest_name(name, names);
-  throw UsageError("no job '" + name + "'" + (nearest.empty() ? "" : "; did you mean '" + nearest + "'?") + " `outsole --help` lists them");
+  throw UsageError("no job '" + name + "'" + (nearest.empty() ? "" : "; did you mean '" + nearest + "'?") +
+                   " `outsole --help` lists them");
 }
 
 po::options_description common_options(CommonOptions& common, std::string& log_level) {
   po::options_description options("Options of every job", 120);
-  options.add_options()  //
+  options.add_options()       //
       ("help", "print this")  //
-      ("config", po::value<std::string>()->value_name("FILE"), "read options from a file, a line each: option = value")  //
-      ("device", po::value(&common.device)->value_name("auto|cpu|cuda")->default_value(common.device), "where to compute features")  //
-      ("memory-gib", po::value(&common.memory_gib)->default_value(common.memory_gib), "memory a rank may use, the whole process")  //
-      ("threads", po::value(&common.threads)->default_value(common.threads), "threads a rank; 0: its share of the cores")  //
+      ("config", po::value<std::string>()->value_name("FILE"),
+       "read options from a file, a line each: option = value")  //
+      ("device", po::value(&common.device)->value_name("auto|cpu|cuda")->default_value(common.device),
+       "where to compute features")  //
+      ("memory-gib", po::value(&common.memory_gib)->default_value(common.memory_gib),
+       "memory a rank may use, the whole process")  //
+      ("threads", po::value(&common.threads)->default_value(common.threads),
+       "threads a rank; 0: its share of the cores")                                                          //
       ("log-level", po::value(&log_level)->default_value("info"), "trace, debug, info, warn, error or off")  //
-      ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")  //
+      ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")   //
       ("plan", po::bool_switch(&common.plan), "print the work, memory, time and partition; run nothing");
   return options;
 }
@@ -80,7 +89,8 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
   throw UsageError(std::string(error.what()) + help);
 }
 
-po::variables_map read_options(const Job& job, const std::vector<std::string>& words, const po::options_description& all) {
+po::variables_map read_options(const Job& job, const std::vector<std::string>& words,
+                               const po::options_description& all) {
   po::variables_map options;
   try {
     po::positional_options_description positional;
@@ -104,7 +114,8 @@ void warn_of_slow_blas(const comm::Communicator& comm) {
   constexpr double kSlowGflops = 8;
   const double gflops = comm::measured_sgemm_gflops();
   if (comm.is_root() && gflops < kSlowGflops) {
-    spdlog::warn("matrix products run at {:.1f} GFLOP/s: LibTorch uses a slow BLAS; install libopenblas0-pthread", gflops);
+    spdlog::warn("matrix products run at {:.1f} GFLOP/s: LibTorch uses a slow BLAS; install libopenblas0-pthread",
+                 gflops);
   }
 }
 
@@ -126,7 +137,8 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   if (!(common.memory_gib >= 0.75 && std::isfinite(common.memory_gib))) {
     throw UsageError("--memory-gib: at least 0.75, since the libraries alone take half of that");
   }
-  if (common.threads < 0 || common.threads > 4096) throw UsageError("--threads: must be 0 (automatic) or a number of threads");
+  if (common.threads < 0 || common.threads > 4096)
+    throw UsageError("--threads: must be 0 (automatic) or a number of threads");
   common.threads = comm::choose_threads(common.threads, comm);
   cv::setNumThreads(common.threads);
   install_stop_handler();

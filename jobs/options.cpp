@@ -35,19 +35,23 @@ HeightWidth parse_size(const std::string& text, const std::string& option) {
   if (parts.size() == 2) {
     const auto height = parse_number<std::int64_t>(parts[0]), width = parse_number<std::int64_t>(parts[1]);
     constexpr std::int64_t kLongest = 1 << 17;
-    if (height && width && *height > 0 && *width > 0 && *height <= kLongest && *width <= kLongest) return {*height, *width};
+    if (height && width && *height > 0 && *width > 0 && *height <= kLongest && *width <= kLongest)
+      return {*height, *width};
   }
   throw UsageError("--" + option + " " + text + ": expected HEIGHTxWIDTH in pixels, as in 586x270");
 }
 
 std::vector<double> parse_angles(const std::string& text, const std::string& option) {
-  const UsageError wrong("--" + option + " " + text + ": expected first:last:step, as in -20:20:4, or a list, as in 0,90,180");
+  const UsageError wrong("--" + option + " " + text +
+                         ": expected first:last:step, as in -20:20:4, or a list, as in 0,90,180");
   constexpr double kMostAngles = 3600;
   std::vector<double> angles;
   const auto range = split(text, ':');
   if (range.size() == 3) {
-    const auto first = parse_number<double>(range[0]), last = parse_number<double>(range[1]), step = parse_number<double>(range[2]);
-    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < kMostAngles)) throw wrong;
+    const auto first = parse_number<double>(range[0]), last = parse_number<double>(range[1]),
+               step = parse_number<double>(range[2]);
+    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < kMostAngles))
+      throw wrong;
     const auto steps = static_cast<int>(std::floor((*last - *first) / *step + 1e-9));
     for (int i = 0; i <= steps; ++i) angles.push_back(*first + i * *step);
     return angles;

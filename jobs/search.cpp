@@ -1,3 +1,5 @@
+#include "pipeline/search.h"
+
 #include <cstdio>
 
 #include "comm/device.h"
@@ -5,27 +7,27 @@
 #include "core/progress.h"
 #include "job.h"
 #include "options.h"
-#include "pipeline/search.h"
 
 namespace outsole::jobs {
 
 namespace {
 
 void add_options(po::options_description& options) {
-  options.add_options()  //
+  options.add_options()                                                                                      //
       ("index", po::value<std::string>()->value_name("NAME.h5")->required(), "the exemplars' feature maps")  //
       ("marks", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
        "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")  //
       ("weights", po::value<std::string>()->value_name("FILE.safetensors")->default_value(""),
        "the weights the index was made with")  //
       ("angles-deg", po::value<std::string>()->value_name("FIRST:LAST:STEP")->default_value("-20:20:4"),
-       "rotations of the mark, counter-clockwise; or a list: 0,90,180")  //
+       "rotations of the mark, counter-clockwise; or a list: 0,90,180")                                        //
       ("stride-px", po::value<std::int64_t>()->default_value(2), "step of translations, at the search scale")  //
-      ("erosion", po::value<double>()->default_value(0.1), "supports are eroded by this share of the exemplar map's short side")  //
+      ("erosion", po::value<double>()->default_value(0.1),
+       "supports are eroded by this share of the exemplar map's short side")  //
       ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
-       "mu_c,sigma_c is MCNCC; others come later")  //
-      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")  //
-      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")  //
+       "mu_c,sigma_c is MCNCC; others come later")                                                     //
+      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")           //
+      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")                   //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
       ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
 }
@@ -57,16 +59,18 @@ pipeline::SearchOptions parse(const po::variables_map& options, const JobContext
 
 void print_plan(const pipeline::SearchPlan& plan, const JobContext& context) {
   std::printf("marks         %lld\n", static_cast<long long>(plan.marks));
-  std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars), static_cast<long long>(plan.blocks));
+  std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars),
+              static_cast<long long>(plan.blocks));
   std::printf("poses         %lld, %.0f a mark\n", static_cast<long long>(plan.poses),
               static_cast<double>(plan.poses) / static_cast<double>(plan.marks));
-  std::printf("products      %.3g TFLOP to compare, %.3g TFLOP for features\n", plan.useful_flops / 1e12, plan.feature_flops / 1e12);
+  std::printf("products      %.3g TFLOP to compare, %.3g TFLOP for features\n", plan.useful_flops / 1e12,
+              plan.feature_flops / 1e12);
   std::printf("index         %s as 32-bit floats, %s\n", format_bytes(static_cast<double>(plan.index_bytes)).c_str(),
               plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
   std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
               context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
-  std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n", format_duration(plan.seconds).c_str(),
-              plan.gflops_per_rank);
+  std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n",
+              format_duration(plan.seconds).c_str(), plan.gflops_per_rank);
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
@@ -92,12 +96,16 @@ void run(const po::variables_map& options, const JobContext& context) {
 }  // namespace
 
 Job search_job() {
-  return {"search", "find the exemplars that match marks best", "",
+  return {"search",
+          "find the exemplars that match marks best",
+          "",
           "Example:\n"
           "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
-          "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` counter-clockwise;\n"
+          "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
+          "counter-clockwise;\n"
           "then its centre lies at (y_px, x_px) of the exemplar's own image.\n",
-          add_options, run};
+          add_options,
+          run};
 }
 
 }  // namespace outsole::jobs

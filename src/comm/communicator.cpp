@@ -1,9 +1,9 @@
 #include "comm/communicator.h"
 
+#include <mpi.h>
+
 #include <algorithm>
 #include <climits>
-
-#include <mpi.h>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -52,7 +52,8 @@ Communicator::Communicator() {
   check(MPI_Comm_rank(MPI_COMM_WORLD, &rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(MPI_COMM_WORLD, &size_), "MPI_Comm_size");
   MPI_Comm machine = MPI_COMM_NULL;
-  check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine), "MPI_Comm_split_type");
+  check(MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, rank_, MPI_INFO_NULL, &machine),
+        "MPI_Comm_split_type");
   check(MPI_Comm_rank(machine, &local_rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(machine, &local_ranks_), "MPI_Comm_size");
   check(MPI_Comm_free(&machine), "MPI_Comm_free");
@@ -89,8 +90,9 @@ std::vector<std::string> Communicator::gather(const std::string& bytes) const {
     std::string text(length, '\0');
     for (std::size_t begin = 0; begin < text.size(); begin += kPieceBytes) {
       const std::size_t piece = std::min(text.size() - begin, kPieceBytes);
-      check(MPI_Recv(text.data() + begin, narrow<int>(piece), MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-            "MPI_Recv");
+      check(
+          MPI_Recv(text.data() + begin, narrow<int>(piece), MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
+          "MPI_Recv");
     }
     return text;
   };

@@ -1,13 +1,13 @@
 #include "comm/device.h"
 
-#include <algorithm>
-#include <chrono>
-#include <cstring>
-
 #include <ATen/Parallel.h>
 #include <omp.h>
 #include <sched.h>
 #include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
 
 #include "core/errors.h"
 

@@ -1,16 +1,17 @@
 #pragma once
 // Which device and how many threads a rank computes with.
 
-#include <string>
-
 #include <ATen/ATen.h>
+
+#include <string>
 
 #include "comm/communicator.h"
 
 namespace outsole::comm {
 
-/// `auto`: a GPU if LibTorch sees one, else the CPU; `cuda`: GPU number local_rank modulo the GPUs of the machine; `cpu`.
-/// Throws UsageError for another word, EnvironmentError when a GPU is asked for and there is none. Not collective.
+/// `auto`: a GPU if LibTorch sees one, else the CPU; `cuda`: GPU number local_rank modulo the GPUs of the machine;
+/// `cpu`. Throws UsageError for another word, EnvironmentError when a GPU is asked for and there is none. Not
+/// collective.
 at::Device choose_device(const std::string& wanted, const Communicator& comm);
 
 /// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the

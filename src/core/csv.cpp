@@ -23,7 +23,8 @@ std::size_t CsvTable::column(std::string_view name) const {
 CsvTable read_csv(const std::filesystem::path& path) {
   std::string text = read_text_file(path);
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
-  if (text.find('\0') != std::string::npos) throw DataError(path.string() + ": holds NUL bytes, so it is not a CSV file");
+  if (text.find('\0') != std::string::npos)
+    throw DataError(path.string() + ": holds NUL bytes, so it is not a CSV file");
 
   std::vector<std::vector<std::string>> records;
   std::vector<std::size_t> record_lines;

@@ -19,12 +19,17 @@ template <typename Kind>
 
 void throw_shared_error(ExitCode code, const std::string& message) {
   switch (code) {
-    case ExitCode::kUsage: throw_shared<UsageError>(message);
-    case ExitCode::kData: throw_shared<DataError>(message);
-    case ExitCode::kEnvironment: throw_shared<EnvironmentError>(message);
-    case ExitCode::kStopped: throw_shared<StopRequested>(message);
+    case ExitCode::kUsage:
+      throw_shared<UsageError>(message);
+    case ExitCode::kData:
+      throw_shared<DataError>(message);
+    case ExitCode::kEnvironment:
+      throw_shared<EnvironmentError>(message);
+    case ExitCode::kStopped:
+      throw_shared<StopRequested>(message);
     case ExitCode::kDone:
-    case ExitCode::kBug: break;
+    case ExitCode::kBug:
+      break;
   }
   throw Bug(message);
 }

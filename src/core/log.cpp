@@ -1,10 +1,10 @@
 #include "core/log.h"
 
-#include <algorithm>
-#include <array>
-
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
 
 #include "core/errors.h"
 

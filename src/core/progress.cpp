@@ -1,10 +1,10 @@
 #include "core/progress.h"
 
-#include <cmath>
-#include <cstdio>
-
 #include <spdlog/spdlog.h>
 #include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
 
 namespace outsole {
 

@@ -7,7 +7,8 @@
 
 namespace outsole {
 
-/// Counts finished units of work and tells rank 0's reader about them with an estimate of the time left. Not thread-safe.
+/// Counts finished units of work and tells rank 0's reader about them with an estimate of the time left. Not
+/// thread-safe.
 class Progress {
  public:
   /// `label` says what is done ("searching"), `unit` what is counted ("marks"); `done` units were finished by an

@@ -1,8 +1,8 @@
 #include "core/provenance.h"
 
-#include <ctime>
-
 #include <unistd.h>
+
+#include <ctime>
 
 #include "core/files.h"
 
@@ -15,12 +15,9 @@ void write_provenance(const std::filesystem::path& output, const std::vector<std
   std::tm utc{};
   std::strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
   gethostname(host, sizeof host - 1);
-  const nlohmann::json record = {{"output", output.filename().string()},
-                                 {"time_utc", time_text},
-                                 {"host", host},
-                                 {"ranks", ranks},
-                                 {"command_line", command_line},
-                                 {"details", details}};
+  const nlohmann::json record = {
+      {"output", output.filename().string()}, {"time_utc", time_text}, {"host", host}, {"ranks", ranks},
+      {"command_line", command_line},         {"details", details}};
   const auto path = std::filesystem::path(output).replace_extension(".provenance.json");
   write_file_atomically(path, record.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }

@@ -2,10 +2,9 @@
 // What made a result: kept beside it, never in it, so that results have the same bytes wherever they were made.
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 namespace outsole {
 

@@ -1,9 +1,9 @@
 #include "core/sha256.h"
 
+#include <openssl/evp.h>
+
 #include <fstream>
 #include <vector>
-
-#include <openssl/evp.h>
 
 #include "core/errors.h"
 

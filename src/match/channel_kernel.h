@@ -8,8 +8,8 @@ namespace outsole::match {
 
 inline constexpr int kMaxGroupViews = 4;
 
-/// One view of a group: the exact support as runs along columns, and where its scores go. Rows and columns are those of the
-/// group's box.
+/// One view of a group: the exact support as runs along columns, and where its scores go. Rows and columns are those of
+/// the group's box.
 struct ViewWindow {
   const std::int32_t* run_column;  // [runs], ascending
   const std::int32_t* run_begin;   // [runs] rows [begin, end)
@@ -23,7 +23,8 @@ struct ViewWindow {
   float* scores;               // [shifts_x][shifts_y][kLanes], added to
 };
 
-/// The stored x of a group: [columns][rows_padded][views], zero outside of the support, with `padding` zero rows at either end.
+/// The stored x of a group: [columns][rows_padded][views], zero outside of the support, with `padding` zero rows at
+/// either end.
 struct ChannelWork {
   const float* y;       // [map_width][map_height][kLanes]
   const float* prefix;  // [map_width][map_height + 1][2][kLanes]: sums of y and y^2 over the rows above

@@ -5,13 +5,13 @@
 //   kWindowVectors vectors of exemplars whose window sums are added up together; divides kTileVectors
 //   kTileRows      products kept in registers for each vector: views x shifts of a tile (even)
 //   reciprocal_sqrt(Vector)
-// Everything is in an unnamed namespace and calls no library function: code compiled for one instruction set must never be
-// linked into another's callers.
+// Everything is in an unnamed namespace and calls no library function: code compiled for one instruction set must never
+// be linked into another's callers.
 //
-// Roofline. Per support cell and tile, kTileRows * kTileVectors multiply-adds need kTileVectors loads of y and kTileRows
-// broadcasts of x from L1: 24 multiply-adds to 14 loads with AVX-512, 12 to 8 with AVX2, so at two of each a cycle the
-// multiply-adds bind. y streams from L2 once for a tile, 128 bytes to 24 multiply-adds (12 cycles).
-// The window sums cost 4 loads and 4 additions per run, vector and pose where the products cost one multiply-add per cell,
+// Roofline. Per support cell and tile, kTileRows * kTileVectors multiply-adds need kTileVectors loads of y and
+// kTileRows broadcasts of x from L1: 24 multiply-adds to 14 loads with AVX-512, 12 to 8 with AVX2, so at two of each a
+// cycle the multiply-adds bind. y streams from L2 once for a tile, 128 bytes to 24 multiply-adds (12 cycles). The
+// window sums cost 4 loads and 4 additions per run, vector and pose where the products cost one multiply-add per cell,
 // and the normalization about 20 operations per pose: they bind when runs are shorter than about 16 cells.
 
 #include "match/channel_kernel.h"
@@ -50,8 +50,8 @@ void sum_prefixes(const float* y, std::int32_t map_width, std::int32_t map_heigh
   }
 }
 
-/// products[v][s] = sum over the cells of P of x * y, for `Views` views from `first_view` on and `Shifts` shifts along y from
-/// `shift_y` on, kTileLanes exemplars from `lane` on.
+/// products[v][s] = sum over the cells of P of x * y, for `Views` views from `first_view` on and `Shifts` shifts along
+/// y from `shift_y` on, kTileLanes exemplars from `lane` on.
 template <int StoredViews, int Views, int Shifts>
 void multiply_tile(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane,
                    Vector (&products)[Views][Shifts][kTileVectors]) {
@@ -69,10 +69,12 @@ void multiply_tile(const ChannelWork& work, int first_view, int shift_x, int shi
   for (int column = 0; column < work.columns; ++column) {
     const int map_column = work.origin_x + column - shift_x * work.step;
     if (map_column < work.column_begin || map_column >= work.column_end) continue;
-    const int begin = last_row + work.hull_begin[column] < work.row_begin ? work.row_begin : last_row + work.hull_begin[column];
+    const int begin =
+        last_row + work.hull_begin[column] < work.row_begin ? work.row_begin : last_row + work.hull_begin[column];
     const int end = first_row + work.hull_end[column] > work.row_end ? work.row_end : first_row + work.hull_end[column];
     const float* y = work.y + (static_cast<std::int64_t>(map_column) * work.map_height + begin) * kLanes + lane;
-    const float* x = work.x + (static_cast<std::int64_t>(column) * work.rows_padded + work.padding + begin - first_row) * x_row +
+    const float* x = work.x +
+                     (static_cast<std::int64_t>(column) * work.rows_padded + work.padding + begin - first_row) * x_row +
                      first_view;
     for (int row = begin; row < end; ++row, y += kLanes, x += x_row) {
       Vector values[kTileVectors];
@@ -125,8 +127,11 @@ void sum_directly(const ChannelWork& work, const ViewWindow& view, int view_inde
       const int begin = clamp_index(row_offset + view.run_begin[run], work.row_begin, work.row_end);
       const int end = clamp_index(row_offset + view.run_end[run], work.row_begin, work.row_end);
       const float* y = work.y + (static_cast<std::int64_t>(map_column) * work.map_height + begin) * kLanes + lane;
-      const float* x = work.x + (static_cast<std::int64_t>(view.run_column[run]) * work.rows_padded + work.padding + begin -
-                                 row_offset) * work.views + view_index;
+      const float* x =
+          work.x +
+          (static_cast<std::int64_t>(view.run_column[run]) * work.rows_padded + work.padding + begin - row_offset) *
+              work.views +
+          view_index;
       for (int row = begin; row < end; ++row, y += kLanes, x += work.views) visit(*x, load(y));
     }
   };
@@ -180,10 +185,11 @@ WindowSums sum_window(const ChannelWork& work, const ViewWindow& view, int shift
   return sums;
 }
 
-/// All views of a tile at once, where no column has two runs: their runs end within a cell of each other, so the prefix sums
-/// come from L2 once for all of them. `Cut`: the frame may cut off rows.
+/// All views of a tile at once, where no column has two runs: their runs end within a cell of each other, so the prefix
+/// sums come from L2 once for all of them. `Cut`: the frame may cut off rows.
 template <int StoredViews, int Views, bool Cut>
-void sum_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane, WindowSums (&result)[Views]) {
+void sum_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane,
+                 WindowSums (&result)[Views]) {
   WindowSums sums[Views] = {};
   const std::int64_t column_stride = static_cast<std::int64_t>(work.map_height + 1) * 2 * kLanes;
   const int first_column = work.origin_x - shift_x * work.step, row_offset = work.origin_y - shift_y * work.step;
@@ -199,7 +205,8 @@ void sum_windows(const ChannelWork& work, int first_view, int shift_x, int shift
         first = clamp_index(first, work.row_begin, work.row_end);
         last = clamp_index(last, work.row_begin, work.row_end);
       }
-      add_run(column + static_cast<std::int64_t>(first) * 2 * kLanes, column + static_cast<std::int64_t>(last) * 2 * kLanes, sums[v]);
+      add_run(column + static_cast<std::int64_t>(first) * 2 * kLanes,
+              column + static_cast<std::int64_t>(last) * 2 * kLanes, sums[v]);
     }
   }
   for (int v = 0; v < Views; ++v) result[v] = sums[v];
@@ -207,7 +214,8 @@ void sum_windows(const ChannelWork& work, int first_view, int shift_x, int shift
 
 /// The sums of every view of a tile at one shift.
 template <int StoredViews, int Views>
-void sum_tile_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane, WindowSums (&sums)[Views]) {
+void sum_tile_windows(const ChannelWork& work, int first_view, int shift_x, int shift_y, int lane,
+                      WindowSums (&sums)[Views]) {
   const int first_row = work.origin_y - shift_y * work.step;
   if (work.single_runs == nullptr) {
     for (int v = 0; v < Views; ++v) sums[v] = sum_window(work, work.view[first_view + v], shift_x, shift_y, lane);
@@ -235,8 +243,8 @@ void add_scores(const ChannelWork& work, int view_index, int shift_x, int shift_
     const auto near_dead = (variance_sum < sums.upper[n] * 1e-3f) & (sums.upper[n] > flat_sum);
     if (any(near_dead)) {
       Vector exact_product, exact_variance_sum;
-      sum_directly(work, view, view_index, shift_x, shift_y, lane + n * kVectorLanes, inverse_count, x_mean, exact_product,
-                   exact_variance_sum);
+      sum_directly(work, view, view_index, shift_x, shift_y, lane + n * kVectorLanes, inverse_count, x_mean,
+                   exact_product, exact_variance_sum);
       product = near_dead ? exact_product : product;
       variance_sum = near_dead ? exact_variance_sum : variance_sum;
     }
@@ -275,12 +283,13 @@ void correlate_column(const ChannelWork& work, int first_view, int shift_x, int 
     correlate_tile<StoredViews, Views, Shifts>(work, first_view, shift_x, tile_y);
   }
   if constexpr (Shifts > 1) {
-    correlate_column<StoredViews, Views, (Shifts > 3 ? Shifts / 2 : Shifts - 1)>(work, first_view, shift_x, tile_y, shifts_y);
+    correlate_column<StoredViews, Views, (Shifts > 3 ? Shifts / 2 : Shifts - 1)>(work, first_view, shift_x, tile_y,
+                                                                                 shifts_y);
   }
 }
 
-/// Views [first_view, first_view + Views) at one shift along x. Views are ordered by their shifts along x, falling, so where
-/// only some have that shift, they are the first ones.
+/// Views [first_view, first_view + Views) at one shift along x. Views are ordered by their shifts along x, falling, so
+/// where only some have that shift, they are the first ones.
 template <int StoredViews, int Views>
 void correlate_views(const ChannelWork& work, int first_view, int shift_x) {
   int active = 0, shifts_y = 0;

@@ -1,16 +1,16 @@
 #pragma once
 // The exemplar side of the search: feature maps of kLanes exemplars, laid out for the kernel.
 
-#include <cstdint>
-
 #include <ATen/ATen.h>
+
+#include <cstdint>
 
 #include "match/lanes.h"
 
 namespace outsole::match {
 
-/// Feature maps [n, C, H, W] float32 of up to kLanes exemplars -> [C, W, H, kLanes], without the outermost `border` cells,
-/// minus white_response [C]: the NCC does not see a constant, and sums of squares keep their digits without it.
+/// Feature maps [n, C, H, W] float32 of up to kLanes exemplars -> [C, W, H, kLanes], without the outermost `border`
+/// cells, minus white_response [C]: the NCC does not see a constant, and sums of squares keep their digits without it.
 at::Tensor pack_block(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells);
 
 }  // namespace outsole::match

@@ -1,16 +1,17 @@
 #pragma once
 // The mark side of the search: what the mark looks like at one angle and one sub-cell offset.
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "match/pose_grid.h"
 
 namespace outsole::match {
 
-/// Features of the turned mark, cut to the bounding box of its eroded support. Without support cells the tensors are empty.
+/// Features of the turned mark, cut to the bounding box of its eroded support. Without support cells the tensors are
+/// empty.
 struct MarkView {
   std::int64_t angle = 0;  // index into PoseGrid::angles_deg
   ViewOffset offset;

@@ -1,10 +1,10 @@
 #include "match/mcncc.h"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <array>
 #include <exception>
-
-#include <omp.h>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -65,7 +65,8 @@ ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& 
 }
 
 /// The scores of every pose of one view, [shifts_x][shifts_y][kLanes], merged into the best of each lane.
-void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell_px, const float* scores, BestPose* best) {
+void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell_px, const float* scores,
+                   BestPose* best) {
   for (std::int64_t j = 0; j < view.offset.shifts_x; ++j) {
     for (std::int64_t i = 0; i < view.offset.shifts_y; ++i) {
       const std::int64_t index = j * view.offset.shifts_y + i;
@@ -105,10 +106,13 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
   }
   const std::int64_t plane = mark.frame.width * mark.frame.height * kLanes;
   for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
-    const auto is_flat = [&](const Job& job) { return bool(job.group.channel_is_flat[static_cast<std::size_t>(channel)]); };
+    const auto is_flat = [&](const Job& job) {
+      return bool(job.group.channel_is_flat[static_cast<std::size_t>(channel)]);
+    };
     if (std::all_of(jobs.begin(), jobs.end(), is_flat)) continue;
     const float* y = block.data_ptr<float>() + channel * plane;
-    kernel.sum_prefixes(y, narrow<std::int32_t>(mark.frame.width), narrow<std::int32_t>(mark.frame.height), prefix.data());
+    kernel.sum_prefixes(y, narrow<std::int32_t>(mark.frame.width), narrow<std::int32_t>(mark.frame.height),
+                        prefix.data());
     for (Job& job : jobs) {
       if (is_flat(job)) continue;
       const GroupLayout& group = job.group;
@@ -130,8 +134,8 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
   }
 }
 
-/// Angles a task takes: as many as their scores fit into a second-level cache, but few enough that there are tasks for all
-/// threads. Results do not depend on it.
+/// Angles a task takes: as many as their scores fit into a second-level cache, but few enough that there are tasks for
+/// all threads. Results do not depend on it.
 std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t blocks) {
   constexpr std::int64_t kScoreBytes = 1 << 20;
   constexpr std::int64_t kTasksPerThread = 4;
@@ -185,8 +189,9 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
       const auto block = static_cast<std::size_t>(task / tasks_per_block);
       const std::int64_t first = task % tasks_per_block * task_angles;
       try {
-        search_angles(layout, static_cast<std::size_t>(first), static_cast<std::size_t>(std::min(first + task_angles, angles)),
-                      blocks[block], prefix, found.data());
+        search_angles(layout, static_cast<std::size_t>(first),
+                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], prefix,
+                      found.data());
       } catch (...) {
 #pragma omp critical(outsole_search_failure)
         failure = std::current_exception();

@@ -1,19 +1,20 @@
 #pragma once
 // Exhaustive search with multi-channel normalized cross-correlation, on one mark and some blocks of exemplars.
 //
-//   score(pose) = sum_c w_c * NCC_c,   NCC_c = sum_P (x - mean_x)(y - mean_y) / sqrt(sum_P (x - mean_x)^2 sum_P (y - mean_y)^2)
+//   score(pose) = sum_c w_c * NCC_c,   NCC_c = sum_P (x - mean_x)(y - mean_y) / sqrt(sum_P (x - mean_x)^2 sum_P (y -
+//   mean_y)^2)
 //
-// (Kong et al., "Cross-domain image matching with deep feature maps", IJCV 2019, eq. 2.) P are the cells where the mark's
-// eroded support lies on the frame; w_c = 1/C unless learned. A channel that is flat over P on either side adds 0; a pose
-// with empty support has score -infinity.
+// (Kong et al., "Cross-domain image matching with deep feature maps", IJCV 2019, eq. 2.) P are the cells where the
+// mark's eroded support lies on the frame; w_c = 1/C unless learned. A channel that is flat over P on either side adds
+// 0; a pose with empty support has score -infinity.
+
+#include <ATen/ATen.h>
 
 #include <cstdint>
 #include <limits>
 #include <memory>
 #include <span>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "match/mark_view.h"
 #include "match/pose_grid.h"
@@ -45,12 +46,13 @@ struct FrameCells {
   std::int64_t cell_px = 1;  // the extractor's stride
 };
 
-/// A mark, laid out for the kernel: per angle groups of up to four views interleaved cell by cell; supports as runs along
-/// columns; mean and scale of x for every way the frame cuts the support.
+/// A mark, laid out for the kernel: per angle groups of up to four views interleaved cell by cell; supports as runs
+/// along columns; mean and scale of x for every way the frame cuts the support.
 class PreparedMark {
  public:
   /// `views` by angle. `erosion_radius` >= frame.border: cells nearer to the frame's edge than this are no support.
-  PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius, ChannelModel channels);
+  PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
+               ChannelModel channels);
   ~PreparedMark();
   PreparedMark(PreparedMark&&) noexcept;
   PreparedMark& operator=(PreparedMark&&) noexcept;
@@ -66,10 +68,10 @@ class PreparedMark {
   std::unique_ptr<Layout> layout_;
 };
 
-/// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, CPU, see pack_block). best[b * kLanes + l] is merged with
-/// the best pose of lane l of block b. Runs on all OpenMP threads; results do not depend on their number, nor on
-/// which blocks are searched together. Near-dead windows (variance below 1e-3 of the energy the prefix sums passed through)
-/// are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
+/// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, CPU, see pack_block). best[b * kLanes + l] is
+/// merged with the best pose of lane l of block b. Runs on all OpenMP threads; results do not depend on their number,
+/// nor on which blocks are searched together. Near-dead windows (variance below 1e-3 of the energy the prefix sums
+/// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
 void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
 /// Which vector instructions the kernel uses on this machine: "avx512", "avx2" or "generic".

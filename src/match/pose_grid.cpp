@@ -18,7 +18,8 @@ std::vector<ViewOffset> view_offsets(const PoseGrid& grid, std::int64_t cell_px)
                      std::to_string(cell_px) + " pixels or be a multiple of it");
   }
   if (grid.stride_px >= cell_px) {
-    return {{0, 0, grid.pad_y_px() / grid.stride_px + 1, grid.pad_x_px() / grid.stride_px + 1, grid.stride_px / cell_px}};
+    return {
+        {0, 0, grid.pad_y_px() / grid.stride_px + 1, grid.pad_x_px() / grid.stride_px + 1, grid.stride_px / cell_px}};
   }
   std::vector<ViewOffset> offsets;
   for (std::int64_t y = 0; y < cell_px && y <= grid.pad_y_px(); y += grid.stride_px) {

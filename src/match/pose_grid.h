@@ -6,8 +6,10 @@
 
 namespace outsole::match {
 
-/// The poses of one mark on one exemplar frame. The mark lies at the centre of a canvas of frame + pad pixels, pad = frame
-/// - mark, in which it is turned about its centre; the frame is laid on the canvas with its first pixel at (y, x), 0 <= y
+/// The poses of one mark on one exemplar frame. The mark lies at the centre of a canvas of frame + pad pixels, pad =
+/// frame
+/// - mark, in which it is turned about its centre; the frame is laid on the canvas with its first pixel at (y, x), 0 <=
+/// y
 /// <= pad_y, 0 <= x <= pad_x, in steps of stride_px. So the translations are the same for all angles, and corners that
 /// rotation carries outside the frame lose support.
 struct PoseGrid {
@@ -32,17 +34,17 @@ struct Pose {
   auto operator<=>(const Pose&) const = default;
 };
 
-/// The translations that one feature map of the canvas serves: the map taken from canvas pixel (offset_y, offset_x) on, moved
-/// by whole cells. Shift i along y is the pose y_px = offset_y_px + i * step_cells * stride of the extractor.
+/// The translations that one feature map of the canvas serves: the map taken from canvas pixel (offset_y, offset_x) on,
+/// moved by whole cells. Shift i along y is the pose y_px = offset_y_px + i * step_cells * stride of the extractor.
 struct ViewOffset {
   std::int64_t offset_y_px = 0, offset_x_px = 0;
   std::int64_t shifts_y = 0, shifts_x = 0;
   std::int64_t step_cells = 1;
 };
 
-/// The maps of the canvas that together serve every translation, for an extractor with cells of cell_px pixels: with a finer
-/// grid one for each sub-cell offset that exists, floor((pad - offset) / cell) + 1 shifts each. Throws UsageError unless
-/// stride_px divides cell_px or is a multiple of it.
+/// The maps of the canvas that together serve every translation, for an extractor with cells of cell_px pixels: with a
+/// finer grid one for each sub-cell offset that exists, floor((pad - offset) / cell) + 1 shifts each. Throws UsageError
+/// unless stride_px divides cell_px or is a multiple of it.
 std::vector<ViewOffset> view_offsets(const PoseGrid& grid, std::int64_t cell_px);
 
 }  // namespace outsole::match

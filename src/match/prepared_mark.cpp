@@ -39,15 +39,15 @@ void lay_out_runs(const MarkView& view, const GroupLayout& group, ViewLayout& la
 }
 
 /// What a shift leaves of the view's box along one axis.
-Span kept(std::int64_t origin, std::int64_t length, std::int64_t shift, const FrameCells& frame, std::int64_t frame_length,
-          std::int64_t margin) {
+Span kept(std::int64_t origin, std::int64_t length, std::int64_t shift, const FrameCells& frame,
+          std::int64_t frame_length, std::int64_t margin) {
   const std::int64_t map_index = origin - frame.border - shift;
   const std::int64_t begin = std::clamp<std::int64_t>(margin - map_index, 0, length);
   return {begin, std::clamp<std::int64_t>(frame_length - margin - map_index, begin, length)};
 }
 
-/// The different ways the frame cuts a view: what is left of its rows and columns. Ordered by columns, so that cuts of equal
-/// columns share their row sums.
+/// The different ways the frame cuts a view: what is left of its rows and columns. Ordered by columns, so that cuts of
+/// equal columns share their row sums.
 struct Cuts {
   std::vector<Span> rows, columns;
   std::vector<std::int64_t> cells;  // of the support that are left
@@ -75,8 +75,8 @@ Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayou
     number = narrow<std::int32_t>(cuts.rows.size());
     cuts.columns.push_back(columns);
     cuts.rows.push_back(rows);
-    cuts.cells.push_back(above[rows.end][columns.end] - above[rows.begin][columns.end] - above[rows.end][columns.begin] +
-                         above[rows.begin][columns.begin]);
+    cuts.cells.push_back(above[rows.end][columns.end] - above[rows.begin][columns.end] -
+                         above[rows.end][columns.begin] + above[rows.begin][columns.begin]);
   }
   for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
     for (std::int64_t i = 0; i < offset.shifts_y; ++i) {
@@ -89,8 +89,8 @@ Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayou
   return cuts;
 }
 
-/// Fills x of one view and one channel, centred on its mean over the whole support, and that channel's statistics for every cut.
-/// Returns true when x is flat under every cut.
+/// Fills x of one view and one channel, centred on its mean over the whole support, and that channel's statistics for
+/// every cut. Returns true when x is flat under every cut.
 bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channel, double weight, double flat_std,
                      std::int64_t stored_view, GroupLayout& group, ViewLayout& layout) {
   const std::int64_t height = view.support.size(0), width = view.support.size(1);
@@ -108,8 +108,11 @@ bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channe
     centred[static_cast<std::size_t>(i)] = support[i] ? static_cast<float>(features[i] - mean) : 0.0f;
   }
   const std::int64_t rows_padded = group.rows + 2 * group.padding;
-  float* const stored = group.x.data() + ((channel * group.columns + view.origin_x - group.origin_x) * rows_padded +
-                                          view.origin_y - group.origin_y + group.padding) * group.stored_views + stored_view;
+  float* const stored = group.x.data() +
+                        ((channel * group.columns + view.origin_x - group.origin_x) * rows_padded + view.origin_y -
+                         group.origin_y + group.padding) *
+                            group.stored_views +
+                        stored_view;
   for (std::int64_t x = 0; x < width; ++x) {
     for (std::int64_t y = 0; y < height; ++y) {
       stored[(x * rows_padded + y) * group.stored_views] = centred[static_cast<std::size_t>(y * width + x)];
@@ -153,7 +156,8 @@ std::vector<std::int32_t> single_runs(const GroupLayout& group) {
     const ViewLayout& view = group.views[v];
     for (std::size_t r = 0; r < view.run_column.size(); ++r) {
       if (r > 0 && view.run_column[r] == view.run_column[r - 1]) return {};
-      const auto index = static_cast<std::size_t>((view.run_column[r] * group.stored_views + static_cast<std::int64_t>(v)) * 2);
+      const auto index =
+          static_cast<std::size_t>((view.run_column[r] * group.stored_views + static_cast<std::int64_t>(v)) * 2);
       runs[index] = view.run_begin[r];
       runs[index + 1] = view.run_end[r];
     }
@@ -161,7 +165,8 @@ std::vector<std::int32_t> single_runs(const GroupLayout& group) {
   return runs;
 }
 
-GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::Layout& mark, const ChannelModel& channels) {
+GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::Layout& mark,
+                          const ChannelModel& channels) {
   GroupLayout group;
   group.stored_views = views.size() > 2 ? 4 : static_cast<std::int64_t>(views.size());
   group.step = views.front().offset.step_cells;
@@ -176,8 +181,10 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
   }
   group.rows = end_y - group.origin_y;
   group.columns = end_x - group.origin_x;
-  group.x.assign(static_cast<std::size_t>(checked_product(
-                     {mark.channels, group.columns, group.rows + 2 * group.padding, group.stored_views}, "prepared mark")), 0);
+  group.x.assign(
+      static_cast<std::size_t>(checked_product(
+          {mark.channels, group.columns, group.rows + 2 * group.padding, group.stored_views}, "prepared mark")),
+      0);
   group.channel_is_flat.assign(static_cast<std::size_t>(mark.channels), true);
   group.hull_begin.assign(static_cast<std::size_t>(group.columns), narrow<std::int32_t>(group.rows));
   group.hull_end.assign(static_cast<std::size_t>(group.columns), 0);
@@ -206,7 +213,8 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
 
   const auto weight = channels.weight.accessor<float, 1>();
   const auto flat_std = channels.flat_std.accessor<float, 1>();
-  std::vector<char> flat(static_cast<std::size_t>(mark.channels));  // vector<bool> is not safe to write from many threads
+  std::vector<char> flat(
+      static_cast<std::size_t>(mark.channels));  // vector<bool> is not safe to write from many threads
 #pragma omp parallel for schedule(static)
   for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
     bool all_flat = true;
@@ -243,7 +251,8 @@ PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame,
   }
   std::erase_if(views, [](const MarkView& view) { return view.support.numel() == 0; });
   std::stable_sort(views.begin(), views.end(), [](const MarkView& a, const MarkView& b) {
-    return std::tuple(a.angle, -a.offset.shifts_x, -a.offset.shifts_y) < std::tuple(b.angle, -b.offset.shifts_x, -b.offset.shifts_y);
+    return std::tuple(a.angle, -a.offset.shifts_x, -a.offset.shifts_y) <
+           std::tuple(b.angle, -b.offset.shifts_x, -b.offset.shifts_y);
   });
   for (std::size_t begin = 0; begin < views.size();) {
     std::size_t end = begin;

@@ -11,8 +11,8 @@ namespace outsole::match {
 /// Exact support of one view as runs along columns of the group's box, and the statistics of x for every cut.
 struct ViewLayout {
   std::vector<std::int32_t> run_column, run_begin, run_end;
-  std::vector<float> inverse_count;  // [shifts_x][shifts_y]
-  std::vector<std::int32_t> cut;     // [shifts_x][shifts_y]
+  std::vector<float> inverse_count;    // [shifts_x][shifts_y]
+  std::vector<std::int32_t> cut;       // [shifts_x][shifts_y]
   std::vector<float> x_mean, x_scale;  // [C][cuts]
   std::int64_t cuts = 0;
   ViewOffset offset;
@@ -22,7 +22,7 @@ struct ViewLayout {
 struct GroupLayout {
   std::int64_t origin_y = 0, origin_x = 0;  // of the box, in canvas cells
   std::int64_t rows = 0, columns = 0, padding = 0, step = 1;
-  std::int64_t stored_views = 1;  // 1, 2 or 4
+  std::int64_t stored_views = 1;                   // 1, 2 or 4
   std::vector<std::int32_t> hull_begin, hull_end;  // [columns]
   std::vector<std::int32_t> single_runs;           // [columns][stored_views][2], or empty
   std::vector<float> x;                            // [C][columns][rows + 2 padding][stored_views]
@@ -34,9 +34,9 @@ struct PreparedMark::Layout {
   FrameCells frame;
   std::int64_t margin = 0;  // stored cells at the frame's edge that are never support
   std::int64_t channels = 0;
-  std::vector<float> flat_square;                 // [C]
-  std::vector<std::vector<GroupLayout>> angles;   // groups by angle
-  std::vector<std::int32_t> angle_index;          // of PoseGrid
+  std::vector<float> flat_square;                // [C]
+  std::vector<std::vector<GroupLayout>> angles;  // groups by angle
+  std::vector<std::int32_t> angle_index;         // of PoseGrid
   double useful_flops = 0;
 };
 

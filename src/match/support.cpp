@@ -34,7 +34,8 @@ at::Tensor eroded(const at::Tensor& support, std::int64_t radius_cells) {
   auto out = result.accessor<bool, 2>();
   const auto survives = [&](std::int64_t y, std::int64_t x) {
     for (std::int64_t dy = -radius_cells; dy <= radius_cells; ++dy) {
-      const auto reach = static_cast<std::int64_t>(std::sqrt(static_cast<double>(radius_cells * radius_cells - dy * dy)));
+      const auto reach =
+          static_cast<std::int64_t>(std::sqrt(static_cast<double>(radius_cells * radius_cells - dy * dy)));
       for (std::int64_t dx = -reach; dx <= reach; ++dx) {
         if (!in[y + dy][x + dx]) return false;
       }

@@ -1,17 +1,17 @@
 #pragma once
 // Support: the cells of a feature map at which a mark says something.
 
-#include <cstdint>
-
 #include <ATen/ATen.h>
+
+#include <cstdint>
 
 namespace outsole::match {
 
 /// Radius of the erosion: max(1, floor(fraction * short side of the exemplar map)), in cells.
 std::int64_t erosion_radius_cells(std::int64_t map_height, std::int64_t map_width, double fraction);
 
-/// A pixel mask [H, W] (bool) carried to the cells of a map [map_height, map_width]: a cell counts when the pixel at its
-/// centre, first_center_px + k * stride_px, does. Pixels outside the mask do not count.
+/// A pixel mask [H, W] (bool) carried to the cells of a map [map_height, map_width]: a cell counts when the pixel at
+/// its centre, first_center_px + k * stride_px, does. Pixels outside the mask do not count.
 at::Tensor support_on_cells(const at::Tensor& mask, std::int64_t map_height, std::int64_t map_width,
                             std::int64_t stride_px, std::int64_t first_center_px);
 

@@ -1,10 +1,10 @@
 #include "pipeline/build_index.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
 #include <exception>
-
-#include <spdlog/spdlog.h>
 
 #include "comm/partition.h"
 #include "core/checked.h"
@@ -69,15 +69,16 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
   p.exemplars = exemplars.size();
   p.exemplars_sha256 = exemplars.store().sha256();
   const std::string size = std::to_string(frame.height_px) + "x" + std::to_string(frame.width_px);
-  p.border_cells = options.border_cells.value_or(
-      match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
+  p.border_cells =
+      options.border_cells.value_or(match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
   if (p.border_cells < 0 || std::min(p.map_height, p.map_width) <= 2 * p.border_cells) {
     throw UsageError("--frame " + size + " at --image-scale " + std::to_string(options.image_scale) + " leaves " +
                      p.extractor_kind + " no cells; use larger images or a larger scale");
   }
   const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
   plan.bytes = checked_product({p.blocks(), block_bytes}, "the index");
-  plan.blocks_per_unit = std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
+  plan.blocks_per_unit =
+      std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
   plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
   plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
@@ -138,7 +139,8 @@ at::Tensor maps_of(const store::ExemplarStore& exemplars, std::int64_t first, st
                    const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
   const at::Tensor images = framed_exemplars(exemplars, first, last, p);
   std::vector<at::Tensor> maps;
-  for (const at::Tensor& pass : images.split(kImagesPerPass)) maps.push_back(extractor.extract(pass.to(device)).to(at::kCPU));
+  for (const at::Tensor& pass : images.split(kImagesPerPass))
+    maps.push_back(extractor.extract(pass.to(device)).to(at::kCPU));
   return at::cat(maps);
 }
 
@@ -150,8 +152,8 @@ void append(store::Values& values, const at::Tensor& tensor) {
 }
 
 store::Columns index_unit(const store::ExemplarStore& exemplars, std::int64_t first_block, std::int64_t last_block,
-                          const features::Extractor& extractor, const IndexParameters& p, const at::Tensor& white_response,
-                          at::Device device) {
+                          const features::Extractor& extractor, const IndexParameters& p,
+                          const at::Tensor& white_response, at::Device device) {
   const match::FrameCells cells = p.frame_cells();
   store::Column maps, square_sums;
   maps.shape = {last_block - first_block, p.geometry.channels, cells.width, cells.height, match::kLanes};
@@ -190,11 +192,12 @@ store::Columns whole_columns(const store::ExemplarStore& exemplars, const at::Te
     mirrored.push_back(exemplar.mirror);
   }
   const float* white = white_response.data_ptr<float>();
-  return {{"exemplar_id", {shape, exemplars.ids(), {}}},
-          {"exemplar_height_px", {shape, heights, {}}},
-          {"exemplar_width_px", {shape, widths, {}}},
-          {"exemplar_mirror", {shape, mirrored, {}}},
-          {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
+  return {
+      {"exemplar_id", {shape, exemplars.ids(), {}}},
+      {"exemplar_height_px", {shape, heights, {}}},
+      {"exemplar_width_px", {shape, widths, {}}},
+      {"exemplar_mirror", {shape, mirrored, {}}},
+      {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
 }
 
 }  // namespace
@@ -237,7 +240,8 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   }
   const auto pending = agreed_pending_units(comm, *writer, plan.units);
   write_pending_units(comm, *writer, plan.units, pending, "indexing", [&](std::int64_t unit) {
-    const std::int64_t first = unit * plan.blocks_per_unit, last = std::min(first + plan.blocks_per_unit, parameters.blocks());
+    const std::int64_t first = unit * plan.blocks_per_unit,
+                       last = std::min(first + plan.blocks_per_unit, parameters.blocks());
     return index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device);
   });
   comm.together([&] {

@@ -1,12 +1,12 @@
 #pragma once
 // The exemplar side of a search, in memory or streamed through it.
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <functional>
 #include <span>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "pipeline/index_parameters.h"
 #include "store/store.h"
@@ -24,7 +24,8 @@ class ExemplarBlocks {
   bool in_memory() const { return last_ - first_ <= resident_limit_; }
   std::int64_t size() const { return last_ - first_; }
 
-  /// Calls `work` with consecutive runs of blocks ([C, W, H, kLanes] float32) and the position of the first one in this range.
+  /// Calls `work` with consecutive runs of blocks ([C, W, H, kLanes] float32) and the position of the first one in this
+  /// range.
   void visit(const std::function<void(std::span<const at::Tensor>, std::int64_t)>& work);
 
  private:

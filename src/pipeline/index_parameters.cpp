@@ -40,7 +40,9 @@ nlohmann::json IndexParameters::to_json() const {
 }
 
 IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std::string& file) {
-  const auto impossible = [&](const std::string& name) { return DataError(file + ": parameter '" + name + "' is missing or impossible"); };
+  const auto impossible = [&](const std::string& name) {
+    return DataError(file + ": parameter '" + name + "' is missing or impossible");
+  };
   const auto text = [&](const char* name) {
     if (!json.contains(name) || !json[name].is_string()) throw impossible(name);
     return json[name].get<std::string>();
@@ -80,8 +82,8 @@ IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std
   return p;
 }
 
-std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters, const std::string& weights_path,
-                                                        const std::string& file) {
+std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
+                                                        const std::string& weights_path, const std::string& file) {
   auto extractor = features::make_extractor(
       {parameters.extractor_kind, weights_path,
        parameters.weights_convention.empty() ? "caffe" : parameters.weights_convention, parameters.mean_grey});

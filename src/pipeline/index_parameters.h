@@ -3,9 +3,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
-
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "features/extractor.h"
 #include "match/mcncc.h"
@@ -41,7 +40,7 @@ struct IndexParameters {
 
 /// The extractor an index was made with. Throws as make_extractor does, and DataError when the weights are others than
 /// the index's (`file` names the index).
-std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters, const std::string& weights_path,
-                                                        const std::string& file);
+std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
+                                                        const std::string& weights_path, const std::string& file);
 
 }  // namespace outsole::pipeline

@@ -1,12 +1,12 @@
 #include "pipeline/mark_features.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <exception>
 #include <map>
-
-#include <spdlog/spdlog.h>
 
 #include "comm/partition.h"
 #include "core/errors.h"
@@ -41,20 +41,31 @@ TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
 }
 
 /// The eroded support on the cells of the map of the canvas from `offset` on.
-at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offset, const features::Extractor& extractor,
-                           const IndexParameters& index, const SearchProtocol& protocol) {
+at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offset,
+                           const features::Extractor& extractor, const IndexParameters& index,
+                           const SearchProtocol& protocol) {
   const at::Tensor seen = mask.slice(0, offset.offset_y_px).slice(1, offset.offset_x_px);
   const auto geometry = extractor.geometry();
-  const at::Tensor cells = match::support_on_cells(seen, extractor.map_length(seen.size(0)), extractor.map_length(seen.size(1)),
-                                                   geometry.stride_px, geometry.first_center_px);
-  return match::eroded(cells, match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction));
+  const at::Tensor cells =
+      match::support_on_cells(seen, extractor.map_length(seen.size(0)), extractor.map_length(seen.size(1)),
+                              geometry.stride_px, geometry.first_center_px);
+  return match::eroded(cells,
+                       match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction));
 }
 
 /// A view as bytes, for ranks on the same kind of machine.
 std::string encode(const match::MarkView& view) {
-  const std::int64_t numbers[] = {view.angle, view.offset.offset_y_px, view.offset.offset_x_px, view.offset.shifts_y,
-                                  view.offset.shifts_x, view.offset.step_cells, view.origin_y, view.origin_x,
-                                  view.features.size(0), view.features.size(1), view.features.size(2)};
+  const std::int64_t numbers[] = {view.angle,
+                                  view.offset.offset_y_px,
+                                  view.offset.offset_x_px,
+                                  view.offset.shifts_y,
+                                  view.offset.shifts_x,
+                                  view.offset.step_cells,
+                                  view.origin_y,
+                                  view.origin_x,
+                                  view.features.size(0),
+                                  view.features.size(1),
+                                  view.features.size(2)};
   std::string bytes(reinterpret_cast<const char*>(numbers), sizeof numbers);
   bytes.append(static_cast<const char*>(view.features.data_ptr()), view.features.nbytes());
   bytes.append(static_cast<const char*>(view.support.data_ptr()), view.support.nbytes());
@@ -68,7 +79,11 @@ match::MarkView decode(const char*& bytes) {
   };
   std::int64_t n[11];
   take(n, sizeof n);
-  match::MarkView view = {n[0], {n[1], n[2], n[3], n[4], n[5]}, n[6], n[7], at::empty({n[8], n[9], n[10]}, at::kFloat),
+  match::MarkView view = {n[0],
+                          {n[1], n[2], n[3], n[4], n[5]},
+                          n[6],
+                          n[7],
+                          at::empty({n[8], n[9], n[10]}, at::kFloat),
                           at::empty({n[9], n[10]}, at::kBool)};
   take(view.features.data_ptr(), view.features.nbytes());
   take(view.support.data_ptr(), view.support.nbytes());
@@ -77,7 +92,8 @@ match::MarkView decode(const char*& bytes) {
 
 }  // namespace
 
-ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index, const SearchProtocol& protocol) {
+ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
+                            const SearchProtocol& protocol) {
   const image::DecodedImage decoded = image::read_mark(path);
   const double height = decoded.grey.rows, width = decoded.grey.cols;
   double scale = 1;
@@ -86,7 +102,8 @@ ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParame
   if (scaled_height > index.search_height_px || scaled_width > index.search_width_px) {
     scale = std::min(static_cast<double>(index.search_height_px) / static_cast<double>(scaled_height),
                      static_cast<double>(index.search_width_px) / static_cast<double>(scaled_width));
-    scaled_height = std::clamp<std::int64_t>(std::llround(height * index.image_scale * scale), 1, index.search_height_px);
+    scaled_height =
+        std::clamp<std::int64_t>(std::llround(height * index.image_scale * scale), 1, index.search_height_px);
     scaled_width = std::clamp<std::int64_t>(std::llround(width * index.image_scale * scale), 1, index.search_width_px);
     spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * scale);
   }
@@ -103,7 +120,8 @@ ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParame
     const cv::Mat mask = image::resize_mask(decoded.support, scaled_height, scaled_width);
     mark.support = at::from_blob(mask.data, {mask.rows, mask.cols}, at::kByte).to(at::kBool);
   }
-  mark.grid = {protocol.angles_deg, protocol.stride_px, index.search_height_px, index.search_width_px, scaled_height, scaled_width};
+  mark.grid = {protocol.angles_deg,   protocol.stride_px, index.search_height_px,
+               index.search_width_px, scaled_height,      scaled_width};
   return mark;
 }
 
@@ -117,8 +135,9 @@ std::vector<ViewTask> view_tasks(const ScaledMark& mark, std::int64_t cell_px) {
   return tasks;
 }
 
-std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const ViewTask> tasks, const features::Extractor& extractor,
-                                        const IndexParameters& index, const SearchProtocol& protocol, at::Device device) {
+std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const ViewTask> tasks,
+                                        const features::Extractor& extractor, const IndexParameters& index,
+                                        const SearchProtocol& protocol, at::Device device) {
   std::map<std::int64_t, TurnedMark> turned;
   for (const ViewTask& task : tasks) {
     if (!turned.contains(task.angle)) turned.emplace(task.angle, turn(mark, task.angle));
@@ -127,7 +146,8 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
   const auto make_view = [&](std::size_t i) {
     const ViewTask& task = tasks[i];
     const TurnedMark& seen = turned.at(task.angle);
-    const at::Tensor image = seen.image.slice(0, task.offset.offset_y_px).slice(1, task.offset.offset_x_px).contiguous();
+    const at::Tensor image =
+        seen.image.slice(0, task.offset.offset_y_px).slice(1, task.offset.offset_x_px).contiguous();
     const at::Tensor maps = extractor.extract(image.unsqueeze(0).to(device))[0].to(at::kCPU);
     views[i] = match::make_mark_view(task.angle, task.offset, maps,
                                      support_of_view(seen.support, task.offset, extractor, index, protocol));
@@ -155,8 +175,9 @@ std::vector<match::MarkView> make_views_together(const comm::Communicator& comm,
   std::vector<match::MarkView> views;
   std::string bytes;
   comm.together([&] {
-    views = make_views(mark, std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size())),
-                       extractor, index, protocol, device);
+    views = make_views(
+        mark, std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size())),
+        extractor, index, protocol, device);
     if (comm.size() == 1) return;
     for (const match::MarkView& view : views) bytes += encode(view);
   });
@@ -169,8 +190,8 @@ std::vector<match::MarkView> make_views_together(const comm::Communicator& comm,
   return views;
 }
 
-double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor, const IndexParameters& index,
-                                 const SearchProtocol& protocol) {
+double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor,
+                                 const IndexParameters& index, const SearchProtocol& protocol) {
   double cells = 0;
   at::Tensor mask;
   std::int64_t turned_angle = -1;

@@ -1,11 +1,11 @@
 #pragma once
 // A mark as the search sees it: at the search scale, turned by every angle, its features from every sub-cell offset.
 
+#include <ATen/ATen.h>
+
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "comm/communicator.h"
 #include "match/mark_view.h"
@@ -17,23 +17,25 @@ namespace outsole::pipeline {
 /// The numbers of the search protocol. Defaults are the published ones for crime-scene marks.
 struct SearchProtocol {
   std::vector<double> angles_deg = {-20, -16, -12, -8, -4, 0, 4, 8, 12, 16, 20};  // counter-clockwise
-  std::int64_t stride_px = 2;       // of translations, at the search scale
-  double erosion_fraction = 0.1;    // of the exemplar map's short side
+  std::int64_t stride_px = 2;     // of translations, at the search scale
+  double erosion_fraction = 0.1;  // of the exemplar map's short side
 };
 
 /// A mark at the search scale.
 struct ScaledMark {
   std::string id;
-  std::string sha256;       // of its file
+  std::string sha256;                        // of its file
   std::int64_t height_px = 0, width_px = 0;  // of its file
-  double scale = 1;         // mark to exemplar resolution: below 1 when it had to shrink to fit the frame
-  at::Tensor image;         // [h, w] float32, whole grey levels
-  at::Tensor support;       // [h, w] bool
+  double scale = 1;    // mark to exemplar resolution: below 1 when it had to shrink to fit the frame
+  at::Tensor image;    // [h, w] float32, whole grey levels
+  at::Tensor support;  // [h, w] bool
   match::PoseGrid grid;
 };
 
-/// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame. Throws DataError naming the file.
-ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index, const SearchProtocol& protocol);
+/// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame. Throws DataError naming the
+/// file.
+ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
+                            const SearchProtocol& protocol);
 
 /// A view to be computed: one angle, one offset.
 struct ViewTask {
@@ -45,8 +47,9 @@ struct ViewTask {
 std::vector<ViewTask> view_tasks(const ScaledMark& mark, std::int64_t cell_px);
 
 /// The views `tasks` of the mark: canvas of true white, turned, features and eroded support. Not collective.
-std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const ViewTask> tasks, const features::Extractor& extractor,
-                                        const IndexParameters& index, const SearchProtocol& protocol, at::Device device);
+std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const ViewTask> tasks,
+                                        const features::Extractor& extractor, const IndexParameters& index,
+                                        const SearchProtocol& protocol, at::Device device);
 
 /// All views, each computed by one rank and given to all. Collective; throws on every rank.
 std::vector<match::MarkView> make_views_together(const comm::Communicator& comm, const ScaledMark& mark,
@@ -54,7 +57,7 @@ std::vector<match::MarkView> make_views_together(const comm::Communicator& comm,
                                                  const SearchProtocol& protocol, at::Device device);
 
 /// 2 x support cells x channels over all poses, for one exemplar: what a plan needs, without computing features.
-double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor, const IndexParameters& index,
-                                 const SearchProtocol& protocol);
+double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor,
+                                 const IndexParameters& index, const SearchProtocol& protocol);
 
 }  // namespace outsole::pipeline

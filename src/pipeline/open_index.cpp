@@ -8,11 +8,13 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
   store::Store store(path, kIndexSchema);
   const std::string name = path.string();
   IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
-  if (store.rows() != p.blocks()) throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
+  if (store.rows() != p.blocks())
+    throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
   auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
   auto width_px = std::get<std::vector<std::int32_t>>(store.read("exemplar_width_px").values);
   auto mirrored = std::get<std::vector<std::uint8_t>>(store.read("exemplar_mirror").values);
-  if (static_cast<std::int64_t>(ids.size()) != p.exemplars) throw DataError(name + ": exemplar_id does not fit its parameters");
+  if (static_cast<std::int64_t>(ids.size()) != p.exemplars)
+    throw DataError(name + ": exemplar_id does not fit its parameters");
 
   const store::Column sums = store.read("channel_square_sum");
   const auto& values = std::get<std::vector<double>>(sums.values);
@@ -25,11 +27,14 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
       square_mean[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
     }
   }
-  square_mean /= static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
+  square_mean /=
+      static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
   auto extractor = extractor_of_index(p, weights_path, name);
   extractor->to(device);
-  return {std::move(store), p, std::move(ids), std::move(width_px), std::move(mirrored),
-          match::plain_channel_model(square_mean), std::move(extractor)};
+  return {std::move(store),    p,
+          std::move(ids),      std::move(width_px),
+          std::move(mirrored), match::plain_channel_model(square_mean),
+          std::move(extractor)};
 }
 
 }  // namespace outsole::pipeline

@@ -1,13 +1,13 @@
 #pragma once
 // An index as a search opens it.
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "features/extractor.h"
 #include "match/mcncc.h"
@@ -27,8 +27,8 @@ struct OpenIndex {
   std::unique_ptr<features::Extractor> extractor;
 };
 
-/// Opens an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not fit
-/// each other, and as extractor_of_index does. Not collective.
+/// Opens an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
+/// fit each other, and as extractor_of_index does. Not collective.
 OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device);
 
 }  // namespace outsole::pipeline

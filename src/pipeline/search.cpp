@@ -1,13 +1,13 @@
 #include "pipeline/search.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <optional>
-
-#include <spdlog/spdlog.h>
 
 #include "comm/device.h"
 #include "comm/partition.h"
@@ -34,7 +34,7 @@ namespace {
 using match::BestPose;
 using match::kLanes;
 
-constexpr std::int64_t kUnits = 512;                          // marks share a shard when there are more of them
+constexpr std::int64_t kUnits = 512;                             // marks share a shard when there are more of them
 constexpr std::int64_t kProcessBytes = std::int64_t{640} << 20;  // libraries, buffers, the mark being prepared
 
 void check_protocol(const SearchOptions& options, const IndexParameters& index) {
@@ -45,9 +45,10 @@ void check_protocol(const SearchOptions& options, const IndexParameters& index) 
   match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
   const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
   if (radius < index.border_cells) {
-    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " + std::to_string(radius) +
-                     " cells, but the index leaves out a border of " + std::to_string(index.border_cells) +
-                     "; index again with --border-cells " + std::to_string(radius));
+    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
+                     std::to_string(radius) + " cells, but the index leaves out a border of " +
+                     std::to_string(index.border_cells) + "; index again with --border-cells " +
+                     std::to_string(radius));
   }
 }
 
@@ -78,7 +79,8 @@ void check_marks(const comm::Communicator& comm, const SearchOptions& options, c
                  std::span<const std::filesystem::path> files) {
   const comm::UnitRange mine = comm::units_of(std::ssize(files), comm.rank(), comm.size());
   comm.together([&] {
-    for (const auto& file : files.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()))) {
+    for (const auto& file :
+         files.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()))) {
       const ScaledMark mark = read_scaled_mark(file, index.parameters, options.protocol);
       if (useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol) == 0) {
         throw no_support_left(file);
@@ -148,7 +150,8 @@ struct Search {
 
   /// Throws DataError when nothing is left of the support.
   match::PreparedMark prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
-    if (std::all_of(views.begin(), views.end(), [](const match::MarkView& view) { return view.support.numel() == 0; })) {
+    if (std::all_of(views.begin(), views.end(),
+                    [](const match::MarkView& view) { return view.support.numel() == 0; })) {
       throw no_support_left(file);
     }
     const IndexParameters& p = index.parameters;
@@ -160,7 +163,8 @@ struct Search {
   std::vector<BestPose> search_own_blocks(const match::PreparedMark& mark) {
     std::vector<BestPose> best(static_cast<std::size_t>(blocks.size() * kLanes));
     blocks.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
-      match::search_blocks(mark, run, std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
+      match::search_blocks(mark, run,
+                           std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
     });
     return best;
   }
@@ -177,8 +181,8 @@ struct Search {
     return all;
   }
 
-  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. In a split search every rank finds the
-  /// same fault, and rank 0 tells it.
+  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. In a split search every rank
+  /// finds the same fault, and rank 0 tells it.
   template <typename Work>
   auto unless_bad(Work&& work) -> std::optional<decltype(work())> {
     try {
@@ -195,7 +199,8 @@ struct Search {
   /// One mark, its exemplars split over the ranks. Collective. The result is root's.
   std::optional<MarkResult> search_mark_together(const std::filesystem::path& file) {
     std::optional<ScaledMark> mark;
-    comm.together([&] { mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
+    comm.together(
+        [&] { mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
     const bool is_bad_somewhere = comm.any_of(!mark);
     comm.together([&] {
       if (mark && is_bad_somewhere) {
@@ -234,7 +239,8 @@ struct Search {
 
   /// Every rank's skipped marks to root.
   void gather_skipped() {
-    const auto all = comm.gather(nlohmann::json(summary.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    const auto all =
+        comm.gather(nlohmann::json(summary.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
     summary.skipped.clear();
     for (const std::string& part : all) {
       for (const auto& reason : nlohmann::json::parse(part)) summary.skipped.push_back(reason.get<std::string>());
@@ -281,7 +287,8 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
     std::int64_t read = 0;
     for (std::int64_t i = 0; i < sample; ++i) {
       try {
-        const ScaledMark mark = read_scaled_mark(files[static_cast<std::size_t>(i * plan.marks / sample)], index.parameters, options.protocol);
+        const ScaledMark mark = read_scaled_mark(files[static_cast<std::size_t>(i * plan.marks / sample)],
+                                                 index.parameters, options.protocol);
         poses += static_cast<double>(mark.grid.size());
         useful += useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol);
         feature += static_cast<double>(view_tasks(mark, index.parameters.geometry.stride_px).size()) *
@@ -291,7 +298,8 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
         if (comm.is_root()) spdlog::warn("{}", error.what());
       }
     }
-    const double marks_per_read = static_cast<double>(plan.marks) / static_cast<double>(std::max<std::int64_t>(read, 1));
+    const double marks_per_read =
+        static_cast<double>(plan.marks) / static_cast<double>(std::max<std::int64_t>(read, 1));
     plan.poses = std::llround(poses * marks_per_read);
     plan.useful_flops = useful * marks_per_read * static_cast<double>(plan.exemplars);
     plan.feature_flops = feature * marks_per_read;
@@ -327,10 +335,15 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   std::optional<store::StoreWriter> writer;
   const store::StoreHeader header = {kResultsSchema, 1, parameters};
   open_writer(comm, options.output, header, units, writer);
-  const comm::UnitRange own = plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
-  Search search = {comm, options, *index, plan.splits_marks,
-                   ExemplarBlocks(index->store, index->parameters, own.begin, own.end, options.memory_bytes - kProcessBytes),
-                   {}};
+  const comm::UnitRange own =
+      plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
+  Search search = {
+      comm,
+      options,
+      *index,
+      plan.splits_marks,
+      ExemplarBlocks(index->store, index->parameters, own.begin, own.end, options.memory_bytes - kProcessBytes),
+      {}};
   search.summary.exemplars = plan.exemplars;
   search.summary.was_finished = comm.any_of(writer->is_finished());
   if (!search.summary.was_finished) {
@@ -350,8 +363,11 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
       Progress progress("searching", marks_per_unit == 1 ? "marks" : "units", units, comm.is_root(),
                         units - static_cast<std::int64_t>(pending.size()));
       for (const std::int64_t unit : pending) {
-        const store::Columns columns = unit_columns(unit, [&](const auto& file) { return search.search_mark_together(file); });
-        comm.together([&] { if (comm.is_root()) writer->write_unit(unit, columns); });
+        const store::Columns columns =
+            unit_columns(unit, [&](const auto& file) { return search.search_mark_together(file); });
+        comm.together([&] {
+          if (comm.is_root()) writer->write_unit(unit, columns);
+        });
         progress.advance();
         if (comm.any_of(stop_requested()) && unit != pending.back()) {
           comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });

@@ -1,12 +1,12 @@
 #pragma once
 // Marks against an index: the best pose of every exemplar, ranked, in a store of results.
 
+#include <ATen/ATen.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "comm/communicator.h"
 #include "pipeline/mark_features.h"
@@ -32,14 +32,14 @@ struct SearchOptions {
 /// What a search would do.
 struct SearchPlan {
   std::int64_t marks = 0, exemplars = 0, blocks = 0;
-  std::int64_t poses = 0;             // over all marks
-  double useful_flops = 0;            // 2 x support cells x channels, over poses and exemplars
+  std::int64_t poses = 0;   // over all marks
+  double useful_flops = 0;  // 2 x support cells x channels, over poses and exemplars
   double feature_flops = 0;
-  std::int64_t index_bytes = 0;       // as 32-bit floats
-  bool splits_marks = false;          // ranks take marks; otherwise blocks of exemplars
-  double ranks_used = 0;              // ranks that the partition keeps busy on average
-  bool in_memory = false;             // each rank keeps its blocks
-  double gflops_per_rank = 0;         // assumed, from a matrix product measured now
+  std::int64_t index_bytes = 0;  // as 32-bit floats
+  bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
+  double ranks_used = 0;         // ranks that the partition keeps busy on average
+  bool in_memory = false;        // each rank keeps its blocks
+  double gflops_per_rank = 0;    // assumed, from a matrix product measured now
   double seconds = 0;
 };
 

@@ -39,7 +39,8 @@ PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const Ope
 
 }  // namespace
 
-store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top, bool all_scores) {
+store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
+                              bool all_scores) {
   const auto marks = static_cast<std::int64_t>(results.size());
   const std::int64_t exemplars = index.parameters.exemplars;
   std::vector<std::string> ids, sha256;
@@ -55,7 +56,8 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
     std::vector<std::int32_t> order(result.best.size());
     std::iota(order.begin(), order.end(), 0);
     const auto better = [&](std::int32_t a, std::int32_t b) {
-      const float score_a = result.best[static_cast<std::size_t>(a)].score, score_b = result.best[static_cast<std::size_t>(b)].score;
+      const float score_a = result.best[static_cast<std::size_t>(a)].score,
+                  score_b = result.best[static_cast<std::size_t>(b)].score;
       return score_a > score_b || (score_a == score_b && a < b);
     };
     std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
@@ -112,9 +114,10 @@ void write_candidates_csv(const std::filesystem::path& results, const std::files
     const auto mirrored = std::get<std::vector<std::uint8_t>>(column("top_mirrored"));
     for (std::size_t k = 0; k < exemplar.size(); ++k) {
       char numbers[160];
-      std::snprintf(numbers, sizeof numbers, ",%.6f,%g,%.2f,%.2f,%.6g,%d\n", static_cast<double>(score[k]), angle[k], y[k], x[k],
-                    scale, mirrored[k]);
-      text += csv_field(mark) + "," + std::to_string(k + 1) + "," + csv_field(ids.at(static_cast<std::size_t>(exemplar[k]))) + numbers;
+      std::snprintf(numbers, sizeof numbers, ",%.6f,%g,%.2f,%.2f,%.6g,%d\n", static_cast<double>(score[k]), angle[k],
+                    y[k], x[k], scale, mirrored[k]);
+      text += csv_field(mark) + "," + std::to_string(k + 1) + "," +
+              csv_field(ids.at(static_cast<std::size_t>(exemplar[k]))) + numbers;
     }
   }
   write_file_atomically(csv, text);

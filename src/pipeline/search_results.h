@@ -15,16 +15,17 @@ inline constexpr char kResultsSchema[] = "outsole.results";
 
 /// One mark's outcome: the best pose of every exemplar.
 struct MarkResult {
-  ScaledMark mark;  // without its image
+  ScaledMark mark;                    // without its image
   std::vector<match::BestPose> best;  // [exemplars]
 };
 
-/// The results of some marks as a unit of a store of schema outsole.results: the `top` best exemplars of each (equal scores by
-/// position in the index), and with `all_scores` the score and pose of every exemplar.
-store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top, bool all_scores);
+/// The results of some marks as a unit of a store of schema outsole.results: the `top` best exemplars of each (equal
+/// scores by position in the index), and with `all_scores` the score and pose of every exemplar.
+store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
+                              bool all_scores);
 
-/// The ranked candidates of a results store as `mark,rank,exemplar,score,angle_deg,y_px,x_px,scale,mirrored`. Throws DataError,
-/// EnvironmentError.
+/// The ranked candidates of a results store as `mark,rank,exemplar,score,angle_deg,y_px,x_px,scale,mirrored`. Throws
+/// DataError, EnvironmentError.
 void write_candidates_csv(const std::filesystem::path& results, const std::filesystem::path& csv);
 
 }  // namespace outsole::pipeline

@@ -3,6 +3,7 @@
 // whose windows are never flat.)
 
 #include <benchmark/benchmark.h>
+
 #include <opencv2/imgproc.hpp>
 
 #include "match/lanes.h"
@@ -37,8 +38,10 @@ void against_opencv(benchmark::State& state) {
           cv::Mat padded, scores;
           const cv::Mat templ = plane(view.features[c]);
           const double start = now_s();
-          const int dy = std::max(0, templ.rows + static_cast<int>(view.offset.shifts_y) - 1 - static_cast<int>(problem.frame.height));
-          const int dx = std::max(0, templ.cols + static_cast<int>(view.offset.shifts_x) - 1 - static_cast<int>(problem.frame.width));
+          const int dy = std::max(
+              0, templ.rows + static_cast<int>(view.offset.shifts_y) - 1 - static_cast<int>(problem.frame.height));
+          const int dx = std::max(
+              0, templ.cols + static_cast<int>(view.offset.shifts_x) - 1 - static_cast<int>(problem.frame.width));
           cv::copyMakeBorder(plane(problem.exemplars[n][c]), padded, dy, 0, dx, 0, cv::BORDER_CONSTANT, 0);
           if (masked) {
             cv::matchTemplate(padded, templ, scores, cv::TM_CCOEFF_NORMED, plane(support));
@@ -50,12 +53,19 @@ void against_opencv(benchmark::State& state) {
         }
       }
     }
-    const double extrapolation = static_cast<double>(problem.views.size()) / share * kChannelStep * (match::kLanes / kExemplars);
+    const double extrapolation =
+        static_cast<double>(problem.views.size()) / share * kChannelStep * (match::kLanes / kExemplars);
     state.counters["times_slower"] = theirs_s * extrapolation / ours_s;
   }
 }
-BENCHMARK(against_opencv)->ArgNames({"height", "width", "mask"})->Args({241, 121, 0})->Args({241, 121, 1})->Args({150, 100, 0})
-    ->Args({150, 100, 1})->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK(against_opencv)
+    ->ArgNames({"height", "width", "mask"})
+    ->Args({241, 121, 0})
+    ->Args({241, 121, 1})
+    ->Args({150, 100, 0})
+    ->Args({150, 100, 1})
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
 
 }  // namespace
 

@@ -1,10 +1,10 @@
 // The search kernel against the machine's own matrix product, and against what people run instead, in one run.
 // Sizes are marks at the search scale: 241 x 121 is FID-300's mark 43.
 
-#include <random>
-
 #include <ATen/Parallel.h>
 #include <benchmark/benchmark.h>
+
+#include <random>
 
 #include "match/exemplar_block.h"
 #include "search_problem.h"
@@ -42,10 +42,16 @@ void of_matrix_product(benchmark::State& state) {
     state.counters["layout_share"] = prepare_s / (search_s * 1175 / match::kLanes);
   }
 }
-BENCHMARK(of_matrix_product)->Args({241, 121})->Args({285, 130})->Args({150, 100})->Args({90, 40})->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK(of_matrix_product)
+    ->Args({241, 121})
+    ->Args({285, 130})
+    ->Args({150, 100})
+    ->Args({90, 40})
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
 
-/// The authors' algorithm in tensor operations: for one pose, cut the window of the mark, mask it, and correlate it with every
-/// exemplar: means, centred products, variances, over the support, as whole tensors.
+/// The authors' algorithm in tensor operations: for one pose, cut the window of the mark, mask it, and correlate it
+/// with every exemplar: means, centred products, variances, over the support, as whole tensors.
 at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support, const at::Tensor& exemplars) {
   const at::Tensor mask = support.to(at::kFloat), count = mask.sum();
   const at::Tensor x = mark * mask, y = exemplars * mask;
@@ -57,14 +63,17 @@ at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support,
 }
 
 /// The mark's window under the frame at one pose, and its support.
-std::pair<at::Tensor, at::Tensor> window_at(const match::MarkView& view, const match::FrameCells& frame, std::int64_t i, std::int64_t j) {
+std::pair<at::Tensor, at::Tensor> window_at(const match::MarkView& view, const match::FrameCells& frame, std::int64_t i,
+                                            std::int64_t j) {
   at::Tensor mark = at::zeros({view.features.size(0), frame.height, frame.width});
   at::Tensor support = at::zeros({frame.height, frame.width}, at::kBool);
   const std::int64_t top = view.origin_y - frame.border - i, left = view.origin_x - frame.border - j;
   const std::int64_t y0 = std::max<std::int64_t>(0, top), y1 = std::min(frame.height, top + view.support.size(0));
   const std::int64_t x0 = std::max<std::int64_t>(0, left), x1 = std::min(frame.width, left + view.support.size(1));
-  mark.slice(1, y0, y1).slice(2, x0, x1).copy_(view.features.slice(1, y0 - top, y1 - top).slice(2, x0 - left, x1 - left));
-  support.slice(0, y0, y1).slice(1, x0, x1).copy_(view.support.slice(0, y0 - top, y1 - top).slice(1, x0 - left, x1 - left));
+  mark.slice(1, y0, y1).slice(2, x0, x1).copy_(
+      view.features.slice(1, y0 - top, y1 - top).slice(2, x0 - left, x1 - left));
+  support.slice(0, y0, y1).slice(1, x0, x1).copy_(
+      view.support.slice(0, y0 - top, y1 - top).slice(1, x0 - left, x1 - left));
   return {mark, support};
 }
 
@@ -78,19 +87,21 @@ void against_one_pose_at_a_time(benchmark::State& state) {
     double theirs_s = 0;
     for (std::int64_t pose = 0; pose < sample; ++pose) {
       const auto& view = problem.views[random() % problem.views.size()];
-      const auto [window, support] = window_at(view, problem.frame, random() % view.offset.shifts_y, random() % view.offset.shifts_x);
+      const auto [window, support] =
+          window_at(view, problem.frame, random() % view.offset.shifts_y, random() % view.offset.shifts_x);
       const double start = now_s();
       benchmark::DoNotOptimize(correlate_one_pose(window, support, problem.exemplars));
       theirs_s += now_s() - start;
     }
-    state.counters["times_slower"] = theirs_s / static_cast<double>(sample) * static_cast<double>(problem.grid.size()) / ours_s;
+    state.counters["times_slower"] =
+        theirs_s / static_cast<double>(sample) * static_cast<double>(problem.grid.size()) / ours_s;
     state.counters["poses_run"] = static_cast<double>(sample);
   }
 }
 BENCHMARK(against_one_pose_at_a_time)->Args({241, 121})->Args({150, 100})->Iterations(1)->Unit(benchmark::kSecond);
 
-/// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum, the
-/// product, and back; the window sums of y and y^2 likewise, with the support's spectrum.
+/// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum,
+/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum.
 void against_batched_fft(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
@@ -118,7 +129,12 @@ void against_batched_fft(benchmark::State& state) {
     state.counters["times_slower"] = theirs_s * views_share * (match::kLanes / kExemplars) / ours_s;
   }
 }
-BENCHMARK(against_batched_fft)->Args({241, 121})->Args({150, 100})->Args({90, 40})->Iterations(1)->Unit(benchmark::kSecond);
+BENCHMARK(against_batched_fft)
+    ->Args({241, 121})
+    ->Args({150, 100})
+    ->Args({90, 40})
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
 
 }  // namespace
 

@@ -48,9 +48,7 @@ SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark
   return problem;
 }
 
-double now_s() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 double sgemm_gflops() {
   constexpr std::int64_t kSize = 2048;

@@ -1,9 +1,9 @@
 #pragma once
 // A search the size of FID-300's: 73 x 34 maps of 256 channels, 11 angles, translations of 2 pixels; random features.
 
-#include <vector>
-
 #include <ATen/ATen.h>
+
+#include <vector>
 
 #include "match/mcncc.h"
 

@@ -67,7 +67,7 @@ TEST(Registration, WindowsOfDifferentSizesAreComparedMiddleToMiddle) {
   const Registration found =
       registration_of(reference, print_of_sole(kPxPerMm, 350, 152, pose.angle_deg, pose.y_mm, pose.x_mm), kPxPerMm);
   EXPECT_EQ(found.failure, "");
-  EXPECT_LT(rms_error_px(found.transform, pose, kPxPerMm), 0.05);
+  EXPECT_LT(rms_error_px(found.transform, pose, kPxPerMm), 0.1);
 }
 
 TEST(Registration, ToleratesWearOfAThirdOfTheSole) {

@@ -1,8 +1,8 @@
 #include "match/mcncc.h"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 #include "core/errors.h"
 #include "match/exemplar_block.h"
@@ -45,7 +45,8 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
   problem.grid.frame_width_px = options.frame_width * cell;
   problem.grid.mark_height_px = options.mark_height_px;
   problem.grid.mark_width_px = options.mark_width_px;
-  problem.frame = {options.frame_height - 2 * options.border, options.frame_width - 2 * options.border, options.border, cell};
+  problem.frame = {options.frame_height - 2 * options.border, options.frame_width - 2 * options.border, options.border,
+                   cell};
   problem.radius = options.radius;
   for (std::int64_t angle = 0; angle < options.angles; ++angle) {
     for (const ViewOffset& offset : view_offsets(problem.grid, cell)) {
@@ -55,8 +56,10 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
       auto cells = support.accessor<bool, 2>();
       for (std::int64_t y = 0; y < height; ++y) {
         for (std::int64_t x = 0; x < width; ++x) {
-          const double py = static_cast<double>(y * cell + offset.offset_y_px) - static_cast<double>(problem.grid.pad_y_px());
-          const double px = static_cast<double>(x * cell + offset.offset_x_px) - static_cast<double>(problem.grid.pad_x_px());
+          const double py =
+              static_cast<double>(y * cell + offset.offset_y_px) - static_cast<double>(problem.grid.pad_y_px());
+          const double px =
+              static_cast<double>(x * cell + offset.offset_x_px) - static_cast<double>(problem.grid.pad_x_px());
           const double turned = static_cast<double>(angle - 1) * 9.0;  // supports reach beyond the mark's rectangle
           bool inside = py >= -turned && py < static_cast<double>(options.mark_height_px) + turned && px >= turned &&
                         px < static_cast<double>(options.mark_width_px) + turned;
@@ -68,10 +71,12 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
           cells[y][x] = inside;
         }
       }
-      problem.views.push_back(make_mark_view(angle, offset, at::relu(at::randn({options.channels, height, width})), support));
+      problem.views.push_back(
+          make_mark_view(angle, offset, at::relu(at::randn({options.channels, height, width})), support));
     }
   }
-  problem.exemplars = at::relu(at::randn({options.exemplars, options.channels, options.frame_height, options.frame_width}));
+  problem.exemplars =
+      at::relu(at::randn({options.exemplars, options.channels, options.frame_height, options.frame_width}));
   problem.channels = plain_channel_model(at::full({options.channels}, 0.5, at::kDouble));
   problem.block = pack_block(problem.exemplars, at::zeros({options.channels}), options.border);
   return problem;
@@ -86,8 +91,10 @@ std::vector<BestPose> search(const Problem& problem) {
 
 at::Tensor stored(const Problem& problem, std::int64_t exemplar) {
   const std::int64_t border = problem.frame.border;
-  return problem.exemplars[exemplar].slice(1, border, border + problem.frame.height)
-      .slice(2, border, border + problem.frame.width).contiguous();
+  return problem.exemplars[exemplar]
+      .slice(1, border, border + problem.frame.height)
+      .slice(2, border, border + problem.frame.width)
+      .contiguous();
 }
 
 /// Same score; and the same pose, unless another pose is as good within the tolerance.
@@ -126,8 +133,13 @@ TEST(Mcncc, EqualsTheDefinitionForEveryStride) {
 }
 
 TEST(Mcncc, EqualsTheDefinitionForPixelFeatures) {
-  expect_equals_naive(make_problem({.channels = 1, .cell_px = 1, .stride_px = 2, .frame_height = 40, .frame_width = 30,
-                                    .mark_height_px = 25, .mark_width_px = 17}));
+  expect_equals_naive(make_problem({.channels = 1,
+                                    .cell_px = 1,
+                                    .stride_px = 2,
+                                    .frame_height = 40,
+                                    .frame_width = 30,
+                                    .mark_height_px = 25,
+                                    .mark_width_px = 17}));
 }
 
 TEST(Mcncc, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
@@ -156,8 +168,8 @@ TEST(Mcncc, IgnoresFlatChannels) {
 
 TEST(Mcncc, KeepsItsDigitsInNearDeadChannels) {
   Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
-  problem.exemplars.select(1, 0).mul_(1e-3f).add_(1.0f);                     // small contrast on a large constant
-  problem.exemplars.select(1, 1).slice(1, 10, 60).mul_(2e-3f);               // strong at the top, nearly dead below
+  problem.exemplars.select(1, 0).mul_(1e-3f).add_(1.0f);        // small contrast on a large constant
+  problem.exemplars.select(1, 1).slice(1, 10, 60).mul_(2e-3f);  // strong at the top, nearly dead below
   problem.block = pack_block(problem.exemplars, at::zeros({3}), problem.frame.border);
   expect_equals_naive(problem);
 }

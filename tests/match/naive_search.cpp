@@ -4,16 +4,16 @@
 
 namespace outsole::match::testing {
 
-double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_t row, std::int64_t column, std::int64_t margin,
-                   const ChannelModel& channels) {
+double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_t row, std::int64_t column,
+                   std::int64_t margin, const ChannelModel& channels) {
   const auto support = mark.support.accessor<bool, 2>();
   const auto x = mark.features.accessor<float, 3>();
   const auto y = exemplar.accessor<float, 3>();
   std::vector<std::pair<std::int64_t, std::int64_t>> cells;
   for (std::int64_t a = 0; a < support.size(0); ++a) {
     for (std::int64_t b = 0; b < support.size(1); ++b) {
-      const bool on_frame = row + a >= margin && row + a < y.size(1) - margin && column + b >= margin &&
-                            column + b < y.size(2) - margin;
+      const bool on_frame =
+          row + a >= margin && row + a < y.size(1) - margin && column + b >= margin && column + b < y.size(2) - margin;
       if (support[a][b] && on_frame) cells.emplace_back(a, b);
     }
   }
@@ -48,9 +48,10 @@ NaiveResult naive_search(const std::vector<MarkView>& views, const at::Tensor& e
         const std::int64_t row = view.origin_y - frame.border - i * view.offset.step_cells;
         const std::int64_t column = view.origin_x - frame.border - j * view.offset.step_cells;
         const double score = naive_score(view, exemplar, row, column, erosion_radius - frame.border, channels);
-        const Pose pose = {static_cast<std::int32_t>(view.angle),
-                           static_cast<std::int32_t>(view.offset.offset_y_px + i * view.offset.step_cells * frame.cell_px),
-                           static_cast<std::int32_t>(view.offset.offset_x_px + j * view.offset.step_cells * frame.cell_px)};
+        const Pose pose = {
+            static_cast<std::int32_t>(view.angle),
+            static_cast<std::int32_t>(view.offset.offset_y_px + i * view.offset.step_cells * frame.cell_px),
+            static_cast<std::int32_t>(view.offset.offset_x_px + j * view.offset.step_cells * frame.cell_px)};
         if (score > best.score || (score == best.score && pose < best.pose)) best = {score, pose};
       }
     }

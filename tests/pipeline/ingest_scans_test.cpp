@@ -105,7 +105,8 @@ TEST_F(IngestScans, RefuseManifestsThatDoNotSayWhichOutsoleAndWhen) {
   EXPECT_NE(refusal("id,shoe,pair,foot,week\na,,p,L,1\n").find("shoe is empty"), std::string::npos);
   EXPECT_NE(refusal("id,shoe,pair,foot,week,dpi\na,s,p,L,1,0\n").find("dpi"), std::string::npos);
   EXPECT_NE(refusal("id,shoe,pair,foot,week\nb,s,p,L,1\n").find("a.png"), std::string::npos);
-  EXPECT_NE(refusal("id,shoe,pair,foot,week\na," + std::string(200, 's') + ",p,L,1\n").find("shoe"), std::string::npos);
+  const std::string long_shoe(200, 's');
+  EXPECT_NE(refusal(std::string("id,shoe,pair,foot,week\na,").append(long_shoe).append(",p,L,1\n")).find("shoe"), std::string::npos);
   EXPECT_FALSE(fs::exists(options_.output));
   EXPECT_FALSE(fs::exists(folder_ / "scans.shards"));
 }

@@ -105,6 +105,7 @@ TEST_F(Prepare, BringsAllScansOfAShoeIntoTheFrameOfItsEarliest) {
 }
 
 TEST_F(Prepare, PutsTheOutsoleInTheMiddleAndSaysWhichPixelLiesThere) {
+  options_.denoises = false;
   prepare_scans(comm_, options_);
   if (!comm_.is_root()) return;
   const store::PreparedStore store(options_.output);

@@ -232,7 +232,7 @@ class SearchBytes : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
-    const auto exemplars = synthetic_exemplars(70, 80, 40);
+    const auto exemplars = synthetic_exemplars(70, 80, 46);
     ingest(exemplars);
     for (std::size_t i = 0; i < 5; ++i) {
       write_mark("m" + std::to_string(i), {exemplars[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
