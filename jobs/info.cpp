@@ -88,9 +88,13 @@ void run(const po::variables_map& options, const JobContext& context) {
 }  // namespace
 
 Job info_job() {
-  return {"info",      "tell what a file is: schema, rows, parameters, data sets",
-          "path",      "Example: outsole info exemplars.h5\nA folder is searched for stores, with all folders in it.",
-          add_options, run};
+  return {"info",
+          "tell what a file is: schema, rows, parameters, data sets",
+          "path",
+          "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
+          "A folder is searched for stores, with all folders in it.",
+          add_options,
+          run};
 }
 
 }  // namespace outsole::jobs

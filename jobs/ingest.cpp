@@ -23,8 +23,9 @@ void add_options(po::options_description& options) {
        "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
        "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")  //
       ("where", po::value<std::vector<std::string>>()->multitoken()->value_name("COLUMN=VALUE..."),
-       "only images whose manifest row holds these values")                                                       //
-      ("week-column", po::value<std::string>()->value_name("NAME"), "the manifest's column of weeks (scans; default: week)")     //
+       "only images whose manifest row holds these values")  //
+      ("week-column", po::value<std::string>()->value_name("NAME"),
+       "the manifest's column of weeks (scans; default: week)")                                                   //
       ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels), "refuse larger images")         //
       ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
@@ -46,7 +47,8 @@ pipeline::IngestKind parse_kind(const po::variables_map& options) {
   const auto& kind = options["kind"].as<std::string>();
   const bool has_week_column = options.count("week-column") > 0;
   if (kind == "scans") {
-    if (options.count("manifest") == 0) throw UsageError("--kind scans: needs --manifest, with shoe, pair, foot and week");
+    if (options.count("manifest") == 0)
+      throw UsageError("--kind scans: needs --manifest, with shoe, pair, foot and week");
     return has_week_column ? pipeline::scan_kind(options["week-column"].as<std::string>()) : pipeline::scan_kind();
   }
   if (kind != "exemplars") throw UsageError("--kind " + kind + ": not one of exemplars, scans");

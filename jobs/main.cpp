@@ -43,7 +43,7 @@ void print_help() {
 void print_version() {
   std::printf("outsole %s\n  LibTorch %s, OpenCV %s, HDF5 %s, %s\n  search kernel: %s\n", OUTSOLE_VERSION,
               TORCH_VERSION, CV_VERSION, store::hdf5_version().c_str(), comm::mpi_version().c_str(),
-              match::kernel_instructions());
+              match::kernel_instructions().c_str());
 }
 
 const Job& find_job(const std::vector<Job>& jobs, const std::string& name) {

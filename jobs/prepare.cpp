@@ -1,9 +1,9 @@
 #include "pipeline/prepare.h"
 
-#include <cstdio>
-
-#include <opencv2/core/utility.hpp>
 #include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <opencv2/core/utility.hpp>
 
 #include "core/errors.h"
 #include "core/files.h"
@@ -22,23 +22,24 @@ namespace fs = std::filesystem;
 
 void add_options(po::options_description& options) {
   const image::RegistrationParameters registration;
-  options.add_options()                                                                                        //
-      ("scans", po::value<std::string>()->value_name("NAME.h5")->required(), "the scans, as ingested")         //
+  options.add_options()                                                                                 //
+      ("scans", po::value<std::string>()->value_name("NAME.h5")->required(), "the scans, as ingested")  //
       ("size", po::value<std::string>()->value_name("HxW|native")->default_value("native"),
-       "size of the prepared scans (area-averaged), or the scanner's own resolution")                          //
-      ("no-crop", po::bool_switch(), "keep the ruler border")                                                  //
-      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                                  //
-      ("no-register", po::bool_switch(), "keep every scan where it lay")                                       //
-      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")           //
-      ("dpi", po::value<double>()->value_name("N"), "resolution of scans whose own is unknown")                //
+       "size of the prepared scans (area-averaged), or the scanner's own resolution")                             //
+      ("no-crop", po::bool_switch(), "keep the ruler border")                                                     //
+      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                                     //
+      ("no-register", po::bool_switch(), "keep every scan where it lay")                                          //
+      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")              //
+      ("dpi", po::value<double>()->value_name("N"), "resolution of scans whose own is unknown")                   //
       ("max-angle-deg", po::value<double>()->default_value(registration.max_angle_deg), "largest turn searched")  //
       ("max-shift-mm", po::value<double>()->default_value(registration.max_shift_mm),
-       "largest move searched, down and across")                                                               //
+       "largest move searched, down and across")  //
       ("min-correlation", po::value<double>()->default_value(registration.least_correlation),
-       "a scan that correlates less with its reference is flagged")                                            //
+       "a scan that correlates less with its reference is flagged")  //
       ("figures", po::value<std::string>()->value_name("DIR"),
-       "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and agreement.png: "
-       "correlation of all pairs of scans of a shoe, before and after")                                        //
+       "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and "
+       "agreement.png: "
+       "correlation of all pairs of scans of a shoe, before and after")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
 }
 
@@ -90,7 +91,7 @@ void print_plan(const pipeline::PreparePlan& plan, int ranks) {
 
 void print_summary(const pipeline::PrepareSummary& summary, const pipeline::PrepareOptions& prepare) {
   if (summary.was_finished) {
-    std::printf("%s was there already, made from the same scans; pictures of scans are made with it\n",
+    std::printf("%s was there already, made from the same scans; no picture of a single scan is made\n",
                 prepare.output.c_str());
   }
   std::printf("%s: %lld scans of %lld x %lld pixels\n", prepare.output.c_str(),
@@ -139,13 +140,17 @@ void run(const po::variables_map& options, const JobContext& context) {
 }  // namespace
 
 Job prepare_job() {
-  return {"prepare", "crop, denoise and register scans", "",
-          "Example:\n"
-          "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
-          "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
-          "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
-          "reason in the data set 'flag'; with --strict it stops the job.\n",
-          add_options, run};
+  return {
+      "prepare",
+      "crop, denoise and register scans",
+      "",
+      "Example:\n"
+      "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
+      "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
+      "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
+      "reason in the data set 'flag'; with --strict it stops the job.\n",
+      add_options,
+      run};
 }
 
 }  // namespace outsole::jobs

@@ -24,9 +24,7 @@ struct Grid {
     cell_mm = cell_px / px_per_mm;
   }
 
-  cv::Size size(cv::Size px) const {
-    return {(px.width + cell_px - 1) / cell_px, (px.height + cell_px - 1) / cell_px};
-  }
+  cv::Size size(cv::Size px) const { return {(px.width + cell_px - 1) / cell_px, (px.height + cell_px - 1) / cell_px}; }
   int cells(double mm) const { return static_cast<int>(std::lround(mm / cell_mm)); }
 };
 

@@ -248,8 +248,8 @@ Candidate refined(const Level& reference, const Level& scan, RigidTransform tran
   return {transform, correlation_at(reference, scan, transform)};
 }
 
-/// From pixels of the level to those of the scan. A level holds whole blocks of pixels only, so its middle lies a little
-/// off that of the image.
+/// From pixels of the level to those of the scan. A level holds whole blocks of pixels only, so its middle lies a
+/// little off that of the image.
 RigidTransform to_full(const RigidTransform& t, const Level& reference, const Level& scan) {
   const cv::Point2d m = reference.middle, n = scan.middle;
   const double c = std::cos(radians(t.angle_deg)), s = std::sin(radians(t.angle_deg));

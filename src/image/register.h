@@ -19,8 +19,8 @@ struct RigidTransform {
 struct RegistrationParameters {
   double max_angle_deg = 13.5;
   double max_shift_mm = 80;
-  double least_overlap = 0.4;        // of the reference's area, that both images show
-  double least_correlation = 0.5;    // of both, where they overlap, at `judged_px_per_mm`
+  double least_overlap = 0.4;      // of the reference's area, that both images show
+  double least_correlation = 0.5;  // of both, where they overlap, at `judged_px_per_mm`
   double judged_px_per_mm = 2;
 };
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <exception>
 
 #include "core/checked.h"
@@ -16,12 +17,18 @@ namespace outsole::match {
 
 namespace {
 
-const ChannelKernel& channel_kernel() {
-  static const ChannelKernel& kernel = [&]() -> const ChannelKernel& {
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) return kAvx512Kernel;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kAvx2Kernel;
-    return kGenericKernel;
-  }();
+/// The kernels this processor can run, fastest first.
+std::vector<const ChannelKernel*> runnable_kernels() {
+  std::vector<const ChannelKernel*> kernels;
+  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) kernels.push_back(&kAvx512Kernel);
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kernels.push_back(&kAvx2Kernel);
+  kernels.push_back(&kGenericKernel);
+  return kernels;
+}
+
+/// The kernel in use.
+std::atomic<const ChannelKernel*>& channel_kernel() {
+  static std::atomic<const ChannelKernel*> kernel = runnable_kernels().front();
   return kernel;
 }
 
@@ -84,7 +91,7 @@ void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell
 /// Angles [first, last) of the mark against one block: all channels, all translations.
 void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, const at::Tensor& block,
                    AlignedBuffer& prefix, BestPose* best) {
-  const ChannelKernel& kernel = channel_kernel();
+  const ChannelKernel& kernel = *channel_kernel();
   struct Job {
     const GroupLayout& group;
     std::int32_t angle_index;
@@ -203,6 +210,21 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
   if (failure) std::rethrow_exception(failure);
 }
 
-const char* kernel_instructions() { return channel_kernel().name; }
+std::vector<std::string> runnable_instructions() {
+  std::vector<std::string> names;
+  for (const ChannelKernel* kernel : runnable_kernels()) names.emplace_back(kernel->name);
+  return names;
+}
+
+std::string kernel_instructions() { return channel_kernel().load()->name; }
+
+void use_instructions(const std::string& name) {
+  for (const ChannelKernel* kernel : runnable_kernels()) {
+    if (kernel->name != name) continue;
+    channel_kernel() = kernel;
+    return;
+  }
+  throw UsageError(name + ": this processor has no such instructions");
+}
 
 }  // namespace outsole::match

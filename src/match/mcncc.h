@@ -14,6 +14,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "match/mark_view.h"
@@ -74,7 +75,11 @@ class PreparedMark {
 /// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
 void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
-/// Which vector instructions the kernel uses on this machine: "avx512", "avx2" or "generic".
-const char* kernel_instructions();
+/// The vector instructions the kernel can use on this processor, fastest first: of "avx512", "avx2", "generic". The first is
+/// used unless another is asked for, as tests and benchmarks do: scores then differ in the last bits.
+std::vector<std::string> runnable_instructions();
+std::string kernel_instructions();
+/// Throws UsageError when this processor cannot run them. Not while a search runs.
+void use_instructions(const std::string& name);
 
 }  // namespace outsole::match

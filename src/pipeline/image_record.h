@@ -2,10 +2,13 @@
 // From a decoded file to the record of a store, and back to an image, for every kind of record that holds one.
 
 #include <bit>
+#include <cstdint>
 #include <cstring>
 #include <opencv2/core.hpp>
 #include <string>
+#include <vector>
 
+#include "core/checked.h"
 #include "core/errors.h"
 #include "image/image.h"
 #include "pipeline/image_sources.h"
@@ -37,6 +40,14 @@ cv::Mat stored_image(const Record& record) {
   cv::Mat image(record.height_px, record.width_px, record.bit_depth == 16 ? CV_16UC1 : CV_8UC1);
   ensure(record.pixels.size() == image.total() * image.elemSize(), "a record has as many pixels as its size says");
   std::memcpy(image.data, record.pixels.data(), record.pixels.size());
+  return image;
+}
+
+/// Bytes of a record, one a pixel, as an image. Shares no memory with the record.
+inline cv::Mat1b byte_image(const std::vector<std::uint8_t>& bytes, std::int64_t height_px, std::int64_t width_px) {
+  cv::Mat1b image(narrow<int>(height_px), narrow<int>(width_px));
+  ensure(bytes.size() == image.total(), "an image has as many bytes as its size says");
+  std::memcpy(image.data, bytes.data(), bytes.size());
   return image;
 }
 

@@ -54,8 +54,7 @@ std::vector<ImageSource> list_files(const std::vector<fs::path>& inputs) {
   for (const fs::path& file : list_inputs(inputs, image::image_extensions())) {
     std::error_code error;
     const auto size = fs::file_size(file, error);
-    sources.push_back(
-        {file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
+    sources.push_back({file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
   }
   return sources;
 }
@@ -65,8 +64,8 @@ fs::path comparable(const fs::path& path) { return fs::absolute(path).lexically_
 /// Finds the source that a row of the manifest means.
 class SourceFinder {
  public:
-  SourceFinder(const std::vector<ImageSource>& sources, const std::vector<fs::path>& inputs,
-               const fs::path& manifest, bool by_file)
+  SourceFinder(const std::vector<ImageSource>& sources, const std::vector<fs::path>& inputs, const fs::path& manifest,
+               bool by_file)
       : by_file_(by_file), folders_{manifest.parent_path()} {
     for (const fs::path& input : inputs) {
       if (fs::is_directory(input)) folders_.push_back(input);
@@ -157,7 +156,7 @@ SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs:
 }  // namespace
 
 SourceList list_image_sources(const std::vector<fs::path>& inputs, const std::optional<fs::path>& manifest,
-                                 const std::vector<ColumnFilter>& where) {
+                              const std::vector<ColumnFilter>& where) {
   if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by --input");
   if (!manifest && !where.empty()) throw UsageError("--where filters the rows of a manifest; name one by --manifest");
   SourceList list{list_files(inputs), {}};

@@ -1,9 +1,10 @@
 #include "pipeline/ingest_scans.h"
 
+#include <spdlog/spdlog.h>
+
 #include <charconv>
 #include <cmath>
 #include <optional>
-#include <spdlog/spdlog.h>
 
 #include "core/errors.h"
 #include "pipeline/image_record.h"
@@ -27,7 +28,8 @@ class RowReader {
 
   std::string text(const std::string& column) {
     if (source_.manifest_row.empty()) {
-      throw DataError(source_.file.string() + ": the manifest has no row for it; a scan needs shoe, pair, foot and week");
+      throw DataError(source_.file.string() +
+                      ": the manifest has no row for it; a scan needs shoe, pair, foot and week");
     }
     if (!metadata_.contains(column)) fail("no column '" + column + "'; a scan needs shoe, pair, foot and week");
     const std::string value = take_text(metadata_, column);

@@ -76,8 +76,8 @@ cv::Mat1b eight_bit(const cv::Mat& grey) {
 
 /// A scan after the steps that look at it alone.
 struct CleanScan {
-  cv::Rect window;          // of the scan
-  cv::Mat1b cropped;        // that window
+  cv::Rect window;           // of the scan
+  cv::Mat1b cropped;         // that window
   image::Denoised denoised;  // its image is `cropped` where nothing was denoised
 };
 
@@ -153,9 +153,7 @@ cv::Mat1b area_averaged(const cv::Mat1b& image, cv::Size size) {
   return result;
 }
 
-std::vector<std::uint8_t> bytes_of(const cv::Mat1b& image) {
-  return {image.data, image.data + image.total()};
-}
+std::vector<std::uint8_t> bytes_of(const cv::Mat1b& image) { return {image.data, image.data + image.total()}; }
 
 store::PreparedRecord prepared(const store::ScanRecord& record, const Reference& reference, bool is_reference,
                                double px_per_mm, const Frame& frame, const PrepareOptions& options) {
@@ -170,25 +168,23 @@ store::PreparedRecord prepared(const store::ScanRecord& record, const Reference&
   info.window_height_px = clean.window.height;
   info.window_width_px = clean.window.width;
   if (options.denoises) {
-    info.block_features = static_cast<std::int32_t>(
-        std::ranges::count(clean.denoised.features, true, &image::BlockFeature::is_tread));
+    info.block_features =
+        static_cast<std::int32_t>(std::ranges::count(clean.denoised.features, true, &image::BlockFeature::is_tread));
     info.noise_share = static_cast<double>(cv::countNonZero(clean.denoised.noise_map)) /
                        static_cast<double>(clean.denoised.noise_map.total());
   }
-  const image::RigidTransform transform =
-      registered(clean, reference, is_reference, px_per_mm, options, info);
+  const image::RigidTransform transform = registered(clean, reference, is_reference, px_per_mm, options, info);
   const bool moved = options.registers && info.flag.empty();
-  const cv::Point2d origin =
-      moved ? reference.origin : on_whole_pixels({0, 0}, clean.window.size(), frame.native);
+  const cv::Point2d origin = moved ? reference.origin : on_whole_pixels({0, 0}, clean.window.size(), frame.native);
   const cv::Point2d centre = image::point_under_frame_middle(clean.window.size(), transform, origin);
   info.angle_deg = transform.angle_deg;
   info.centre_y_px = clean.window.y + centre.y;
   info.centre_x_px = clean.window.x + centre.x;
 
-  cv::Mat1b pixels = area_averaged(
-      image::warped_into_frame(clean.denoised.image, transform, frame.native, origin, 255), frame.output);
-  cv::Mat1b support = area_averaged(
-      image::support_in_frame(clean.window.size(), transform, frame.native, origin), frame.output) >= 128;
+  cv::Mat1b pixels =
+      area_averaged(image::warped_into_frame(clean.denoised.image, transform, frame.native, origin, 255), frame.output);
+  cv::Mat1b support =
+      area_averaged(image::support_in_frame(clean.window.size(), transform, frame.native, origin), frame.output) >= 128;
   pixels.setTo(255, support == 0);
   info.mirrored = options.mirrors_right && record.subject.foot == "R";
   if (info.mirrored) {

@@ -7,7 +7,6 @@
 #include <map>
 #include <opencv2/imgproc.hpp>
 
-#include "core/checked.h"
 #include "core/csv.h"
 #include "core/errors.h"
 #include "image/image.h"
@@ -57,6 +56,7 @@ double correlation(const Reduced& a, const Reduced& b) {
   return (mean_product - mean_x[0] * mean_y[0]) / (deviation_x[0] * deviation_y[0]);
 }
 
+/// One scan as it came and as it was prepared.
 struct ReducedPair {
   Reduced before, after;
 };
@@ -80,10 +80,10 @@ ReducedPair read_both(const store::ScanStore& scans, std::int64_t place, const s
   ReducedPair pair;
   pair.before = reduced(scan(window), cv::Mat1b(window.size(), uchar{255}), parameters.at("scan_dpi"));
   const store::PreparedRecord record = prepared.record(row);
-  const int height_px = narrow<int>(prepared.height_px()), width_px = narrow<int>(prepared.width_px());
-  const cv::Mat pixels(height_px, width_px, CV_8UC1, const_cast<std::uint8_t*>(record.pixels.data()));
-  const cv::Mat1b support(height_px, width_px, const_cast<std::uint8_t*>(record.support.data()));
-  pair.after = reduced(image::to_float(pixels), support, parameters.at("dpi"));
+  const auto as_image = [&](const std::vector<std::uint8_t>& bytes) {
+    return pipeline::byte_image(bytes, prepared.height_px(), prepared.width_px());
+  };
+  pair.after = reduced(image::to_float(as_image(record.pixels)), as_image(record.support), parameters.at("dpi"));
   return pair;
 }
 

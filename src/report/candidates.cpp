@@ -57,8 +57,8 @@ cv::Mat1b ink_of(const cv::Mat1b& mark) {
 }
 
 /// The exemplar in pale grey, the mark's ink over it in red: where both have ink it is dark red.
-cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const synth::MarkPose& pose) {
-  const cv::Matx23d map = synth::mark_to_exemplar(mark.rows, mark.cols, pose);
+cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const image::MarkPose& pose) {
+  const cv::Matx23d map = image::mark_to_exemplar(mark.rows, mark.cols, pose);
   cv::Mat1b ink;
   cv::warpAffine(ink_of(mark), ink, map, exemplar.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT, cv::Scalar(0));
   cv::Mat3b picture(exemplar.size());
@@ -136,7 +136,7 @@ Panel candidate_panel(const cv::Mat1b& mark, const Candidate& candidate) {
 struct ListEntry {
   std::int64_t exemplar;  // position in exemplar_ids
   double score;
-  synth::MarkPose pose;
+  image::MarkPose pose;
 };
 
 /// The lists of a results store, mark by mark.

@@ -11,7 +11,7 @@
 #include <opencv2/core.hpp>
 
 #include "pipeline/labels.h"
-#include "synth/pose.h"
+#include "image/pose.h"
 
 namespace outsole::report {
 
@@ -21,7 +21,7 @@ struct Candidate {
   std::string id;
   std::int64_t rank = 0;
   double score = 0;
-  synth::MarkPose pose;
+  image::MarkPose pose;
   bool is_true = false;
 };
 

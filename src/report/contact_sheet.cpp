@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdio>
 #include <functional>
+#include <memory>
 #include <opencv2/imgproc.hpp>
 
 #include "core/checked.h"
@@ -42,8 +43,8 @@ cv::Mat3b in_colour(const cv::Mat& grey) {
 
 /// Reduced to fit; never enlarged beyond its pixels.
 cv::Mat3b fitted(const cv::Mat3b& image) {
-  const double factor = std::min({1.0, static_cast<double>(kImageHeight) / image.rows,
-                                  static_cast<double>(kImageWidth) / image.cols});
+  const double factor =
+      std::min({1.0, static_cast<double>(kImageHeight) / image.rows, static_cast<double>(kImageWidth) / image.cols});
   cv::Mat3b result;
   const cv::Size size(std::max(1, static_cast<int>(image.cols * factor)),
                       std::max(1, static_cast<int>(image.rows * factor)));
@@ -57,12 +58,9 @@ std::string subject_line(const store::ScanSubject& subject) {
   return text.data();
 }
 
-Thumbnail thumbnail_of(const store::PreparedRecord& record, int height_px, int width_px) {
-  const cv::Mat pixels(height_px, width_px, CV_8UC1, const_cast<std::uint8_t*>(record.pixels.data()));
-  const cv::Mat support(height_px, width_px, CV_8UC1, const_cast<std::uint8_t*>(record.support.data()));
-  cv::Mat3b colour;
-  cv::cvtColor(pixels, colour, cv::COLOR_GRAY2BGR);
-  colour.setTo(kUnknown, support == 0);
+Thumbnail thumbnail_of(const store::PreparedRecord& record, std::int64_t height_px, std::int64_t width_px) {
+  cv::Mat3b colour = in_colour(pipeline::byte_image(record.pixels, height_px, width_px));
+  colour.setTo(kUnknown, pipeline::byte_image(record.support, height_px, width_px) == 0);
   return {fitted(colour), {record.info.id, subject_line(record.info.subject)}, !record.info.flag.empty()};
 }
 
@@ -85,15 +83,14 @@ Pictures pictures_of(const std::filesystem::path& path) {
     const auto scans = std::make_shared<store::ScanStore>(path);
     return {scans->size(), [scans](std::int64_t i) {
               const store::ScanRecord record = scans->record(i);
-              return Thumbnail{fitted(in_colour(pipeline::stored_image(record))),
-                               {record.id, subject_line(record.subject)},
-                               false};
+              return Thumbnail{
+                  fitted(in_colour(pipeline::stored_image(record))), {record.id, subject_line(record.subject)}, false};
             }};
   }
   if (schema == store::kPreparedSchema) {
     const auto scans = std::make_shared<store::PreparedStore>(path);
-    const int height_px = narrow<int>(scans->height_px()), width_px = narrow<int>(scans->width_px());
-    return {scans->size(), [=](std::int64_t i) { return thumbnail_of(scans->record(i), height_px, width_px); }};
+    return {scans->size(),
+            [scans](std::int64_t i) { return thumbnail_of(scans->record(i), scans->height_px(), scans->width_px()); }};
   }
   throw DataError(path.string() + ": a store of schema '" + schema + "' holds no images to show");
 }
@@ -109,7 +106,8 @@ void place(const Thumbnail& thumbnail, int left, int top, cv::Mat3b& picture) {
   for (std::size_t i = 0; i < thumbnail.lines.size(); ++i) {
     // Ids of one set differ at their ends.
     const std::string& line = thumbnail.lines[i];
-    const std::string end = line.size() > kMostCharacters ? ".." + line.substr(line.size() - kMostCharacters + 2) : line;
+    const std::string end =
+        line.size() > kMostCharacters ? ".." + line.substr(line.size() - kMostCharacters + 2) : line;
     put_text(picture, printable(end, kMostCharacters), left, top + kImageHeight + 14 + 14 * static_cast<int>(i),
              thumbnail.is_flagged ? kFlag : kText, 0.33);
   }
@@ -126,8 +124,8 @@ ContactSheet contact_sheet(const std::filesystem::path& store, std::int64_t most
   sheet.shown = divide_up(sheet.images, step);
   const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, sheet.shown));
   const int rows = static_cast<int>(divide_up(sheet.shown, columns));
-  sheet.picture = cv::Mat3b(kGap + rows * (kImageHeight + kTextHeight + kGap),
-                            kGap + columns * (kImageWidth + kGap), cv::Vec3b(255, 255, 255));
+  sheet.picture = cv::Mat3b(kGap + rows * (kImageHeight + kTextHeight + kGap), kGap + columns * (kImageWidth + kGap),
+                            cv::Vec3b(255, 255, 255));
   for (int i = 0; i < sheet.shown; ++i) {
     place(pictures.picture(i * step), kGap + (i % columns) * (kImageWidth + kGap),
           kGap + (i / columns) * (kImageHeight + kTextHeight + kGap), sheet.picture);

@@ -46,8 +46,8 @@ cv::Mat3b preparation_picture(const pipeline::PreparationSteps& steps) {
   add("noise map", steps.denoised.noise_map.empty() ? cv::Mat1b() : cv::Mat1b(255 - steps.denoised.noise_map));
   add("result", steps.denoised.image);
   const int width = panels.front().second.cols;
-  cv::Mat3b picture(kTitleHeight + kPanelHeight + kGap,
-                    kGap + static_cast<int>(panels.size()) * (width + kGap), cv::Vec3b(255, 255, 255));
+  cv::Mat3b picture(kTitleHeight + kPanelHeight + kGap, kGap + static_cast<int>(panels.size()) * (width + kGap),
+                    cv::Vec3b(255, 255, 255));
   int left = kGap;
   for (const auto& [title, image] : panels) {
     const cv::Rect at({left, kTitleHeight}, image.size());

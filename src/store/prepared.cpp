@@ -55,8 +55,10 @@ Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t h
   add_subject_columns(subjects, columns);
   columns["source_sha256"] = plain_column<std::string>(records, [](const auto& r) { return r.source_sha256; });
   columns["metadata"] = ragged_column(records, [](const auto& r) { return r.metadata.dump(); });
-  columns["pixels"] = image_column(records, height_px, width_px, [](const auto& r) -> auto& { return r.pixels; });
-  columns["support"] = image_column(records, height_px, width_px, [](const auto& r) -> auto& { return r.support; });
+  columns["pixels"] = image_column(
+      records, height_px, width_px, [](const auto& r) -> auto& { return r.pixels; });
+  columns["support"] = image_column(
+      records, height_px, width_px, [](const auto& r) -> auto& { return r.support; });
   return columns;
 }
 

@@ -24,8 +24,8 @@ struct PreparedInfo {
   std::string flag;          // why it could not be registered; empty: it lies in its reference's frame
   bool mirrored = false;     // left to right, after all else
   std::int32_t window_y_px = 0, window_x_px = 0, window_height_px = 0, window_width_px = 0;  // kept of the scan
-  double angle_deg = 0;      // turn of the frame on the scan, counter-clockwise
-  double centre_y_px = 0, centre_x_px = 0;  // of the scan's own pixels, under the frame's middle
+  double angle_deg = 0;                                           // turn of the frame on the scan, counter-clockwise
+  double centre_y_px = 0, centre_x_px = 0;                        // of the scan's own pixels, under the frame's middle
   double correlation = std::numeric_limits<double>::quiet_NaN();  // with the reference; NaN: not registered
   double overlap = std::numeric_limits<double>::quiet_NaN();      // share of the reference's window; NaN likewise
   std::int32_t block_features = 0;

@@ -51,8 +51,8 @@ Window random_window(VisibleArea area, cv::Size exemplar, Random& random) {
   return {static_cast<int>(height * exemplar.height), static_cast<int>(width * exemplar.width)};
 }
 
-MarkPose random_pose(Window window, cv::Size exemplar, double max_angle_deg, Random& random) {
-  MarkPose pose;
+image::MarkPose random_pose(Window window, cv::Size exemplar, double max_angle_deg, Random& random) {
+  image::MarkPose pose;
   pose.angle_deg = random.uniform(-max_angle_deg, max_angle_deg);
   pose.y_px = (window.height_px - 1) / 2.0 + random.uniform(0, exemplar.height - window.height_px);
   pose.x_px = (window.width_px - 1) / 2.0 + random.uniform(0, exemplar.width - window.width_px);
@@ -144,8 +144,8 @@ std::string name_of(Background background) {
   return kNames[static_cast<std::size_t>(background)];
 }
 
-cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const MarkPose& pose) {
-  const cv::Matx23d map = mark_to_exemplar(height_px, width_px, pose);
+cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const image::MarkPose& pose) {
+  const cv::Matx23d map = image::mark_to_exemplar(height_px, width_px, pose);
   cv::Mat1d mark(static_cast<int>(height_px), static_cast<int>(width_px));
   for (int y = 0; y < mark.rows; ++y) {
     for (int x = 0; x < mark.cols; ++x) {

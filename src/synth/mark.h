@@ -6,7 +6,7 @@
 
 #include <opencv2/core.hpp>
 
-#include "synth/pose.h"
+#include "image/pose.h"
 #include "synth/random.h"
 
 namespace outsole::synth {
@@ -26,7 +26,7 @@ struct MarkOptions {
 
 struct Mark {
   cv::Mat image;  // CV_8UC1
-  MarkPose pose;  // true, at scale 1, not mirrored
+  image::MarkPose pose;  // true, at scale 1, not mirrored
   VisibleArea area = VisibleArea::kFull;
   Background background = Background::kPlain;
   bool inverted = false;  // light on dark, as in dust
@@ -34,7 +34,7 @@ struct Mark {
 
 /// The mark that `pose` would lay exactly on `exemplar` (CV_8UC1): each of its pixels is read where the pose puts it,
 /// by Keys's bicubic (a = -0.5); outside the exemplar is white paper. CV_64FC1, 0..255.
-cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const MarkPose& pose);
+cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const image::MarkPose& pose);
 
 /// A random mark of `exemplar` (CV_8UC1, at least 32 x 32; UsageError below): a window that lies within the exemplar
 /// before it is turned, cut in a random pose, then damaged.

@@ -19,7 +19,8 @@ double psnr_db(const cv::Mat1b& a, const cv::Mat1b& b) {
 int px(double mm) { return std::max(1, static_cast<int>(std::lround(mm * kPxPerMm))); }
 
 /// Calls draw(y, x) at random places on paper between the blocks of the print or around it.
-void at_random_paper(const cv::Mat1b& clean, int count, std::uint64_t seed, const std::function<void(cv::Point)>& draw) {
+void at_random_paper(const cv::Mat1b& clean, int count, std::uint64_t seed,
+                     const std::function<void(cv::Point)>& draw) {
   cv::Mat1b far;
   cv::erode(clean, far, cv::Mat::ones(2 * px(1.5) + 1, 2 * px(1.5) + 1, CV_8U));
   cv::RNG random(seed);
@@ -51,7 +52,8 @@ cv::Mat1b with_fibres(cv::Mat1b scan) {
 cv::Mat1b with_veil(cv::Mat1b scan) {
   for (int y = 0; y < scan.rows; ++y) {
     for (int x = 0; x < scan.cols; ++x) {
-      const double veil = 35 * std::exp(-std::pow((y - scan.rows * 0.5) / (scan.rows * 0.2), 2) - x / (scan.cols * 0.5));
+      const double veil =
+          35 * std::exp(-std::pow((y - scan.rows * 0.5) / (scan.rows * 0.2), 2) - x / (scan.cols * 0.5));
       scan(y, x) = cv::saturate_cast<uchar>(scan(y, x) - veil * scan(y, x) / 255);
     }
   }
@@ -86,9 +88,11 @@ TEST(Denoise, LeavesACleanPrintAlone) {
 
 TEST(Denoise, BringsEveryKindOfFaultNearerToTheCleanPrint) {
   const cv::Mat1b clean = testing::print_of_sole(kPxPerMm);
-  const std::pair<const char*, cv::Mat1b (*)(cv::Mat1b)> faults[] = {
-      {"dust", with_dust}, {"fibres", with_fibres}, {"veil", with_veil}, {"finger mark", with_finger_mark},
-      {"ghost", with_ghost}};
+  const std::pair<const char*, cv::Mat1b (*)(cv::Mat1b)> faults[] = {{"dust", with_dust},
+                                                                     {"fibres", with_fibres},
+                                                                     {"veil", with_veil},
+                                                                     {"finger mark", with_finger_mark},
+                                                                     {"ghost", with_ghost}};
   for (const auto& [name, add_fault] : faults) {
     const cv::Mat1b scan = add_fault(clean.clone());
     const double before = psnr_db(scan, clean), after = psnr_db(denoise(scan, kPxPerMm).image, clean);
@@ -129,15 +133,16 @@ TEST(Denoise, FindsBlockFeaturesOneByOne) {
   }
   cv::circle(scan, {px(12), px(110)}, 1, cv::Scalar(0), cv::FILLED);  // dust
   const Denoised result = denoise(scan, kPxPerMm);
-  EXPECT_EQ(std::count_if(result.features.begin(), result.features.end(), [](const auto& f) { return f.is_tread; }), 24);
+  EXPECT_EQ(std::count_if(result.features.begin(), result.features.end(), [](const auto& f) { return f.is_tread; }),
+            24);
   EXPECT_EQ(result.image(px(110), px(12)), 255);
 }
 
 TEST(Denoise, InkFarFromTheOutsoleIsNoiseButAHeelIsNot) {
   cv::Mat1b scan(px(300), px(140), uchar{255});
-  cv::rectangle(scan, cv::Rect(px(60), px(20), px(60), px(120)), cv::Scalar(0), cv::FILLED);   // sole
-  cv::rectangle(scan, cv::Rect(px(65), px(190), px(50), px(60)), cv::Scalar(0), cv::FILLED);   // heel, 5 cm below
-  cv::rectangle(scan, cv::Rect(px(5), px(150), px(4), px(4)), cv::Scalar(0), cv::FILLED);      // a smudge
+  cv::rectangle(scan, cv::Rect(px(60), px(20), px(60), px(120)), cv::Scalar(0), cv::FILLED);  // sole
+  cv::rectangle(scan, cv::Rect(px(65), px(190), px(50), px(60)), cv::Scalar(0), cv::FILLED);  // heel, 5 cm below
+  cv::rectangle(scan, cv::Rect(px(5), px(150), px(4), px(4)), cv::Scalar(0), cv::FILLED);     // a smudge
   const cv::Mat1b result = denoise(scan, kPxPerMm).image;
   EXPECT_EQ(result(px(80), px(90)), 0);
   EXPECT_EQ(result(px(220), px(90)), 0);

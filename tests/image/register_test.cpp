@@ -15,8 +15,8 @@ struct Pose {
   double angle_deg, y_mm, x_mm;
 };
 
-/// RMS, over the sole, of where the transform takes a point of the print in the middle, from where it truly went. Lengths
-/// in pixels.
+/// RMS, over the sole, of where the transform takes a point of the print in the middle, from where it truly went.
+/// Lengths in pixels.
 double rms_error_px(const RigidTransform& found, const Pose& pose, double px_per_mm) {
   const auto place = [](const RigidTransform& t, double y, double x) {
     const double c = std::cos(t.angle_deg * std::numbers::pi / 180), s = std::sin(t.angle_deg * std::numbers::pi / 180);
@@ -27,7 +27,8 @@ double rms_error_px(const RigidTransform& found, const Pose& pose, double px_per
   int points = 0;
   for (double y_mm = -130; y_mm <= 130; y_mm += 10) {
     for (double x_mm = -40; x_mm <= 40; x_mm += 10, ++points) {
-      const cv::Point2d d = place(found, y_mm * px_per_mm, x_mm * px_per_mm) - place(truth, y_mm * px_per_mm, x_mm * px_per_mm);
+      const cv::Point2d d =
+          place(found, y_mm * px_per_mm, x_mm * px_per_mm) - place(truth, y_mm * px_per_mm, x_mm * px_per_mm);
       sum += d.dot(d);
     }
   }
@@ -54,8 +55,8 @@ TEST(Registration, IsSubpixelAtTrainingSize) {
   constexpr double kPxPerMm = 640 / 340.0;
   const cv::Mat1b reference = print_of_sole(kPxPerMm);
   for (const Pose& pose : {Pose{7.5, 20, -15}, {-10, -12, 18}}) {
-    const Registration found = registration_of(
-        reference, print_of_sole(kPxPerMm, 340, 150, pose.angle_deg, pose.y_mm, pose.x_mm), kPxPerMm);
+    const Registration found =
+        registration_of(reference, print_of_sole(kPxPerMm, 340, 150, pose.angle_deg, pose.y_mm, pose.x_mm), kPxPerMm);
     EXPECT_LT(rms_error_px(found.transform, pose, kPxPerMm), 0.05);
   }
 }

@@ -12,8 +12,9 @@ namespace {
 /// A scan with a grey border and a dark frame line around `window`.
 cv::Mat1b scan_with_ruler(cv::Size size, const cv::Rect& window, int line_px) {
   cv::Mat1b scan(size, uchar{226});
-  cv::rectangle(scan, cv::Rect(window.x - line_px, window.y - line_px, window.width + 2 * line_px,
-                               window.height + 2 * line_px), cv::Scalar(110), cv::FILLED);
+  cv::rectangle(
+      scan, cv::Rect(window.x - line_px, window.y - line_px, window.width + 2 * line_px, window.height + 2 * line_px),
+      cv::Scalar(110), cv::FILLED);
   scan(window) = 255;
   for (int x = window.x; x < window.br().x; x += 12) cv::line(scan, {x, 5}, {x, window.y - line_px}, cv::Scalar(76));
   return scan;
@@ -46,7 +47,8 @@ TEST(Ruler, APrintWithoutOneIsNotCropped) {
 TEST(Ruler, IsCroppedFromEveryCsafeScanToTheKnownWindow) {
   const char* data = std::getenv("OUTSOLE_DATA");
   const std::filesystem::path folder = std::filesystem::path(data != nullptr ? data : "") / "csafe_wear/scans_100dpi";
-  if (data == nullptr || !std::filesystem::exists(folder)) GTEST_SKIP() << "OUTSOLE_DATA names no folder with csafe_wear";
+  if (data == nullptr || !std::filesystem::exists(folder))
+    GTEST_SKIP() << "OUTSOLE_DATA names no folder with csafe_wear";
   for (const auto& file : list_inputs({folder}, image_extensions())) {
     const cv::Mat1b scan = read_image(file).grey;
     const cv::Rect found = window_inside_ruler(scan), known(54, 54, scan.cols - 108, 1413);

@@ -15,15 +15,15 @@ inline bool has_ink(double y_mm, double x_mm) {
   const double v = y_mm / (kSoleLengthMm / 2), waist = 1 - 0.35 * std::exp(-8 * (v - 0.15) * (v - 0.15));
   const double u = x_mm / (kSoleWidthMm / 2) / waist;
   if (u * u + v * v * v * v > 1) return false;
-  if (y_mm > 60) return std::fmod(y_mm + 0.3 * x_mm + 1000, 8) < 4.5;              // heel: slanted bars
-  if (x_mm < -20) return std::fmod(y_mm + 1000, 6) < 3;                            // edge: level bars
+  if (y_mm > 60) return std::fmod(y_mm + 0.3 * x_mm + 1000, 8) < 4.5;                         // heel: slanted bars
+  if (x_mm < -20) return std::fmod(y_mm + 1000, 6) < 3;                                       // edge: level bars
   const double row = std::floor(y_mm / 12), dx = x_mm + (std::fmod(row + 100, 2) - 0.5) * 6;  // studs, some larger
   const double radius = 3 + 1.2 * std::sin(row * 1.7 + std::floor(dx / 13) * 2.3);
   return std::hypot(y_mm - (row + 0.5) * 12, dx - (std::floor(dx / 13) + 0.5) * 13) < radius;
 }
 
-/// A print whose middle lies at the middle of the image plus (y, x) mm, turned counter-clockwise; soft at its edges as a
-/// scanner's lens makes them.
+/// A print whose middle lies at the middle of the image plus (y, x) mm, turned counter-clockwise; soft at its edges as
+/// a scanner's lens makes them.
 inline cv::Mat1b print_of_sole(double px_per_mm, double height_mm = 340, double width_mm = 150, double angle_deg = 0,
                                double y_mm = 0, double x_mm = 0) {
   constexpr int kSamples = 3;  // along each axis of a pixel

@@ -55,8 +55,9 @@ class IngestScans : public SharedFolder {
 TEST_F(IngestScans, KeepPixelsSubjectAndResolution) {
   prepare([&] {
     // A TIFF of one LZW strip a row with its resolution, as scanners write them; the manifest does not know it.
-    write_scan("a.tiff", CV_8UC1, 0, {cv::IMWRITE_TIFF_COMPRESSION, 5, cv::IMWRITE_TIFF_RESUNIT, 2,
-                                      cv::IMWRITE_TIFF_XDPI, 300, cv::IMWRITE_TIFF_YDPI, 300});
+    write_scan("a.tiff", CV_8UC1, 0,
+               {cv::IMWRITE_TIFF_COMPRESSION, 5, cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 300,
+                cv::IMWRITE_TIFF_YDPI, 300});
     write_scan("b.png", CV_16UC1, 1);
     write("manifest.csv",
           "file,shoe,pair,foot,age,brand,dpi\nimages/a.tiff,s1,p1,left,12.5,x,300\nimages/b.png,s2,p1,R,0,y,100\n");
@@ -106,7 +107,8 @@ TEST_F(IngestScans, RefuseManifestsThatDoNotSayWhichOutsoleAndWhen) {
   EXPECT_NE(refusal("id,shoe,pair,foot,week,dpi\na,s,p,L,1,0\n").find("dpi"), std::string::npos);
   EXPECT_NE(refusal("id,shoe,pair,foot,week\nb,s,p,L,1\n").find("a.png"), std::string::npos);
   const std::string long_shoe(200, 's');
-  EXPECT_NE(refusal(std::string("id,shoe,pair,foot,week\na,").append(long_shoe).append(",p,L,1\n")).find("shoe"), std::string::npos);
+  EXPECT_NE(refusal(std::string("id,shoe,pair,foot,week\na,").append(long_shoe).append(",p,L,1\n")).find("shoe"),
+            std::string::npos);
   EXPECT_FALSE(fs::exists(options_.output));
   EXPECT_FALSE(fs::exists(folder_ / "scans.shards"));
 }

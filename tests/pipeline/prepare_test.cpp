@@ -66,12 +66,14 @@ class Prepare : public SharedFolder {
   cv::Mat1b pixels(const store::PreparedStore& store, std::int64_t row) const {
     const auto record = store.record(row);
     return cv::Mat1b(static_cast<int>(store.height_px()), static_cast<int>(store.width_px()),
-                     const_cast<std::uint8_t*>(record.pixels.data())).clone();
+                     const_cast<std::uint8_t*>(record.pixels.data()))
+        .clone();
   }
   cv::Mat1b support(const store::PreparedStore& store, std::int64_t row) const {
     const auto record = store.record(row);
     return cv::Mat1b(static_cast<int>(store.height_px()), static_cast<int>(store.width_px()),
-                     const_cast<std::uint8_t*>(record.support.data())).clone();
+                     const_cast<std::uint8_t*>(record.support.data()))
+        .clone();
   }
 
   PrepareOptions options_;
@@ -95,7 +97,8 @@ TEST_F(Prepare, BringsAllScansOfAShoeIntoTheFrameOfItsEarliest) {
     EXPECT_GT(cv::countNonZero(known), 0.7 * known.total());
     EXPECT_LT(cv::countNonZero(known), 0.99 * known.total());
     EXPECT_LT(cv::norm(first, pixels(store, row), cv::NORM_L1, known) / cv::countNonZero(known), 3);
-    EXPECT_EQ(cv::norm(pixels(store, row), cv::Mat1b(first.size(), uchar{255}), cv::NORM_INF, support(store, row) == 0), 0);
+    EXPECT_EQ(cv::norm(pixels(store, row), cv::Mat1b(first.size(), uchar{255}), cv::NORM_INF, support(store, row) == 0),
+              0);
   }
   ASSERT_EQ(summary.flagged.size(), 1u);
   EXPECT_EQ(summary.flagged[0].id, "right2");
@@ -135,7 +138,8 @@ TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfRanksAndAfterAnInterruption) {
     EXPECT_EQ(sha256_of_file(options_.output), whole);
     const store::PreparedStore spread(options_.output);
     fs::create_directory(folder_ / "serial");
-    store::StoreWriter writer(folder_ / "serial" / "prepared.h5", spread.store().header(), spread.store().units(), true);
+    store::StoreWriter writer(folder_ / "serial" / "prepared.h5", spread.store().header(), spread.store().units(),
+                              true);
     for (std::int64_t unit = 0; unit < spread.store().units(); ++unit) {
       const auto [first, count] = spread.store().unit_rows(unit);
       std::vector<store::PreparedRecord> records;

@@ -125,14 +125,14 @@ class PlantedPose : public Retrieval {
 
   /// Cuts the mark out of the exemplar at the pose, searches it, and expects the exemplar at this very pose.
   void expect_found(const Planting& planting) {
-    const synth::MarkPose pose = planted_pose(planting);
+    const image::MarkPose pose = planted_pose(planting);
     cv::Mat1b image;
     synth::cut_mark(exemplars_[planting.exemplar].image, planting.mark_height_px, planting.mark_width_px, pose)
         .convertTo(image, CV_8U);
     expect_found(planting, image, pose);
   }
 
-  void expect_found(const Planting& planting, const cv::Mat1b& mark, const synth::MarkPose& pose) {
+  void expect_found(const Planting& planting, const cv::Mat1b& mark, const image::MarkPose& pose) {
     write_mark("mark", {mark, {}});
     BuildIndexOptions index = index_options({planting.extractor});
     index.image_scale = planting.image_scale;
@@ -162,12 +162,12 @@ class PlantedPose : public Retrieval {
   }
 
   /// The pose of the grid in the words of the table: the mark's centre on the exemplar's own, unmirrored image.
-  synth::MarkPose planted_pose(const Planting& planting) const {
+  image::MarkPose planted_pose(const Planting& planting) const {
     const double scale = planting.image_scale, mark_scale = scale * planting.shrink;
     const double canvas_height = 2 * kHeight * scale - planting.mark_height_px * mark_scale;
     const double canvas_width = 2 * kWidth * scale - planting.mark_width_px * mark_scale;
     const auto to_own = [&](double canvas, int origin) { return ((canvas - 1) / 2 - origin + 0.5) / scale - 0.5; };
-    synth::MarkPose pose = {planting.pose.angle_deg, to_own(canvas_height, planting.pose.y_px),
+    image::MarkPose pose = {planting.pose.angle_deg, to_own(canvas_height, planting.pose.y_px),
                             to_own(canvas_width, planting.pose.x_px), planting.shrink, false};
     if (exemplars_[planting.exemplar].mirror) {
       pose.mirrored = true;
@@ -219,7 +219,7 @@ TEST_F(PlantedPose, AShrunkMarkIsFoundTurned) {
 TEST_F(PlantedPose, AQuarterTurnToTheRightIsUndoneByPlusNinetyDegrees) {
   // Without interpolation: the window's pixels themselves, turned clockwise.
   const Planting planting = {.mark_height_px = 80, .mark_width_px = 60, .pose = {90, 70, 30}};
-  const synth::MarkPose pose = planted_pose(planting);
+  const image::MarkPose pose = planted_pose(planting);
   const cv::Rect window(static_cast<int>(pose.x_px - 39.5), static_cast<int>(pose.y_px - 29.5), 80, 60);
   cv::Mat1b mark;
   cv::rotate(exemplars_[planting.exemplar].image(window), mark, cv::ROTATE_90_CLOCKWISE);

@@ -61,8 +61,7 @@ TEST_F(ContactSheetOf, ExemplarsShowsEachOnItsPlace) {
 TEST_F(ContactSheetOf, PreparedScansShowsWhatIsUnknown) {
   auto records = prepared({cv::Mat1b(240, 130, uchar{255})});
   std::fill_n(records[0].support.begin(), 130 * 100, std::uint8_t{0});
-  const ContactSheet sheet =
-      contact_sheet(save(store::kPreparedSchema, store::prepared_columns(records, 240, 130)));
+  const ContactSheet sheet = contact_sheet(save(store::kPreparedSchema, store::prepared_columns(records, 240, 130)));
   EXPECT_NE(sheet.picture(8 + 50, 8 + 65), cv::Vec3b(255, 255, 255));
   EXPECT_EQ(sheet.picture(8 + 150, 8 + 65), cv::Vec3b(255, 255, 255));
 }

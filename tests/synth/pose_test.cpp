@@ -1,4 +1,4 @@
-#include "synth/pose.h"
+#include "image/pose.h"
 
 #include <array>
 #include <cmath>
@@ -15,7 +15,7 @@ namespace {
 cv::Mat1b test_exemplar() { return render_exemplar(make_outsole(11, 3), 293, 120); }
 
 /// Pearson correlation of the mark with the exemplar's grey where `pose` puts it.
-double correlation(const cv::Mat& mark, const cv::Mat1b& exemplar, const MarkPose& pose) {
+double correlation(const cv::Mat& mark, const cv::Mat1b& exemplar, const image::MarkPose& pose) {
   cv::Mat1d a;
   mark.convertTo(a, CV_64F);
   cv::Mat1d b = cut_mark(exemplar, mark.rows, mark.cols, pose);
@@ -26,22 +26,22 @@ double correlation(const cv::Mat& mark, const cv::Mat1b& exemplar, const MarkPos
 
 TEST(Pose, PutsTheMarksCentreWhereItSays) {
   for (const bool mirrored : {false, true}) {
-    const MarkPose pose{12.5, 40.25, 17.75, 0.8, mirrored};
-    const cv::Vec2d at = mark_to_exemplar(31, 20, pose) * cv::Vec3d(9.5, 15, 1);
+    const image::MarkPose pose{12.5, 40.25, 17.75, 0.8, mirrored};
+    const cv::Vec2d at = image::mark_to_exemplar(31, 20, pose) * cv::Vec3d(9.5, 15, 1);
     EXPECT_NEAR(at[0], 17.75, 1e-12);
     EXPECT_NEAR(at[1], 40.25, 1e-12);
   }
 }
 
 TEST(Pose, TurnsCounterClockwiseAsSeen) {
-  const cv::Matx23d map = mark_to_exemplar(11, 11, {90, 5, 5, 1, false});
+  const cv::Matx23d map = image::mark_to_exemplar(11, 11, {90, 5, 5, 1, false});
   const cv::Vec2d right_edge = map * cv::Vec3d(10, 5, 1);
   EXPECT_NEAR(right_edge[0], 5, 1e-12);  // x
   EXPECT_NEAR(right_edge[1], 0, 1e-12);  // y: up
 }
 
 TEST(Pose, MirrorsBeforeItTurns) {
-  const cv::Matx23d map = mark_to_exemplar(11, 11, {90, 5, 5, 1, true});
+  const cv::Matx23d map = image::mark_to_exemplar(11, 11, {90, 5, 5, 1, true});
   const cv::Vec2d left_edge = map * cv::Vec3d(0, 5, 1);  // the right edge once mirrored, then up
   EXPECT_NEAR(left_edge[0], 5, 1e-12);
   EXPECT_NEAR(left_edge[1], 0, 1e-12);
@@ -71,13 +71,13 @@ TEST(CutMark, LeavesWhitePaperOutsideTheExemplar) {
 TEST(CutMark, MatchesBestAtItsOwnPose) {
   const cv::Mat1b exemplar = test_exemplar();
   for (const bool mirrored : {false, true}) {
-    const MarkPose pose{-11.3, 150.4, 61.2, 0.9, mirrored};
+    const image::MarkPose pose{-11.3, 150.4, 61.2, 0.9, mirrored};
     const cv::Mat1d mark = cut_mark(exemplar, 150, 90, pose);
     EXPECT_NEAR(correlation(mark, exemplar, pose), 1, 1e-12);
     for (const auto& [angle, y, x] :
          {std::array{3.0, 0.0, 0.0}, std::array{-3.0, 0.0, 0.0}, std::array{0.0, 2.0, 0.0}, std::array{0.0, -2.0, 0.0},
           std::array{0.0, 0.0, 2.0}, std::array{0.0, 0.0, -2.0}}) {
-      const MarkPose other{pose.angle_deg + angle, pose.y_px + y, pose.x_px + x, pose.scale, mirrored};
+      const image::MarkPose other{pose.angle_deg + angle, pose.y_px + y, pose.x_px + x, pose.scale, mirrored};
       EXPECT_LT(correlation(mark, exemplar, other), 0.9);
     }
     EXPECT_LT(correlation(mark, exemplar, {-pose.angle_deg, pose.y_px, pose.x_px, pose.scale, mirrored}), 0.9);
@@ -94,7 +94,7 @@ TEST(MakeMark, LiesOnItsExemplarAtTheTruePose) {
     const double here = sign * correlation(mark.image, exemplar, mark.pose);
     EXPECT_GT(here, 0.35) << "mark " << stream;
     for (const double shift : {-4.0, 4.0}) {
-      MarkPose other = mark.pose;
+      image::MarkPose other = mark.pose;
       other.y_px += shift;
       EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << "mark " << stream;
       other = mark.pose;

@@ -5,7 +5,7 @@
 
 #include <opencv2/core.hpp>
 
-namespace outsole::synth {
+namespace outsole::image {
 
 /// Scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` counter-clockwise (as seen) about its
 /// centre; then its centre ((height - 1) / 2, (width - 1) / 2) lies at (y_px, x_px) of the exemplar's own image. Pixel
@@ -21,4 +21,4 @@ struct MarkPose {
 /// The affine map from pixels (x, y) of a mark of this size to pixels (x, y) of the exemplar: OpenCV's order.
 cv::Matx23d mark_to_exemplar(std::int64_t height_px, std::int64_t width_px, const MarkPose& pose);
 
-}  // namespace outsole::synth
+}  // namespace outsole::image

@@ -1,9 +1,9 @@
-#include "synth/pose.h"
+#include "image/pose.h"
 
 #include <cmath>
 #include <numbers>
 
-namespace outsole::synth {
+namespace outsole::image {
 
 cv::Matx23d mark_to_exemplar(std::int64_t height_px, std::int64_t width_px, const MarkPose& pose) {
   const double angle = pose.angle_deg * std::numbers::pi / 180;
@@ -16,4 +16,4 @@ cv::Matx23d mark_to_exemplar(std::int64_t height_px, std::int64_t width_px, cons
           yx, yy, pose.y_px - yx * centre_x - yy * centre_y};
 }
 
-}  // namespace outsole::synth
+}  // namespace outsole::image
