@@ -55,6 +55,7 @@ pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobCon
   index.erosion_fraction = options["erosion"].as<double>();
   if (!(index.erosion_fraction >= 0 && index.erosion_fraction < 0.5))
     throw UsageError("--erosion: must be at least 0 and below 0.5");
+  index.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
   index.device = comm::choose_device(context.common.device, context.comm);
   index.command_line = context.command_line;
   return index;

@@ -134,8 +134,8 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
     return;
   }
   start_log(log_level, comm.rank(), comm.size());
-  if (!(common.memory_gib >= 0.75 && std::isfinite(common.memory_gib))) {
-    throw UsageError("--memory-gib: at least 0.75, since the libraries alone take half of that");
+  if (!(common.memory_gib >= 0.75 && common.memory_gib <= 1e6)) {
+    throw UsageError("--memory-gib: at least 0.75, since the libraries alone take half of that, and at most a million");
   }
   if (common.threads < 0 || common.threads > 4096)
     throw UsageError("--threads: must be 0 (automatic) or a number of threads");

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <string_view>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -144,7 +145,9 @@ void Communicator::together(const std::function<void()>& work) const {
   } catch (const std::bad_alloc&) {
     error = encode_error(ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
   } catch (const std::exception& e) {
-    error = encode_error(ExitCode::kBug, e.what());
+    // LibTorch's own class of errors says it in words.
+    const bool out_of_memory = std::string_view(e.what()).find("allocate memory") != std::string_view::npos;
+    error = encode_error(out_of_memory ? ExitCode::kEnvironment : ExitCode::kBug, e.what());
   }
   // The lowest failing rank speaks for all. One reduction is all that an undisturbed run pays.
   const std::int64_t speaker = -max(error.empty() ? -std::int64_t{size_} : -std::int64_t{rank_});

@@ -69,13 +69,18 @@ std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {
 
 std::string id_of(const fs::path& path) { return path.stem().string(); }
 
+namespace {
+/// NAME.mask.png is the support mask of NAME.*.
+bool is_mask(const fs::path& path) { return fs::path(path.stem()).extension() == ".mask"; }
+}  // namespace
+
 std::vector<fs::path> list_inputs(const std::vector<fs::path>& inputs, const std::vector<std::string>& extensions) {
   std::vector<fs::path> files;
   for (const fs::path& input : inputs) {
     std::error_code error;
     if (!fs::exists(input, error)) throw DataError(input.string() + ": does not exist");
     if (!fs::is_directory(input, error)) {
-      files.push_back(input);
+      if (!is_mask(input)) files.push_back(input);
       continue;
     }
     std::vector<fs::path> found;
@@ -85,15 +90,15 @@ std::vector<fs::path> list_inputs(const std::vector<fs::path>& inputs, const std
       std::string extension = entry.path().extension().string();
       std::transform(extension.begin(), extension.end(), extension.begin(),
                      [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const bool is_mask = fs::path(entry.path().stem()).extension() == ".mask";
       const bool wanted = std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
       // A link that leads nowhere is kept, so that reading it fails by name.
-      if (wanted && !is_mask && !entry.is_directory(error)) found.push_back(entry.path());
+      if (wanted && !is_mask(entry.path()) && !entry.is_directory(error)) found.push_back(entry.path());
     }
     if (found.empty()) throw DataError(input.string() + ": no image in this folder");
     std::sort(found.begin(), found.end());
     files.insert(files.end(), found.begin(), found.end());
   }
+  if (files.empty()) throw DataError(inputs.empty() ? "no input" : inputs.front().string() + ": a mask is no image");
   return files;
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <exception>
+#include <optional>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -189,15 +190,16 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
   std::exception_ptr failure;
 #pragma omp parallel
   {
-    AlignedBuffer prefix(layout.frame.width * (layout.frame.height + 1) * 2 * kLanes);
+    std::optional<AlignedBuffer> prefix;
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       std::array<BestPose, kLanes> found;
       const auto block = static_cast<std::size_t>(task / tasks_per_block);
       const std::int64_t first = task % tasks_per_block * task_angles;
       try {
+        if (!prefix) prefix.emplace(layout.frame.width * (layout.frame.height + 1) * 2 * kLanes);
         search_angles(layout, static_cast<std::size_t>(first),
-                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], prefix,
+                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], *prefix,
                       found.data());
       } catch (...) {
 #pragma omp critical(outsole_search_failure)

@@ -170,15 +170,16 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
   GroupLayout group;
   group.stored_views = views.size() > 2 ? 4 : static_cast<std::int64_t>(views.size());
   group.step = views.front().offset.step_cells;
-  group.padding = (kMaxTileShifts - 1) * group.step;
   group.origin_y = group.origin_x = std::numeric_limits<std::int64_t>::max();
-  std::int64_t end_y = 0, end_x = 0;
+  std::int64_t end_y = 0, end_x = 0, shifts_y = 0;
   for (const MarkView& view : views) {
     group.origin_y = std::min(group.origin_y, view.origin_y);
     group.origin_x = std::min(group.origin_x, view.origin_x);
     end_y = std::max(end_y, view.origin_y + view.support.size(0));
     end_x = std::max(end_x, view.origin_x + view.support.size(1));
+    shifts_y = std::max(shifts_y, view.offset.shifts_y);
   }
+  group.padding = (std::min<std::int64_t>(kMaxTileShifts, shifts_y) - 1) * group.step;
   group.rows = end_y - group.origin_y;
   group.columns = end_x - group.origin_x;
   group.x.assign(

@@ -81,6 +81,13 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
       std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
   plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
   plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
+  // A unit is there as it grows and once more as it is written; a block's features are 64-bit while they are summed.
+  constexpr std::int64_t kProcessBytes = std::int64_t{448} << 20;
+  const std::int64_t needed = kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
+  if (options.memory_bytes < needed) {
+    throw EnvironmentError("--memory-gib is too small for this index: a rank needs at least " +
+                           std::to_string(needed / (std::int64_t{1} << 30) + 1));
+  }
   for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
     plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
   }
@@ -155,14 +162,15 @@ store::Columns index_unit(const store::ExemplarStore& exemplars, std::int64_t fi
                           const features::Extractor& extractor, const IndexParameters& p,
                           const at::Tensor& white_response, at::Device device) {
   const match::FrameCells cells = p.frame_cells();
+  const auto elements = static_cast<std::size_t>((last_block - first_block) * p.block_floats());
   store::Column maps, square_sums;
   maps.shape = {last_block - first_block, p.geometry.channels, cells.width, cells.height, match::kLanes};
   square_sums.shape = {last_block - first_block, p.geometry.channels};
   square_sums.values = std::vector<double>();
   if (p.precision_bits == 16) {
-    maps.values = std::vector<std::uint16_t>();
+    maps.values.emplace<std::vector<std::uint16_t>>().reserve(elements);
   } else {
-    maps.values = std::vector<float>();
+    maps.values.emplace<std::vector<float>>().reserve(elements);
   }
   for (std::int64_t block = first_block; block < last_block; ++block) {
     const std::int64_t first = block * match::kLanes, last = std::min(first + match::kLanes, p.exemplars);

@@ -17,9 +17,14 @@ namespace outsole::pipeline {
 /// visit reads them anew, the next ones while the caller works on these.
 class ExemplarBlocks {
  public:
-  /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (but at least two).
+  /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (least_bytes or more).
   ExemplarBlocks(const store::Store& index, const IndexParameters& parameters, std::int64_t first, std::int64_t last,
                  std::int64_t memory_bytes);
+
+  /// The most blocks that `memory_bytes` can keep.
+  static std::int64_t most_in_memory(const IndexParameters& parameters, std::int64_t memory_bytes);
+  /// The least memory that streaming takes.
+  static std::int64_t least_bytes(const IndexParameters& parameters);
 
   bool in_memory() const { return last_ - first_ <= resident_limit_; }
   std::int64_t size() const { return last_ - first_; }

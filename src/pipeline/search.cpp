@@ -5,9 +5,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
-#include <map>
 #include <optional>
+#include <set>
 
 #include "comm/device.h"
 #include "comm/partition.h"
@@ -23,6 +24,7 @@
 #include "match/mcncc.h"
 #include "match/support.h"
 #include "pipeline/exemplar_blocks.h"
+#include "pipeline/image_sources.h"
 #include "pipeline/open_index.h"
 #include "pipeline/search_results.h"
 #include "pipeline/write_units.h"
@@ -34,8 +36,7 @@ namespace {
 using match::BestPose;
 using match::kLanes;
 
-constexpr std::int64_t kUnits = 512;                             // marks share a shard when there are more of them
-constexpr std::int64_t kProcessBytes = std::int64_t{640} << 20;  // libraries, buffers, the mark being prepared
+constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more of them
 
 void check_protocol(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
@@ -52,12 +53,38 @@ void check_protocol(const SearchOptions& options, const IndexParameters& index) 
   }
 }
 
-std::vector<std::filesystem::path> list_marks(const SearchOptions& options) {
-  auto files = list_inputs(options.marks, image::image_extensions());
-  std::map<std::string, std::filesystem::path> seen;
-  for (const auto& file : files) {
-    const auto [entry, is_new] = seen.try_emplace(id_of(file), file);
-    if (!is_new) throw DataError(file.string() + " and " + entry->second.string() + ": two marks of the same id");
+/// What is left of --memory-gib for blocks beside the libraries and a mark's views, which are there about twice. Throws
+/// EnvironmentError naming the least memory that will do.
+std::int64_t memory_for_blocks(const SearchOptions& options, const IndexParameters& index) {
+  constexpr std::int64_t kProcessBytes = std::int64_t{448} << 20;
+  const std::int64_t offsets_per_axis = std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
+  const std::int64_t mark_bytes = checked_product(
+      {2, std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis, index.geometry.channels,
+       index.map_height, index.map_width, sizeof(float)}, "a mark's views");
+  const std::int64_t needed = kProcessBytes + mark_bytes + ExemplarBlocks::least_bytes(index);
+  if (options.memory_bytes < needed) {
+    char least[32];
+    std::snprintf(least, sizeof least, "%.2f", std::ceil(static_cast<double>(needed) / (1 << 30) * 100) / 100);
+    throw EnvironmentError("--memory-gib is too small for this index and protocol: a rank needs at least " + std::string(least));
+  }
+  return options.memory_bytes - kProcessBytes - mark_bytes;
+}
+
+/// The marks, as rank 0 sees them. Collective.
+std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
+  std::string message;  // each path ended by a NUL
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    for (const ImageSource& source : list_image_sources(options.marks, std::nullopt, {}).sources) {
+      message += source.file.string() + '\0';
+    }
+  });
+  message = comm.broadcast(message);
+  std::vector<std::filesystem::path> files;
+  for (std::size_t begin = 0; begin < message.size();) {
+    const std::size_t end = message.find('\0', begin);
+    files.emplace_back(message.substr(begin, end - begin));
+    begin = end + 1;
   }
   return files;
 }
@@ -148,15 +175,13 @@ struct Search {
   ExemplarBlocks blocks;  // those this rank searches
   SearchSummary summary;
 
-  /// Throws DataError when nothing is left of the support.
+  /// Throws DataError when nothing is left of the support at any pose.
   match::PreparedMark prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
-    if (std::all_of(views.begin(), views.end(),
-                    [](const match::MarkView& view) { return view.support.numel() == 0; })) {
-      throw no_support_left(file);
-    }
     const IndexParameters& p = index.parameters;
     const auto radius = match::erosion_radius_cells(p.map_height, p.map_width, options.protocol.erosion_fraction);
-    return match::PreparedMark(std::move(views), p.frame_cells(), radius, index.channels);
+    match::PreparedMark mark(std::move(views), p.frame_cells(), radius, index.channels);
+    if (mark.useful_flops_per_exemplar() == 0) throw no_support_left(file);
+    return mark;
   }
 
   /// The best pose of every exemplar of this rank's blocks.
@@ -224,17 +249,17 @@ struct Search {
 
   /// One mark, all on this rank.
   std::optional<MarkResult> search_mark_alone(const std::filesystem::path& file) {
-    return unless_bad([&] {
-      ScaledMark mark = read_scaled_mark(file, index.parameters, options.protocol);
-      const double start = now_s();
-      const auto tasks = view_tasks(mark, index.parameters.geometry.stride_px);
-      const match::PreparedMark prepared =
-          prepare(make_views(mark, tasks, *index.extractor, index.parameters, options.protocol, options.device), file);
-      summary.seconds_features += now_s() - start;
-      auto best = search_own_blocks(prepared);
-      summary.seconds_search += now_s() - start;
-      return finish_mark(std::move(mark), std::move(best));
-    });
+    std::optional<ScaledMark> mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); });
+    if (!mark) return std::nullopt;
+    const double start = now_s();
+    const auto tasks = view_tasks(*mark, index.parameters.geometry.stride_px);
+    auto views = make_views(*mark, tasks, *index.extractor, index.parameters, options.protocol, options.device);
+    const auto prepared = unless_bad([&] { return prepare(std::move(views), file); });
+    if (!prepared) return std::nullopt;
+    summary.seconds_features += now_s() - start;
+    auto best = search_own_blocks(*prepared);
+    summary.seconds_search += now_s() - start;
+    return finish_mark(std::move(*mark), std::move(best));
   }
 
   /// Every rank's skipped marks to root.
@@ -254,6 +279,23 @@ struct Search {
     return {std::move(mark), std::move(best)};
   }
 };
+
+/// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are removed, and
+/// DataError says why.
+void add_marks_skipped_before(const std::filesystem::path& results, const std::vector<std::filesystem::path>& files,
+                              SearchSummary& summary) {
+  const auto ids = std::get<std::vector<std::string>>(store::Store(results, kResultsSchema).read("mark_id").values);
+  const std::set<std::string> found(ids.begin(), ids.end());
+  for (const auto& file : files) {
+    const auto names_file = [&](const std::string& reason) { return reason.starts_with(file.string() + ":"); };
+    if (found.contains(id_of(file)) || std::any_of(summary.skipped.begin(), summary.skipped.end(), names_file)) continue;
+    summary.skipped.push_back(file.string() + ": left out by an earlier run of this command");
+  }
+  if (!ids.empty()) return;
+  std::filesystem::remove(results);
+  std::filesystem::remove_all(std::filesystem::path(results).replace_extension(".shards"));
+  throw DataError("no mark could be searched; the first: " + summary.skipped.front());
+}
 
 SearchPlan plan_with(const comm::Communicator& comm, const OpenIndex& index,
                      const std::vector<std::filesystem::path>& files) {
@@ -277,10 +319,10 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
   constexpr double kSearchShare = 0.6, kFeatureShare = 0.4;
   SearchPlan plan;
   double measured = 0;
+  const std::vector<std::filesystem::path> files = agreed_marks(comm, options);
   comm.together([&] {
     const OpenIndex index = open_index(options.index, options.weights_path, options.device);
     check_protocol(options, index.parameters);
-    const auto files = list_marks(options);
     plan = plan_with(comm, index, files);
     const std::int64_t sample = std::min(kSample, plan.marks);
     double poses = 0, useful = 0, feature = 0;
@@ -303,8 +345,8 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
     plan.poses = std::llround(poses * marks_per_read);
     plan.useful_flops = useful * marks_per_read * static_cast<double>(plan.exemplars);
     plan.feature_flops = feature * marks_per_read;
-    const std::int64_t own_bytes = plan.splits_marks ? plan.index_bytes : divide_up(plan.index_bytes, comm.size());
-    plan.in_memory = own_bytes < options.memory_bytes - kProcessBytes;
+    const std::int64_t own_blocks = plan.splits_marks ? plan.blocks : divide_up(plan.blocks, comm.size());
+    plan.in_memory = own_blocks <= ExemplarBlocks::most_in_memory(index.parameters, memory_for_blocks(options, index.parameters));
     measured = comm::measured_sgemm_gflops();
   });
   plan.gflops_per_rank = -comm.max(-measured);
@@ -314,8 +356,9 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
 }
 
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
+  const std::vector<std::filesystem::path> files = agreed_marks(comm, options);
   std::optional<OpenIndex> index;
-  std::vector<std::filesystem::path> files;
+  std::int64_t block_memory_bytes = 0;
   nlohmann::json parameters;
   SearchPlan plan;
   std::string marks_sha256;
@@ -323,7 +366,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
     index.emplace(open_index(options.index, options.weights_path, options.device));
     check_protocol(options, index->parameters);
     check_csv_folder(options.csv);
-    files = list_marks(options);
+    block_memory_bytes = memory_for_blocks(options, index->parameters);
     plan = plan_with(comm, *index, files);
     if (comm.is_root()) marks_sha256 = digest_of(files);
   });
@@ -342,7 +385,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
       options,
       *index,
       plan.splits_marks,
-      ExemplarBlocks(index->store, index->parameters, own.begin, own.end, options.memory_bytes - kProcessBytes),
+      ExemplarBlocks(index->store, index->parameters, own.begin, own.end, block_memory_bytes),
       {}};
   search.summary.exemplars = plan.exemplars;
   search.summary.was_finished = comm.any_of(writer->is_finished());
@@ -377,15 +420,11 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
     search.gather_skipped();
     comm.together([&] {
       if (!comm.is_root()) return;
-      const std::vector<std::string>& skipped = search.summary.skipped;
-      if (std::ssize(skipped) == marks) {
-        writer.reset();
-        std::filesystem::remove_all(std::filesystem::path(options.output).replace_extension(".shards"));
-        throw DataError("no mark could be searched; the first: " + skipped.front());
-      }
       writer->finish({{"exemplar_id", {{plan.exemplars}, index->ids, {}}}});
+      writer.reset();
+      add_marks_skipped_before(options.output, files, search.summary);
       nlohmann::json details = parameters;
-      details["skipped"] = skipped;
+      details["skipped"] = search.summary.skipped;
       write_provenance(options.output, options.command_line, comm.size(), details);
     });
   }
