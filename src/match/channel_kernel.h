@@ -52,8 +52,8 @@ struct ChannelKernel {
   void (*correlate)(const ChannelWork& work);
 };
 
-/// How many shifts along y a tile takes at most, and never more than there are; the padding of x must be (that - 1) * step
-/// rows.
+/// How many shifts along y a tile takes at most, and never more than there are; the padding of x must be (that - 1) *
+/// step rows.
 inline constexpr int kMaxTileShifts = 12;
 
 extern const ChannelKernel kAvx512Kernel, kAvx2Kernel, kGenericKernel;

@@ -75,8 +75,8 @@ class PreparedMark {
 /// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
 void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
-/// The vector instructions the kernel can use on this processor, fastest first: of "avx512", "avx2", "generic". The first is
-/// used unless another is asked for, as tests and benchmarks do: scores then differ in the last bits.
+/// The vector instructions the kernel can use on this processor, fastest first: of "avx512", "avx2", "generic". The
+/// first is used unless another is asked for, as tests and benchmarks do: scores then differ in the last bits.
 std::vector<std::string> runnable_instructions();
 std::string kernel_instructions();
 /// Throws UsageError when this processor cannot run them. Not while a search runs.

@@ -26,7 +26,7 @@ struct BuildIndexOptions {
   std::optional<FrameSize> frame;    // of the exemplars' own resolution; the largest height and width if not given
   std::int64_t precision_bits = 32;  // or 16
   double erosion_fraction = 0.1;     // of the search to come: decides the default border
-  std::optional<std::int64_t> border_cells;  // left out of the maps: no support can lie there
+  std::optional<std::int64_t> border_cells;           // left out of the maps: no support can lie there
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
   at::Device device = at::Device(at::kCPU);
   std::vector<std::string> command_line;

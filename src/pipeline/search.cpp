@@ -57,15 +57,18 @@ void check_protocol(const SearchOptions& options, const IndexParameters& index) 
 /// EnvironmentError naming the least memory that will do.
 std::int64_t memory_for_blocks(const SearchOptions& options, const IndexParameters& index) {
   constexpr std::int64_t kProcessBytes = std::int64_t{448} << 20;
-  const std::int64_t offsets_per_axis = std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
-  const std::int64_t mark_bytes = checked_product(
-      {2, std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis, index.geometry.channels,
-       index.map_height, index.map_width, sizeof(float)}, "a mark's views");
+  const std::int64_t offsets_per_axis =
+      std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
+  const std::int64_t mark_bytes =
+      checked_product({2, std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
+                       index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
+                      "a mark's views");
   const std::int64_t needed = kProcessBytes + mark_bytes + ExemplarBlocks::least_bytes(index);
   if (options.memory_bytes < needed) {
     char least[32];
     std::snprintf(least, sizeof least, "%.2f", std::ceil(static_cast<double>(needed) / (1 << 30) * 100) / 100);
-    throw EnvironmentError("--memory-gib is too small for this index and protocol: a rank needs at least " + std::string(least));
+    throw EnvironmentError("--memory-gib is too small for this index and protocol: a rank needs at least " +
+                           std::string(least));
   }
   return options.memory_bytes - kProcessBytes - mark_bytes;
 }
@@ -209,14 +212,15 @@ struct Search {
   /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. In a split search every rank
   /// finds the same fault, and rank 0 tells it.
   template <typename Work>
-  auto unless_bad(Work&& work) -> std::optional<decltype(work())> {
+  auto unless_bad(const std::filesystem::path& file, Work&& work) -> std::optional<decltype(work())> {
     try {
       return work();
     } catch (const DataError& error) {
       if (options.strict) throw;
       if (!splits_marks && !comm.is_root()) return std::nullopt;
-      spdlog::warn("skipped {}", error.what());
-      summary.skipped.emplace_back(error.what());
+      const std::string reason = error.what();  // of the mark, or of its mask
+      summary.skipped.push_back(reason.starts_with(file.string()) ? reason : file.string() + ": " + reason);
+      spdlog::warn("skipped {}", summary.skipped.back());
       return std::nullopt;
     }
   }
@@ -225,7 +229,7 @@ struct Search {
   std::optional<MarkResult> search_mark_together(const std::filesystem::path& file) {
     std::optional<ScaledMark> mark;
     comm.together(
-        [&] { mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
+        [&] { mark = unless_bad(file, [&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
     const bool is_bad_somewhere = comm.any_of(!mark);
     comm.together([&] {
       if (mark && is_bad_somewhere) {
@@ -236,7 +240,7 @@ struct Search {
     const double start = now_s();
     auto views = make_views_together(comm, *mark, *index.extractor, index.parameters, options.protocol, options.device);
     std::optional<match::PreparedMark> prepared;
-    comm.together([&] { prepared = unless_bad([&] { return prepare(std::move(views), file); }); });
+    comm.together([&] { prepared = unless_bad(file, [&] { return prepare(std::move(views), file); }); });
     if (!prepared) return std::nullopt;
     summary.seconds_features += now_s() - start;
     std::vector<BestPose> best;
@@ -249,12 +253,13 @@ struct Search {
 
   /// One mark, all on this rank.
   std::optional<MarkResult> search_mark_alone(const std::filesystem::path& file) {
-    std::optional<ScaledMark> mark = unless_bad([&] { return read_scaled_mark(file, index.parameters, options.protocol); });
+    std::optional<ScaledMark> mark =
+        unless_bad(file, [&] { return read_scaled_mark(file, index.parameters, options.protocol); });
     if (!mark) return std::nullopt;
     const double start = now_s();
     const auto tasks = view_tasks(*mark, index.parameters.geometry.stride_px);
     auto views = make_views(*mark, tasks, *index.extractor, index.parameters, options.protocol, options.device);
-    const auto prepared = unless_bad([&] { return prepare(std::move(views), file); });
+    const auto prepared = unless_bad(file, [&] { return prepare(std::move(views), file); });
     if (!prepared) return std::nullopt;
     summary.seconds_features += now_s() - start;
     auto best = search_own_blocks(*prepared);
@@ -280,15 +285,16 @@ struct Search {
   }
 };
 
-/// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are removed, and
-/// DataError says why.
+/// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are
+/// removed, and DataError says why.
 void add_marks_skipped_before(const std::filesystem::path& results, const std::vector<std::filesystem::path>& files,
                               SearchSummary& summary) {
   const auto ids = std::get<std::vector<std::string>>(store::Store(results, kResultsSchema).read("mark_id").values);
   const std::set<std::string> found(ids.begin(), ids.end());
   for (const auto& file : files) {
     const auto names_file = [&](const std::string& reason) { return reason.starts_with(file.string() + ":"); };
-    if (found.contains(id_of(file)) || std::any_of(summary.skipped.begin(), summary.skipped.end(), names_file)) continue;
+    if (found.contains(id_of(file)) || std::any_of(summary.skipped.begin(), summary.skipped.end(), names_file))
+      continue;
     summary.skipped.push_back(file.string() + ": left out by an earlier run of this command");
   }
   if (!ids.empty()) return;
@@ -346,7 +352,8 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
     plan.useful_flops = useful * marks_per_read * static_cast<double>(plan.exemplars);
     plan.feature_flops = feature * marks_per_read;
     const std::int64_t own_blocks = plan.splits_marks ? plan.blocks : divide_up(plan.blocks, comm.size());
-    plan.in_memory = own_blocks <= ExemplarBlocks::most_in_memory(index.parameters, memory_for_blocks(options, index.parameters));
+    plan.in_memory =
+        own_blocks <= ExemplarBlocks::most_in_memory(index.parameters, memory_for_blocks(options, index.parameters));
     measured = comm::measured_sgemm_gflops();
   });
   plan.gflops_per_rank = -comm.max(-measured);
@@ -380,13 +387,12 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   open_writer(comm, options.output, header, units, writer);
   const comm::UnitRange own =
       plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
-  Search search = {
-      comm,
-      options,
-      *index,
-      plan.splits_marks,
-      ExemplarBlocks(index->store, index->parameters, own.begin, own.end, block_memory_bytes),
-      {}};
+  Search search = {comm,
+                   options,
+                   *index,
+                   plan.splits_marks,
+                   ExemplarBlocks(index->store, index->parameters, own.begin, own.end, block_memory_bytes),
+                   {}};
   search.summary.exemplars = plan.exemplars;
   search.summary.was_finished = comm.any_of(writer->is_finished());
   if (!search.summary.was_finished) {

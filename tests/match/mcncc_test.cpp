@@ -125,22 +125,32 @@ INSTANTIATE_TEST_SUITE_P(Instructions, McnccWith, ::testing::ValuesIn(runnable_i
                          [](const auto& test) { return test.param; });
 
 TEST_P(McnccWith, EqualsTheDefinitionForEverySupportAndStride) {
-  for (const auto shape : {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kDisk, ProblemOptions::Shape::kHoles}) {
-    for (const std::int64_t stride : {1, 2, 4, 8}) expect_equals_naive(make_problem({.stride_px = stride, .shape = shape}));
+  for (const auto shape :
+       {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kDisk, ProblemOptions::Shape::kHoles}) {
+    for (const std::int64_t stride : {1, 2, 4, 8})
+      expect_equals_naive(make_problem({.stride_px = stride, .shape = shape}));
   }
 }
 
 TEST_P(McnccWith, EqualsTheDefinitionForEveryNumberOfShifts) {
   for (std::int64_t height = 100; height >= 84; height -= 3) {
     for (const std::int64_t width : {56, 53, 50}) {
-      expect_equals_naive(make_problem({.exemplars = 2, .mark_height_px = height, .mark_width_px = width, .angles = 2}));
+      expect_equals_naive(
+          make_problem({.exemplars = 2, .mark_height_px = height, .mark_width_px = width, .angles = 2}));
     }
   }
 }
 
 TEST_P(McnccWith, KeepsTheDigitsOfLongSums) {
-  expect_equals_naive(make_problem({.channels = 1, .exemplars = 2, .cell_px = 1, .stride_px = 4, .frame_height = 130,
-                                    .frame_width = 90, .mark_height_px = 121, .mark_width_px = 81, .angles = 1}));
+  expect_equals_naive(make_problem({.channels = 1,
+                                    .exemplars = 2,
+                                    .cell_px = 1,
+                                    .stride_px = 4,
+                                    .frame_height = 130,
+                                    .frame_width = 90,
+                                    .mark_height_px = 121,
+                                    .mark_width_px = 81,
+                                    .angles = 1}));
 }
 
 TEST(Mcncc, RefusesInstructionsTheProcessorLacks) { EXPECT_THROW(use_instructions("abacus"), UsageError); }

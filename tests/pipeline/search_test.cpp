@@ -8,6 +8,8 @@
 #include "../features/weights_fixture.h"
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "pipeline/exemplar_blocks.h"
+#include "pipeline/open_index.h"
 #include "retrieval_fixture.h"
 #include "synth/mark.h"
 
@@ -246,21 +248,38 @@ class SearchBytes : public Retrieval {
   }
 };
 
-TEST_F(SearchBytes, AreTheSameWhetherExemplarsAreKeptInMemoryOrStreamed) {
-  search(comm_, search_options());
-  SearchOptions streaming = search_options();
-  streaming.memory_bytes = 1;
-  streaming.output = folder_ / "results2.h5";
-  streaming.csv = folder_ / "results2.csv";
-  search(comm_, streaming);
-  on_root([&] {
-    // Views name their shards' folder, so they differ; the shards do not.
-    for (int unit = 0; unit < 5; ++unit) {
-      const std::string name = "0000" + std::to_string(unit) + ".h5";
-      EXPECT_EQ(sha256_of_file(folder_ / "results.shards" / name), sha256_of_file(folder_ / "results2.shards" / name));
-    }
-    EXPECT_EQ(sha256_of_file(folder_ / "results.csv"), sha256_of_file(folder_ / "results2.csv"));
-  });
+TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
+  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  const std::int64_t blocks = index.parameters.blocks();
+  const auto visit = [&](ExemplarBlocks& range) {
+    std::vector<at::Tensor> seen;
+    range.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
+      EXPECT_EQ(first, std::ssize(seen));
+      for (const at::Tensor& block : run) seen.push_back(block.clone());
+    });
+    return seen;
+  };
+  ExemplarBlocks streamed(index.store, index.parameters, 0, blocks, 0);
+  ExemplarBlocks kept(index.store, index.parameters, 0, blocks, std::int64_t{1} << 30);
+  EXPECT_FALSE(streamed.in_memory());
+  EXPECT_TRUE(kept.in_memory());
+  for (int time = 0; time < 2; ++time) {
+    const auto a = visit(streamed), b = visit(kept);
+    ASSERT_EQ(std::ssize(a), blocks);
+    ASSERT_EQ(std::ssize(b), blocks);
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i]));
+  }
+}
+
+TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
+  SearchOptions options = search_options();
+  options.memory_bytes = 1;
+  try {
+    search(comm_, options);
+    ADD_FAILURE() << "no refusal";
+  } catch (const EnvironmentError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--memory-gib"));
+  }
 }
 
 TEST_F(SearchBytes, AreTheSameAfterAnInterruption) {
