@@ -40,9 +40,14 @@ void validate(const std::vector<std::string>& paths) {
   if (complaints > 0) throw DataError("validate: " + std::to_string(complaints) + " complaints, see above");
 }
 
+void print_plan(const std::vector<std::string>& paths) {
+  for (const fs::path& file : store::find_stores({paths.begin(), paths.end()}).files) std::printf("%s\n", file.c_str());
+}
+
 void run(const po::variables_map& options, const JobContext& context) {
+  const auto& paths = options["path"].as<std::vector<std::string>>();
   context.comm.together([&] {
-    if (context.comm.is_root()) validate(options["path"].as<std::vector<std::string>>());
+    if (context.comm.is_root()) context.common.plan ? print_plan(paths) : validate(paths);
   });
 }
 
