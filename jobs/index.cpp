@@ -32,7 +32,7 @@ void add_options(po::options_description& options) {
       ("precision", po::value<std::int64_t>()->value_name("32|16")->default_value(32), "bits of a stored value")  //
       ("border-cells", po::value<std::int64_t>()->value_name("N"),
        "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")  //
-      ("erosion", po::value<double>()->default_value(0.1), "erosion of supports that the search will use")        //
+      ("erosion", po::value<double>()->default_value(0.1, "0.1"), "erosion of supports that the search will use")        //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the index to write");
 }
 

@@ -22,7 +22,7 @@ void add_options(po::options_description& options) {
       ("angles-deg", po::value<std::string>()->value_name("FIRST:LAST:STEP")->default_value("-20:20:4"),
        "rotations of the mark, counter-clockwise; or a list: 0,90,180")                                        //
       ("stride-px", po::value<std::int64_t>()->default_value(2), "step of translations, at the search scale")  //
-      ("erosion", po::value<double>()->default_value(0.1),
+      ("erosion", po::value<double>()->default_value(0.1, "0.1"),
        "supports are eroded by this share of the exemplar map's short side")  //
       ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
        "mu_c,sigma_c is MCNCC; others come later")                                                     //
