@@ -60,7 +60,6 @@ class PreparedMark {
 
   /// 2 x support cells x channels, over all poses: the multiply-adds one exemplar costs by the definition.
   double useful_flops_per_exemplar() const;
-  std::int64_t memory_bytes() const;
 
   struct Layout;
   const Layout& layout() const { return *layout_; }

@@ -276,15 +276,4 @@ PreparedMark& PreparedMark::operator=(PreparedMark&&) noexcept = default;
 
 double PreparedMark::useful_flops_per_exemplar() const { return layout_->useful_flops; }
 
-std::int64_t PreparedMark::memory_bytes() const {
-  std::size_t floats = 0;
-  for (const auto& groups : layout_->angles) {
-    for (const GroupLayout& group : groups) {
-      floats += group.x.size();
-      for (const ViewLayout& view : group.views) floats += 2 * view.x_mean.size() + 2 * view.cut.size();
-    }
-  }
-  return static_cast<std::int64_t>(floats * sizeof(float));
-}
-
 }  // namespace outsole::match

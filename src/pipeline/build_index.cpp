@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <exception>
 
 #include "comm/partition.h"
 #include "core/checked.h"
@@ -15,6 +14,7 @@
 #include "match/lanes.h"
 #include "match/support.h"
 #include "pipeline/exemplar_image.h"
+#include "pipeline/parallel.h"
 #include "pipeline/write_units.h"
 #include "store/exemplars.h"
 
@@ -99,17 +99,9 @@ at::Tensor framed_exemplars(const store::ExemplarStore& exemplars, std::int64_t 
                             const IndexParameters& parameters) {
   const auto records = exemplars.records(first, last - first);
   at::Tensor images = at::empty({last - first, parameters.search_height_px, parameters.search_width_px}, at::kFloat);
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic)
-  for (std::size_t i = 0; i < records.size(); ++i) {
-    try {
-      images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters));
-    } catch (...) {
-#pragma omp critical(outsole_frame_failure)
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  for_each_on_threads(records.size(), [&](std::size_t i) {
+    images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters));
+  });
   return images;
 }
 

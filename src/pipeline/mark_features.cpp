@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <exception>
 #include <map>
 
 #include "comm/partition.h"
@@ -15,6 +14,7 @@
 #include "image/geometry.h"
 #include "image/image.h"
 #include "match/support.h"
+#include "pipeline/parallel.h"
 
 namespace outsole::pipeline {
 
@@ -153,17 +153,7 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
                                      support_of_view(seen.support, task.offset, extractor, index, protocol));
   };
   // An extractor runs one image in one thread, so on the CPU the views share out the threads.
-  std::exception_ptr failure;
-#pragma omp parallel for schedule(dynamic) if (device.is_cpu())
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
-    try {
-      make_view(i);
-    } catch (...) {
-#pragma omp critical(outsole_view_failure)
-      failure = std::current_exception();
-    }
-  }
-  if (failure) std::rethrow_exception(failure);
+  for_each_on_threads(tasks.size(), make_view, device.is_cpu());
   return views;
 }
 

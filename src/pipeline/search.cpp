@@ -18,7 +18,6 @@
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
-#include "core/stop.h"
 #include "image/image.h"
 #include "match/lanes.h"
 #include "match/mcncc.h"
@@ -418,9 +417,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
           if (comm.is_root()) writer->write_unit(unit, columns);
         });
         progress.advance();
-        if (comm.any_of(stop_requested()) && unit != pending.back()) {
-          comm.together([] { throw StopRequested("stopped on request; run the same command again to carry on"); });
-        }
+        if (unit != pending.back()) leave_if_asked_to_stop(comm);
       }
     }
     search.gather_skipped();

@@ -31,6 +31,11 @@ std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, c
   return nlohmann::json::parse(comm.broadcast(pending.dump()));
 }
 
+void leave_if_asked_to_stop(const comm::Communicator& comm) {
+  if (!comm.any_of(stop_requested())) return;
+  throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
+}
+
 void write_pending_units(const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
                          std::span<const std::int64_t> pending, const std::string& label,
                          const std::function<store::Columns(std::int64_t unit)>& make_unit) {
@@ -45,9 +50,7 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
       writer.write_unit(unit, make_unit(unit));
     });
     progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
-    if (turn + 1 < turns && comm.any_of(stop_requested())) {
-      throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
-    }
+    if (turn + 1 < turns) leave_if_asked_to_stop(comm);
   }
 }
 

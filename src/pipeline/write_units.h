@@ -22,6 +22,9 @@ void open_writer(const comm::Communicator& comm, const std::filesystem::path& ou
 std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,
                                                std::int64_t units);
 
+/// Throws StopRequested on every rank when a signal has come to any. Collective.
+void leave_if_asked_to_stop(const comm::Communicator& comm);
+
 /// Writes the shards of the `pending` units out of `units`, each rank a contiguous part of them; all agree after each
 /// turn of one unit a rank. `label` says what is done ("ingesting"). Collective, but `make_unit` must not communicate.
 /// Throws on every rank what it throws on one, and StopRequested at the end of a turn after a signal.
