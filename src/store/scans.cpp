@@ -59,4 +59,15 @@ ScanRecord ScanStore::record(std::int64_t index) const {
   return record;
 }
 
+std::vector<std::uint8_t> ScanStore::pixel_rows(std::int64_t index, std::int64_t first_px,
+                                                std::int64_t count_px) const {
+  ensure(index >= 0 && index < size(), "the record lies within the store");
+  const ScanInfo& info = scans_[static_cast<std::size_t>(index)];
+  ensure(first_px >= 0 && count_px >= 0 && first_px <= info.height_px && count_px <= info.height_px - first_px,
+         "the rows lie within the scan");
+  const std::int64_t row_bytes = std::int64_t{info.width_px} * (info.bit_depth / 8);
+  return std::get<std::vector<std::uint8_t>>(
+      store_.read_elements("pixels", index, first_px * row_bytes, count_px * row_bytes));
+}
+
 }  // namespace outsole::store

@@ -69,6 +69,10 @@ class ScanStore {
   /// Throws DataError when its pixels or metadata do not fit.
   ScanRecord record(std::int64_t index) const;
 
+  /// Rows [first_px, first_px + count_px) of a scan's pixels, without reading the rest: [count_px, width_px], 16 bit as
+  /// two bytes, low byte first. Bug for rows outside of the scan.
+  std::vector<std::uint8_t> pixel_rows(std::int64_t index, std::int64_t first_px, std::int64_t count_px) const;
+
   const Store& store() const { return store_; }
 
  private:

@@ -191,4 +191,23 @@ Column read_column(const File& file, const std::string& dataset, bool ragged, st
   return column;
 }
 
+Values read_elements(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,
+                     std::int64_t count) {
+  const std::string where = file.path().string() + ": '" + dataset + "'";
+  const DatasetInfo info = file.info(dataset);
+  const auto lengths = read_integers(file, length_name(dataset));
+  ensure(row >= 0 && row < std::ssize(lengths), "a row outside of " + where);
+  const std::int64_t begin = sum_lengths(lengths, static_cast<std::size_t>(row), where);
+  const std::int64_t length = lengths[static_cast<std::size_t>(row)];
+  if (length < 0 || begin > info.shape[0] || length > info.shape[0] - begin) {
+    throw DataError(where + ": its row lengths exceed its elements");
+  }
+  if (first < 0 || count < 0 || first > length || count > length - first) {
+    throw DataError(where + ": row " + std::to_string(row) + " ends before the elements that are wanted");
+  }
+  return values_from_file(
+      info.type, count,
+      [&](std::span<std::byte> bytes) { file.read(dataset, info, begin + first, count, bytes); }, where);
+}
+
 }  // namespace outsole::store

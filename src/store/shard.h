@@ -56,4 +56,8 @@ Shard open_shard(const std::filesystem::path& path);
 /// Rows [first, first + count) of a data set of the shard, `rows` being the shard's.
 Column read_column(const File& file, const std::string& dataset, bool ragged, std::int64_t first, std::int64_t count);
 
+/// Elements [first, first + count) of one row of a ragged data set of the shard.
+Values read_elements(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,
+                     std::int64_t count);
+
 }  // namespace outsole::store

@@ -101,12 +101,16 @@ struct Store::State {
     return open_shard->file;
   }
 
+  /// The unit of a row: behind units without rows, which begin where it begins.
+  std::size_t unit_of(std::int64_t row) const {
+    return static_cast<std::size_t>(std::upper_bound(first_row.begin(), first_row.end() - 1, row) - first_row.begin() -
+                                    1);
+  }
+
   Column read_rows(const std::string& dataset, std::int64_t first, std::int64_t count) {
     Column column;
     const bool ragged = is_ragged(dataset);
-    // The unit of `first`: behind units without rows, which begin where it begins.
-    auto unit = static_cast<std::size_t>(std::upper_bound(first_row.begin(), first_row.end() - 1, first) -
-                                         first_row.begin() - 1);
+    std::size_t unit = unit_of(first);
     const std::int64_t end = first + count;
     for (bool begun = false; !begun || first < end; ++unit) {
       const std::int64_t here = std::min(end, first_row[unit + 1]) - first;
@@ -265,6 +269,15 @@ std::future<Column> Store::read_async(const std::string& dataset, std::int64_t f
   count = state_->checked_count(dataset, first, count);
   return io_thread().submit(
       [state = state_.get(), dataset, first, count] { return state->read(dataset, first, count); });
+}
+
+Values Store::read_elements(const std::string& dataset, std::int64_t row, std::int64_t first,
+                            std::int64_t count) const {
+  ensure(state_->is_ragged(dataset) && row >= 0 && row < rows(), "a row of a ragged data set");
+  return io_thread().run([&] {
+    const std::size_t unit = state_->unit_of(row);
+    return outsole::store::read_elements(state_->shard_file(unit), dataset, row - state_->first_row[unit], first, count);
+  });
 }
 
 std::vector<std::string> Store::validate() const {

@@ -115,6 +115,10 @@ class Store {
   /// The same in the background on the I/O thread: for reading the next block while this one computes.
   std::future<Column> read_async(const std::string& dataset, std::int64_t first, std::int64_t count) const;
 
+  /// Elements [first, first + count) of one row of a ragged data set: some of an image's pixels, without reading the
+  /// rest. DataError when the row is shorter, or as read; Bug for a row outside.
+  Values read_elements(const std::string& dataset, std::int64_t row, std::int64_t first, std::int64_t count) const;
+
   /// Every complaint about the store: shards missing, truncated, swapped or altered (SHA-256), checksums, schema,
   /// inconsistent row lengths. Empty: it is valid. Reads everything.
   std::vector<std::string> validate() const;

@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 #include "core/errors.h"
 #include "store/prepared.h"
@@ -69,6 +70,22 @@ TEST_F(Scans, ComeBackAsTheyWere) {
     EXPECT_EQ(back.metadata, records[i].metadata);
     EXPECT_EQ(back.pixels, records[i].pixels);
   }
+}
+
+TEST_F(Scans, SlabsOfRowsAreReadWithoutTheRest) {
+  const std::vector<ScanRecord> records = {scan("a", 900, 1300, 8), scan("b", 5, 7, 16)};  // a: more than one chunk
+  const ScanStore store(save(records));
+  for (const auto& [index, first_px, count_px] :
+       {std::tuple{0, 0, 900}, {0, 899, 1}, {0, 301, 555}, {0, 17, 0}, {1, 0, 5}, {1, 2, 2}}) {
+    const ScanRecord& record = records[static_cast<std::size_t>(index)];
+    const auto row_bytes = record.width_px * record.bit_depth / 8;
+    const auto begin = record.pixels.begin() + first_px * row_bytes;
+    EXPECT_EQ(store.pixel_rows(index, first_px, count_px),
+              std::vector<std::uint8_t>(begin, begin + count_px * row_bytes));
+  }
+  EXPECT_THROW(store.pixel_rows(0, 899, 2), Bug);
+  EXPECT_THROW(store.pixel_rows(0, -1, 2), Bug);
+  EXPECT_THROW(store.pixel_rows(2, 0, 1), Bug);
 }
 
 TEST_F(Scans, ImpossibleFactsAreRefusedByName) {
