@@ -1,12 +1,31 @@
 #pragma once
-// The innermost work of the search: one channel of one block against the views of one group, all translations.
-// Plain pointers only: the implementation is compiled once for each instruction set.
+// The innermost work of the search: one channel of a slice of a block's exemplars against the views of one group, all
+// translations. Plain pointers only: the implementation is compiled once for each instruction set.
 
 #include <cstdint>
 
 namespace outsole::match {
 
 inline constexpr int kMaxGroupViews = 4;
+
+/// The shifts along y whose products are added up together, at most.
+inline constexpr int kMaxTileShifts = 8;
+
+/// The stored maps, and which of their cells may be support.
+struct MapGeometry {
+  std::int32_t height, width;
+  std::int32_t row_begin, row_end, column_begin, column_end;
+  std::int32_t padding;  // rows of zeros above and below each column of a plane; see plane_padding
+
+  std::int64_t plane_rows() const { return height + 1 + 2 * padding; }
+  /// Floats a plane takes for each exemplar: [width + 1][plane_rows].
+  std::int64_t plane_cells() const { return (width + 1) * plane_rows(); }
+  /// Floats the prefix sums take for each exemplar: [width][height + 1][2].
+  std::int64_t prefix_cells() const { return static_cast<std::int64_t>(width) * (height + 1) * 2; }
+};
+
+/// How far beyond the frame a tile reads, for views that move by `step` cells.
+constexpr std::int32_t plane_padding(std::int32_t step) { return (step > 2 ? step : 2) * (kMaxTileShifts - 1) + 1; }
 
 /// One view of a group: the exact support as runs along columns, and where its scores go. Rows and columns are those of
 /// the group's box.
@@ -15,6 +34,7 @@ struct ViewWindow {
   const std::int32_t* run_begin;   // [runs] rows [begin, end)
   const std::int32_t* run_end;
   std::int32_t runs;
+  std::int32_t row_begin, row_end, column_begin, column_end;  // around all of them
   std::int32_t shifts_y, shifts_x;
   const float* inverse_count;  // [shifts_x][shifts_y]: 1 / |P|; 0 where P is empty
   const std::int32_t* cut;     // [shifts_x][shifts_y]: index of the way the frame cuts the support
@@ -23,38 +43,51 @@ struct ViewWindow {
   float* scores;               // [shifts_x][shifts_y][kLanes], added to
 };
 
-/// The stored x of a group: [columns][rows_padded][views], zero outside of the support, with `padding` zero rows at
-/// either end.
+/// One channel of a group, and of the exemplars [lane, lane + ChannelKernel::lanes) of a block.
 struct ChannelWork {
-  const float* y;       // [map_width][map_height][kLanes]
-  const float* prefix;  // [map_width][map_height + 1][2][kLanes]: sums of y and y^2 over the rows above
-  std::int32_t map_height, map_width;
-  std::int32_t row_begin, row_end, column_begin, column_end;  // cells of the map that may be support
-  const float* x;
+  MapGeometry map;
+  std::int32_t lane;
+  const float* planes;  // what ChannelKernel::prepare made of y
+  const float* prefix;
+  const float* x;      // see CellLayout; zero outside of the support
   std::int32_t views;  // 1, 2 or 4 (interleaved; three are stored as four), by shifts_x, falling
-  std::int32_t columns, rows_padded, padding;
-  const std::int32_t* hull_begin;  // [columns] rows [begin, end) that hold support of any view
-  const std::int32_t* hull_end;
-  const std::int32_t* single_runs;  // [columns][views][2] rows [begin, end), if no column has two runs; else null
-  std::int32_t rows;                // of the box
+  std::int32_t columns, rows;
+  bool paired;        // neighbouring shifts share products; columns and rows are even then
+  float* pair_terms;  // scratch, 9/4 of the size of x, where paired
+  // Rows [begin, end) that hold support of any view: [columns]; where paired, pairs of rows: [3][columns / 2], for both
+  // columns of the pair together, for the second, and for the first.
+  const std::int32_t *hull_begin, *hull_end;
   std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0
-  std::int32_t step;                // cells between shifts
+  std::int32_t step;                // cells between shifts; 1 where paired
   float flat_square;                // a y whose variance over P is not above this is flat
   ViewWindow view[kMaxGroupViews];
+};
+
+/// Where x of a group has a cell: [columns][rows][views]; where paired, the even rows of a column come before its odd
+/// ones, so that all even rows can be added to all odd ones at once.
+struct CellLayout {
+  std::int64_t rows, views;
+  bool paired;
+
+  std::int64_t operator()(std::int64_t column, std::int64_t row, std::int64_t view) const {
+    const std::int64_t place = paired ? row % 2 * (rows / 2) + row / 2 : row;
+    return (column * rows + place) * views + view;
+  }
 };
 
 /// An instruction set's implementation.
 struct ChannelKernel {
   const char* name;
-  /// Fills prefix from y; both as in ChannelWork.
-  void (*sum_prefixes)(const float* y, std::int32_t map_width, std::int32_t map_height, float* prefix);
+  std::int32_t lanes;  // exemplars of a slice; divides kLanes
+  /// y [map_width][map_height][kLanes], one channel of a block -> for the slice from `lane` on:
+  /// planes [1 or 4][width + 1][plane_rows][lanes]: y, zero outside of the cells that may be support; if `differences`,
+  /// also y minus the y one row above, one column before, and both. The padding must be zero before and is left so.
+  /// prefix [width][height + 1][2][lanes]: sums of y and y^2 over the rows above.
+  void (*prepare)(const MapGeometry& map, const float* y, std::int32_t lane, bool differences, float* planes,
+                  float* prefix);
   /// Adds this channel's w_c NCC_c to the scores of every view and shift.
   void (*correlate)(const ChannelWork& work);
 };
-
-/// How many shifts along y a tile takes at most, and never more than there are; the padding of x must be (that - 1) *
-/// step rows.
-inline constexpr int kMaxTileShifts = 12;
 
 extern const ChannelKernel kAvx512Kernel, kAvx2Kernel, kGenericKernel;
 

@@ -3,12 +3,20 @@
 namespace outsole::match {
 namespace {
 typedef float Vector __attribute__((vector_size(16)));
-constexpr int kVectorLanes = 4, kTileVectors = 2, kWindowVectors = 1, kTileRows = 4;
+constexpr int kVectorLanes = 4, kTileRows = 8;
 
 Vector reciprocal_sqrt(Vector v) {
   Vector result{};
   for (int i = 0; i < kVectorLanes; ++i) result[i] = 1.0f / __builtin_sqrtf(v[i]);
   return result;
+}
+
+Vector larger(Vector a, Vector b) { return a > b ? a : b; }
+
+bool any_not_above(Vector a, Vector b) {
+  bool found = false;
+  for (int i = 0; i < kVectorLanes; ++i) found |= !(a[i] > b[i]);
+  return found;
 }
 }  // namespace
 }  // namespace outsole::match
@@ -16,5 +24,5 @@ Vector reciprocal_sqrt(Vector v) {
 #include "match/channel_kernel_impl.h"
 
 namespace outsole::match {
-const ChannelKernel kGenericKernel = {"generic", sum_prefixes, correlate};
+const ChannelKernel kGenericKernel = {"generic", kVectorLanes, prepare, correlate};
 }

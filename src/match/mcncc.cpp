@@ -33,27 +33,54 @@ std::atomic<const ChannelKernel*>& channel_kernel() {
   return kernel;
 }
 
+MapGeometry map_geometry(const PreparedMark::Layout& mark) {
+  MapGeometry map{};
+  map.height = narrow<std::int32_t>(mark.frame.height);
+  map.width = narrow<std::int32_t>(mark.frame.width);
+  map.row_begin = map.column_begin = narrow<std::int32_t>(mark.margin);
+  map.row_end = map.height - map.row_begin;
+  map.column_end = map.width - map.column_begin;
+  std::int64_t step = 1;
+  for (const auto& groups : mark.angles) {
+    for (const GroupLayout& group : groups) step = std::max(step, group.step);
+  }
+  map.padding = plane_padding(narrow<std::int32_t>(step));
+  return map;
+}
+
+/// Zeros, 64-byte aligned.
 struct AlignedBuffer {
-  explicit AlignedBuffer(std::int64_t floats) : tensor(at::empty({floats}, at::kFloat)) {}  // 64-byte aligned
+  explicit AlignedBuffer(std::int64_t floats) : tensor(at::zeros({floats}, at::kFloat)) {}
   float* data() { return tensor.data_ptr<float>(); }
   at::Tensor tensor;
 };
 
+/// What a thread keeps between tasks.
+struct Scratch {
+  AlignedBuffer planes, prefix, pair_terms;
+};
+
+Scratch make_scratch(const PreparedMark::Layout& mark, const ChannelKernel& kernel) {
+  const MapGeometry map = map_geometry(mark);
+  std::int64_t cells = 0;
+  for (const auto& groups : mark.angles) {
+    for (const GroupLayout& group : groups) {
+      if (group.paired) cells = std::max(cells, group.columns * group.rows * group.stored_views);
+    }
+  }
+  return {AlignedBuffer(map.plane_cells() * kernel.lanes * (cells > 0 ? 4 : 1)),
+          AlignedBuffer(map.prefix_cells() * kernel.lanes), AlignedBuffer(cells / 4 * 9)};
+}
+
 ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& group) {
   ChannelWork work{};
-  work.map_height = narrow<std::int32_t>(mark.frame.height);
-  work.map_width = narrow<std::int32_t>(mark.frame.width);
-  work.row_begin = work.column_begin = narrow<std::int32_t>(mark.margin);
-  work.row_end = work.map_height - work.row_begin;
-  work.column_end = work.map_width - work.column_begin;
+  work.map = map_geometry(mark);
   work.views = narrow<std::int32_t>(group.stored_views);
   work.columns = narrow<std::int32_t>(group.columns);
-  work.rows_padded = narrow<std::int32_t>(group.rows + 2 * group.padding);
-  work.padding = narrow<std::int32_t>(group.padding);
+  work.rows = narrow<std::int32_t>(group.rows);
+  work.paired = group.paired;
   work.hull_begin = group.hull_begin.data();
   work.hull_end = group.hull_end.data();
-  work.single_runs = group.single_runs.empty() ? nullptr : group.single_runs.data();
-  work.rows = narrow<std::int32_t>(group.rows);
   work.origin_y = narrow<std::int32_t>(group.origin_y - mark.frame.border);
   work.origin_x = narrow<std::int32_t>(group.origin_x - mark.frame.border);
   work.step = narrow<std::int32_t>(group.step);
@@ -64,6 +91,10 @@ ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& 
     window.run_begin = view.run_begin.data();
     window.run_end = view.run_end.data();
     window.runs = narrow<std::int32_t>(view.run_column.size());
+    window.row_begin = std::ranges::min(view.run_begin);
+    window.row_end = std::ranges::max(view.run_end);
+    window.column_begin = view.run_column.front();
+    window.column_end = view.run_column.back() + 1;
     window.shifts_y = narrow<std::int32_t>(view.offset.shifts_y);
     window.shifts_x = narrow<std::int32_t>(view.offset.shifts_x);
     window.inverse_count = view.inverse_count.data();
@@ -91,7 +122,7 @@ void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell
 
 /// Angles [first, last) of the mark against one block: all channels, all translations.
 void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, const at::Tensor& block,
-                   AlignedBuffer& prefix, BestPose* best) {
+                   Scratch& scratch, BestPose* best) {
   const ChannelKernel& kernel = *channel_kernel();
   struct Job {
     const GroupLayout& group;
@@ -99,16 +130,21 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
     ChannelWork work;
     std::vector<AlignedBuffer> scores;  // of each view
   };
+  const MapGeometry map = map_geometry(mark);
+  bool any_paired = false;
   std::vector<Job> jobs;
   for (std::size_t angle = first; angle < last; ++angle) {
     for (const GroupLayout& group : mark.angles[angle]) {
+      any_paired |= group.paired;
       Job job = {group, mark.angle_index[angle], describe_group(mark, group), {}};
       for (std::size_t v = 0; v < group.views.size(); ++v) {
         const ViewOffset& offset = group.views[v].offset;
         job.scores.emplace_back(offset.shifts_y * offset.shifts_x * kLanes);
-        job.scores.back().tensor.zero_();
         job.work.view[v].scores = job.scores.back().data();
       }
+      job.work.planes = scratch.planes.data();
+      job.work.prefix = scratch.prefix.data();
+      job.work.pair_terms = scratch.pair_terms.data();
       jobs.push_back(std::move(job));
     }
   }
@@ -119,20 +155,20 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
     };
     if (std::all_of(jobs.begin(), jobs.end(), is_flat)) continue;
     const float* y = block.data_ptr<float>() + channel * plane;
-    kernel.sum_prefixes(y, narrow<std::int32_t>(mark.frame.width), narrow<std::int32_t>(mark.frame.height),
-                        prefix.data());
-    for (Job& job : jobs) {
-      if (is_flat(job)) continue;
-      const GroupLayout& group = job.group;
-      job.work.y = y;
-      job.work.prefix = prefix.data();
-      job.work.x = group.x.data() + channel * group.columns * (group.rows + 2 * group.padding) * group.stored_views;
-      job.work.flat_square = mark.flat_square[static_cast<std::size_t>(channel)];
-      for (std::size_t v = 0; v < group.views.size(); ++v) {
-        job.work.view[v].x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
-        job.work.view[v].x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
+    for (std::int32_t lane = 0; lane < kLanes; lane += kernel.lanes) {
+      kernel.prepare(map, y, lane, any_paired, scratch.planes.data(), scratch.prefix.data());
+      for (Job& job : jobs) {
+        if (is_flat(job)) continue;
+        const GroupLayout& group = job.group;
+        job.work.lane = lane;
+        job.work.x = group.x.data() + channel * group.columns * group.rows * group.stored_views;
+        job.work.flat_square = mark.flat_square[static_cast<std::size_t>(channel)];
+        for (std::size_t v = 0; v < group.views.size(); ++v) {
+          job.work.view[v].x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
+          job.work.view[v].x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
+        }
+        kernel.correlate(job.work);
       }
-      kernel.correlate(job.work);
     }
   }
   for (Job& job : jobs) {
@@ -145,7 +181,7 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
 /// Angles a task takes: as many as their scores fit into a second-level cache, but few enough that there are tasks for
 /// all threads. Results do not depend on it.
 std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t blocks) {
-  constexpr std::int64_t kScoreBytes = 1 << 20;
+  constexpr std::int64_t kScoreBytes = 2 << 20;
   constexpr std::int64_t kTasksPerThread = 4;
   const auto angles = static_cast<std::int64_t>(mark.angles.size());
   std::int64_t poses = 1;
@@ -156,7 +192,8 @@ std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t bloc
   }
   const std::int64_t bytes_per_angle = divide_up(poses * kLanes * static_cast<std::int64_t>(sizeof(float)), angles);
   const std::int64_t by_cache = kScoreBytes / bytes_per_angle;
-  const std::int64_t by_threads = angles * blocks / (kTasksPerThread * omp_get_max_threads());
+  const std::int64_t by_threads =
+      omp_get_max_threads() == 1 ? angles : angles * blocks / (kTasksPerThread * omp_get_max_threads());
   return std::clamp<std::int64_t>(std::min(by_cache, by_threads), 1, angles);
 }
 
@@ -190,16 +227,16 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
   std::exception_ptr failure;
 #pragma omp parallel
   {
-    std::optional<AlignedBuffer> prefix;
+    std::optional<Scratch> scratch;
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
       std::array<BestPose, kLanes> found;
       const auto block = static_cast<std::size_t>(task / tasks_per_block);
       const std::int64_t first = task % tasks_per_block * task_angles;
       try {
-        if (!prefix) prefix.emplace(layout.frame.width * (layout.frame.height + 1) * 2 * kLanes);
+        if (!scratch) scratch.emplace(make_scratch(layout, *channel_kernel()));
         search_angles(layout, static_cast<std::size_t>(first),
-                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], *prefix,
+                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], *scratch,
                       found.data());
       } catch (...) {
 #pragma omp critical(outsole_search_failure)

@@ -21,11 +21,11 @@ struct ViewLayout {
 /// Up to four views of one angle on a common box of cells.
 struct GroupLayout {
   std::int64_t origin_y = 0, origin_x = 0;  // of the box, in canvas cells
-  std::int64_t rows = 0, columns = 0, padding = 0, step = 1;
+  std::int64_t rows = 0, columns = 0, step = 1;
+  bool paired = false;                             // neighbouring shifts share products; rows and columns are even
   std::int64_t stored_views = 1;                   // 1, 2 or 4
-  std::vector<std::int32_t> hull_begin, hull_end;  // [columns]
-  std::vector<std::int32_t> single_runs;           // [columns][stored_views][2], or empty
-  std::vector<float> x;                            // [C][columns][rows + 2 padding][stored_views]
+  std::vector<std::int32_t> hull_begin, hull_end;  // as ChannelWork wants them
+  std::vector<float> x;                            // [C] x CellLayout
   std::vector<bool> channel_is_flat;               // [C]: every view, every cut
   std::vector<ViewLayout> views;
 };

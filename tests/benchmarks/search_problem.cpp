@@ -50,12 +50,12 @@ SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
-double sgemm_gflops() {
+double sgemm_gflops(int repeats) {
   constexpr std::int64_t kSize = 2048;
   static const at::Tensor a = at::randn({kSize, kSize}), b = at::randn({kSize, kSize});
   static at::Tensor c = at::mm(a, b);
   double best = 0;
-  for (int repeat = 0; repeat < 4; ++repeat) {
+  for (int repeat = 0; repeat < repeats; ++repeat) {
     const double start = now_s();
     at::mm_out(c, a, b);
     best = std::max(best, 2.0 * kSize * kSize * kSize / (now_s() - start) / 1e9);

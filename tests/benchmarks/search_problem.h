@@ -22,8 +22,8 @@ struct SearchProblem {
 /// A mark of this size at the search scale, its supports turned rectangles.
 SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark_width_px);
 
-/// GFLOP/s of a 2048 x 2048 x 2048 32-bit matrix product on the threads at hand, best of a few.
-double sgemm_gflops();
+/// GFLOP/s of a 2048 x 2048 x 2048 32-bit matrix product on the threads at hand, best of `repeats`.
+double sgemm_gflops(int repeats = 4);
 
 double now_s();
 

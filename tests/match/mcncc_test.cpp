@@ -1,6 +1,7 @@
 #include "match/mcncc.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 
@@ -151,6 +152,34 @@ TEST_P(McnccWith, KeepsTheDigitsOfLongSums) {
                                     .mark_height_px = 121,
                                     .mark_width_px = 81,
                                     .angles = 1}));
+}
+
+TEST_P(McnccWith, KeepsTheDigitsWhereNeighbouringShiftsShareProducts) {
+  expect_equals_naive(make_problem({.channels = 2,
+                                    .exemplars = 2,
+                                    .cell_px = 1,
+                                    .stride_px = 1,
+                                    .frame_height = 90,
+                                    .frame_width = 60,
+                                    .mark_height_px = 81,
+                                    .mark_width_px = 54,
+                                    .angles = 1}));
+}
+
+TEST_P(McnccWith, GivesTheSameBitsForAnyNumberOfThreads) {
+  const Problem problem = make_problem({});
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto alone = search(problem);
+  for (const int count : {2, 3}) {
+    omp_set_num_threads(count);
+    const auto found = search(problem);
+    for (std::size_t n = 0; n < 7; ++n) {
+      EXPECT_EQ(found[n].score, alone[n].score);
+      EXPECT_EQ(found[n].pose, alone[n].pose);
+    }
+  }
+  omp_set_num_threads(threads);
 }
 
 TEST(Mcncc, RefusesInstructionsTheProcessorLacks) { EXPECT_THROW(use_instructions("abacus"), UsageError); }
