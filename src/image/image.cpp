@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <mutex>
@@ -161,6 +162,19 @@ void check_size(const ImageHeader& header, const DecodeLimits& limits, const std
   }
 }
 
+/// Encodes by the extension, with the codec's options, and writes whole or not at all.
+void write_encoded(const fs::path& path, const cv::Mat& image, const std::vector<int>& options) {
+  std::vector<std::uint8_t> encoded;
+  bool is_encoded = false;
+  try {
+    is_encoded = cv::imencode(path.extension().string(), image, encoded, options);
+  } catch (const cv::Exception& error) {
+    throw EnvironmentError(path.string() + ": cannot be encoded: " + error.err);
+  }
+  if (!is_encoded) throw EnvironmentError(path.string() + ": cannot be encoded");
+  write_file_atomically(path, {reinterpret_cast<const char*>(encoded.data()), encoded.size()});
+}
+
 }  // namespace
 
 const std::vector<std::string>& image_extensions() {
@@ -210,16 +224,14 @@ DecodedImage read_mark(const fs::path& path, const DecodeLimits& limits) {
   return mark;
 }
 
-void write_image(const fs::path& path, const cv::Mat& image) {
-  std::vector<std::uint8_t> encoded;
-  bool is_encoded = false;
-  try {
-    is_encoded = cv::imencode(path.extension().string(), image, encoded);
-  } catch (const cv::Exception& error) {
-    throw EnvironmentError(path.string() + ": cannot be encoded: " + error.err);
-  }
-  if (!is_encoded) throw EnvironmentError(path.string() + ": cannot be encoded");
-  write_file_atomically(path, {reinterpret_cast<const char*>(encoded.data()), encoded.size()});
+void write_image(const fs::path& path, const cv::Mat& image) { write_encoded(path, image, {}); }
+
+void write_tiff(const fs::path& path, const cv::Mat& image, double dpi) {
+  constexpr int kLzw = 5, kInch = 2;
+  const int resolution = std::max(1, static_cast<int>(std::lround(dpi)));
+  write_encoded(path, image,
+                {cv::IMWRITE_TIFF_COMPRESSION, kLzw, cv::IMWRITE_TIFF_RESUNIT, kInch, cv::IMWRITE_TIFF_XDPI, resolution,
+                 cv::IMWRITE_TIFF_YDPI, resolution});
 }
 
 cv::Mat to_float(const cv::Mat& grey) {

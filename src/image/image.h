@@ -45,6 +45,10 @@ DecodedImage read_mark(const std::filesystem::path& path, const DecodeLimits& li
 /// Writes an 8- or 16-bit image as PNG (or by the extension), whole or not at all. Throws EnvironmentError.
 void write_image(const std::filesystem::path& path, const cv::Mat& image);
 
+/// Writes an 8-bit grey image as TIFF (LZW) that states its resolution, rounded to whole pixels an inch; whole or not
+/// at all. Throws EnvironmentError.
+void write_tiff(const std::filesystem::path& path, const cv::Mat& image, double dpi);
+
 /// Grey values as float in 0..255, whatever the depth (16 bit is divided by 257).
 cv::Mat to_float(const cv::Mat& grey);
 

@@ -1,22 +1,20 @@
 #include "pipeline/synthesize.h"
 
+#include <algorithm>
 #include <array>
-#include <cstdio>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
-
-#include <nlohmann/json.hpp>
-#include <spdlog/spdlog.h>
 
 #include "core/checked.h"
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
-#include "core/progress.h"
 #include "core/sha256.h"
-#include "core/stop.h"
 #include "image/image.h"
+#include "pipeline/synthesis_folder.h"
+#include "synth/capture.h"
 #include "synth/exemplar.h"
 
 namespace outsole::pipeline {
@@ -25,115 +23,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t kMaxCount = 99999;  // ids have five digits
-
-std::string numbered(const char* prefix, std::int64_t index) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%s%05lld", prefix, static_cast<long long>(index + 1));
-  return text.data();
-}
-
-std::string decimal(double value) {
-  std::array<char, 32> text{};
-  std::snprintf(text.data(), text.size(), "%.6f", value);
-  return text.data();
-}
-
-/// One folder of synthetic images: its parameters are written first, its manifest last.
-class SynthesisFolder {
- public:
-  SynthesisFolder(fs::path folder, const nlohmann::json& parameters)
-      : folder_(std::move(folder)), parameters_(parameters.dump(2) + "\n") {}
-
-  bool is_finished() const { return fs::exists(folder_ / "manifest.csv"); }
-
-  /// Creates the folder, or takes up the one that the same command began. Throws UsageError for a folder with other
-  /// content.
-  void begin() const {
-    std::error_code error;
-    fs::create_directories(folder_, error);
-    if (error) throw EnvironmentError(folder_.string() + ": cannot be created: " + error.message());
-    const fs::path begun = folder_ / "synthesis.json";
-    if (fs::exists(begun)) {
-      if (read_text_file(begun) == parameters_) return;
-      throw UsageError(folder_.string() + ": holds images made with other options (see synthesis.json there); " +
-                       "choose another --output or remove the folder");
-    }
-    if (!fs::is_empty(folder_)) {
-      throw UsageError(folder_.string() + ": holds other files; choose another --output or empty the folder");
-    }
-    write_file_atomically(begun, parameters_);
-  }
-
-  const fs::path& path() const { return folder_; }
-
- private:
-  fs::path folder_;
-  std::string parameters_;
-};
-
-/// One row of each table that describes an image.
-struct Rows {
-  std::string manifest;
-  std::string label;
-};
-
-/// Runs `make` for this rank's images and brings the rows of all to root, in the order of the images.
-std::vector<Rows> make_images(const comm::Communicator& comm, std::int64_t count,
-                              const std::function<Rows(std::int64_t)>& make) {
-  nlohmann::json own = nlohmann::json::array();
-  comm.together([&] {
-    Progress progress("drawing", "images", divide_up(count, comm.size()), comm.is_root());
-    for (std::int64_t i = comm.rank(); i < count; i += comm.size()) {
-      if (stop_requested()) throw StopRequested("stopped on request; the same command starts the folder anew");
-      const Rows rows = make(i);
-      own.push_back({rows.manifest, rows.label});
-      progress.advance();
-    }
-  });
-  const std::vector<std::string> gathered = comm.gather(own.dump());
-  if (!comm.is_root()) return {};
-  std::vector<nlohmann::json> rows_of_rank;
-  for (const std::string& text : gathered) rows_of_rank.push_back(nlohmann::json::parse(text));
-  std::vector<Rows> rows;
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto& row =
-        rows_of_rank[static_cast<std::size_t>(i % comm.size())][static_cast<std::size_t>(i / comm.size())];
-    rows.push_back({row[0], row[1]});
-  }
-  return rows;
-}
-
-std::string table(const std::string& header, const std::vector<Rows>& rows, std::string Rows::*column) {
-  std::string text = header + "\n";
-  for (const Rows& row : rows) text += row.*column + "\n";
-  return text;
-}
-
-void check_count(std::int64_t count) {
-  if (count < 1 || count > kMaxCount) throw UsageError("--count: must be between 1 and " + std::to_string(kMaxCount));
-}
-
-/// Prepares the folder on root; true when there is nothing to do.
-bool begin_together(const comm::Communicator& comm, const SynthesisFolder& folder) {
-  comm.together([&] {
-    if (comm.is_root()) folder.begin();
-  });
-  const bool finished = comm.any_of(comm.is_root() && folder.is_finished());
-  if (finished && comm.is_root()) spdlog::info("{}: finished before, left as it is", folder.path().string());
-  return finished;
-}
-
-Rows write_exemplar(const SynthesizeExemplarsOptions& options, std::int64_t index) {
+TableRows write_exemplar(const SynthesizeExemplarsOptions& options, std::int64_t index) {
   const synth::Outsole outsole = synth::make_outsole(options.seed, static_cast<std::uint64_t>(index));
   const std::string file = numbered("", index) + ".png";
   image::write_image(options.output / file, synth::render_exemplar(outsole, options.height_px, options.width_px));
   std::string row = file + "," + (outsole.left_foot ? "L" : "R");
   for (const synth::TreadFamily family : outsole.families) row.append(",").append(synth::name_of(family));
-  return {row + "," + std::to_string(outsole.blocks.size()), ""};
+  return {row + "," + std::to_string(outsole.blocks.size())};
 }
 
-Rows write_mark(const SynthesizeMarksOptions& options, const std::vector<fs::path>& exemplars, std::int64_t index) {
+TableRows write_mark(const SynthesizeMarksOptions& options, const std::vector<fs::path>& exemplars,
+                     std::int64_t index) {
   synth::Random random(options.seed, static_cast<std::uint64_t>(index));
   const fs::path& exemplar = exemplars[static_cast<std::size_t>(random.below(narrow<int>(std::ssize(exemplars))))];
   cv::Mat1b pixels;
@@ -143,11 +43,118 @@ Rows write_mark(const SynthesizeMarksOptions& options, const std::vector<fs::pat
   const std::string id = numbered("mark", index);
   image::write_image(options.output / (id + ".png"), mark.image);
   const std::string area = synth::name_of(mark.area);
+  const std::string capture = synth::name_of(mark.capture);
   const std::string inverted = mark.inverted ? "1" : "0";
-  return {id + ".png," + area + "," + synth::name_of(mark.background) + "," + inverted,
+  return {id + ".png," + area + "," + capture + "," + synth::name_of(mark.background) + "," + inverted,
           id + "," + csv_field(id_of(exemplar)) + "," + decimal(mark.pose.angle_deg) + "," + decimal(mark.pose.y_px) +
-              "," + decimal(mark.pose.x_px) + ",1,0," + area};
+              "," + decimal(mark.pose.x_px) + "," + decimal(mark.pose.scale) + ",0," + area + "," + capture};
 }
+
+std::vector<std::string> names_of(const std::vector<synth::Capture>& captures) {
+  std::vector<std::string> names;
+  for (const synth::Capture capture : captures) names.push_back(synth::name_of(capture));
+  return names;
+}
+
+// --- A year of wear --------------------------------------------------------------------------------------------------
+
+constexpr std::array<synth::Foot, 2> kFeet{synth::Foot::kLeft, synth::Foot::kRight};
+
+/// Which scan image number `index` is: pairs one after another, the left foot first, its weeks in order.
+struct ScanOfYear {
+  std::int64_t pair = 0;
+  synth::Foot foot = synth::Foot::kLeft;
+  int week = 0;
+
+  explicit ScanOfYear(std::int64_t index) {
+    const std::int64_t weeks = std::ssize(synth::captured_weeks());
+    pair = index / (2 * weeks);
+    foot = kFeet[static_cast<std::size_t>(index / weeks % 2)];
+    week = synth::captured_weeks()[static_cast<std::size_t>(index % weeks)];
+  }
+
+  bool is_same_shoe(const ScanOfYear& other) const { return pair == other.pair && foot == other.foot; }
+  std::string foot_letter() const { return foot == synth::Foot::kLeft ? "L" : "R"; }
+  std::string pair_name() const { return numbered("", pair); }
+  std::string shoe_name() const { return pair_name() + foot_letter(); }
+  std::string id() const {
+    const std::string number = std::to_string(week);
+    return shoe_name() + "_week" + std::string(2 - number.size(), '0') + number;
+  }
+};
+
+/// Draws scans in the order of the year; what the weeks of one outsole share is kept while they last.
+class YearWriter {
+ public:
+  explicit YearWriter(const SynthesizeWearOptions& options) : options_(options) {}
+
+  TableRows operator()(std::int64_t index) {
+    const ScanOfYear which(index);
+    const std::string id = which.id();
+    if (!shoe_of_ || !shoe_of_->is_same_shoe(which)) open_shoe(which);
+    if (!fs::exists(options_.output / (id + ".tiff"))) write_images(which);
+    const synth::CapturePlan plan = synth::plan_capture(shoe_, frame_, which.week);
+    const std::string accidentals = which.week == 0 ? accidental_rows(which) : "";
+    return {manifest_row(which), truth_row(which, plan), accidentals};
+  }
+
+ private:
+  void open_shoe(const ScanOfYear& which) {
+    scanner_.reset();
+    shoe_ = synth::make_worn_shoe(options_.seed, static_cast<std::uint64_t>(which.pair), which.foot);
+    frame_ =
+        synth::shoe_frame(shoe_.outsole, cv::Size(narrow<int>(options_.width_px), narrow<int>(options_.height_px)));
+    shoe_of_ = which;
+  }
+
+  /// The scan comes last: where it is, its ground truth is too.
+  void write_images(const ScanOfYear& which) {
+    if (!scanner_) scanner_.emplace(shoe_, frame_.size);
+    const synth::WornScan worn = scanner_->scan(which.week);
+    const fs::path truth = options_.output / "truth";
+    const std::string name = which.id() + ".png";
+    image::write_image(truth / "clean" / name, worn.capture.clean);
+    image::write_image(truth / "faults" / name, worn.capture.faults);
+    image::write_image(truth / "print" / name, worn.print);
+    image::write_image(truth / "height" / name, worn.height);
+    image::write_tiff(options_.output / (which.id() + ".tiff"), worn.capture.scan, frame_.dpi());
+  }
+
+  std::string manifest_row(const ScanOfYear& which) const {
+    return which.id() + ".tiff," + which.shoe_name() + "," + which.pair_name() + "," + which.foot_letter() + "," +
+           std::to_string(which.week) + "," + decimal(frame_.dpi());
+  }
+
+  std::string truth_row(const ScanOfYear& which, const synth::CapturePlan& plan) const {
+    const image::RigidTransform pose = synth::pose_in(frame_, plan);
+    const cv::Point2d centre = image::point_under_frame_middle(frame_.size, pose, {0, 0});
+    std::string faults;
+    for (const synth::Fault fault : synth::kFaults) {
+      if (plan.has(fault)) faults.append(faults.empty() ? "" : " ").append(synth::name_of(fault));
+    }
+    return which.id() + ".tiff," + decimal(pose.angle_deg) + "," + decimal(pose.y) + "," + decimal(pose.x) + "," +
+           decimal(centre.y) + "," + decimal(centre.x) + "," + decimal(plan.pressure) + "," + faults;
+  }
+
+  std::string accidental_rows(const ScanOfYear& which) const {
+    std::string rows;
+    for (const synth::Accidental& accidental : shoe_.accidentals) {
+      const synth::Box box = synth::bounds_of(accidental.shape);
+      if (!rows.empty()) rows += "\n";
+      rows += which.shoe_name() + "," + synth::name_of(accidental.kind) + "," + std::to_string(accidental.first_week) +
+              "," + std::to_string(accidental.last_week) + "," + decimal(frame_.row(box.top)) + "," +
+              decimal(frame_.column(box.left)) + "," + decimal(frame_.row(box.bottom)) + "," +
+              decimal(frame_.column(box.right)) + "," + decimal(accidental.floor_mm);
+    }
+    return rows;
+  }
+
+  const SynthesizeWearOptions& options_;
+  std::optional<ScanOfYear> shoe_of_;
+  synth::WornShoe shoe_;
+  synth::ShoeFrame frame_;
+  std::optional<synth::WornShoeScanner> scanner_;
+};
 
 /// Identity of the exemplars: names and content.
 std::string digest_of(const std::vector<fs::path>& files) {
@@ -165,12 +172,11 @@ void synthesize_exemplars(const comm::Communicator& comm, const SynthesizeExempl
                                                 {"seed", options.seed},
                                                 {"height_px", options.height_px},
                                                 {"width_px", options.width_px}});
-  if (begin_together(comm, folder)) return;
+  if (folder.begin_together(comm)) return;
   const auto rows = make_images(comm, options.count, [&](std::int64_t i) { return write_exemplar(options, i); });
   comm.together([&] {
     if (!comm.is_root()) return;
-    write_file_atomically(options.output / "manifest.csv",
-                          table("file,foot,forefoot,arch,heel,blocks", rows, &Rows::manifest));
+    write_file_atomically(options.output / "manifest.csv", csv_of("file,foot,forefoot,arch,heel,blocks", rows, 0));
   });
 }
 
@@ -187,15 +193,40 @@ void synthesize_marks(const comm::Communicator& comm, const SynthesizeMarksOptio
                                                 {"seed", options.seed},
                                                 {"max_angle_deg", options.mark.max_angle_deg},
                                                 {"damage", options.mark.damage},
+                                                {"captures", names_of(options.mark.captures)},
+                                                {"max_scale_error", options.mark.max_scale_error},
                                                 {"exemplars_sha256", digest}});
-  if (begin_together(comm, folder)) return;
+  if (folder.begin_together(comm)) return;
   const auto rows = make_images(comm, options.count, [&](std::int64_t i) { return write_mark(options, exemplars, i); });
   comm.together([&] {
     if (!comm.is_root()) return;
     write_file_atomically(options.output / "labels.csv",
-                          table("mark,exemplar,angle_deg,y_px,x_px,scale,mirrored,area", rows, &Rows::label));
-    write_file_atomically(options.output / "manifest.csv",
-                          table("file,area,background,inverted", rows, &Rows::manifest));
+                          csv_of("mark,exemplar,angle_deg,y_px,x_px,scale,mirrored,area,capture", rows, 1));
+    write_file_atomically(options.output / "manifest.csv", csv_of("file,area,capture,background,inverted", rows, 0));
+  });
+}
+
+void synthesize_wear(const comm::Communicator& comm, const SynthesizeWearOptions& options) {
+  check_count(options.count);
+  if (std::min(options.height_px, options.width_px) < 64)
+    throw UsageError("--size: a scan needs at least 64 x 64 pixels");
+  const SynthesisFolder folder(options.output, {{"kind", "wear"},
+                                                {"count", options.count},
+                                                {"seed", options.seed},
+                                                {"height_px", options.height_px},
+                                                {"width_px", options.width_px}});
+  if (folder.begin_together(comm, {"truth/clean", "truth/faults", "truth/print", "truth/height"})) return;
+  const std::int64_t scans = options.count * std::ssize(kFeet) * std::ssize(synth::captured_weeks());
+  YearWriter writer(options);
+  const auto rows = make_images(comm, scans, std::ref(writer));
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    write_file_atomically(
+        options.output / "truth" / "truth.csv",
+        csv_of("file,angle_deg,shift_y_px,shift_x_px,centre_y_px,centre_x_px,pressure,faults", rows, 1));
+    write_file_atomically(options.output / "truth" / "accidentals.csv",
+                          csv_of("shoe,kind,first_week,last_week,top_px,left_px,bottom_px,right_px,floor_mm", rows, 2));
+    write_file_atomically(options.output / "manifest.csv", csv_of("file,shoe,pair,foot,week,dpi", rows, 0));
   });
 }
 

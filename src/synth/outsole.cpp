@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "synth/random.h"
 #include "synth/tread.h"
@@ -111,26 +112,6 @@ double distance_to_ellipse(const Ellipse& ellipse, Point at) {
          std::min(ellipse.radius_y, ellipse.radius_x);
 }
 
-/// Distance into the material beside the fine cuts of a block; positive within a cut.
-double distance_to_sipes(const Block& block, Point at) {
-  constexpr double kHalfCut = 0.0016;
-  const double across = turned(at, block.sipe_angle_deg).y / block.sipe_pitch;
-  return kHalfCut - std::abs(across - std::round(across)) * block.sipe_pitch;
-}
-
-/// Turns a right outsole into the left one of its pair, its mirror image.
-void mirror(Outsole& outsole) {
-  outsole.left_foot = true;
-  for (Point& point : outsole.outline) point.x = -point.x;
-  for (Ellipse& emblem : outsole.emblems) emblem.centre.x = -emblem.centre.x;
-  for (Block& block : outsole.blocks) {
-    block.sipe_angle_deg = -block.sipe_angle_deg;
-    for (auto& stroke : block.shape.strokes) {
-      for (Point& point : stroke) point.x = -point.x;
-    }
-  }
-}
-
 }  // namespace
 
 std::string name_of(TreadFamily family) {
@@ -166,16 +147,38 @@ Outsole make_outsole(std::uint64_t seed, std::uint64_t index) {
     outsole.families.push_back(family);
     for (Block& block : fill_zone(zone, family, outsole.outline, random)) outsole.blocks.push_back(std::move(block));
   }
-  if (random.chance(0.5)) mirror(outsole);
+  return random.chance(0.5) ? mirror_image(std::move(outsole)) : outsole;
+}
+
+Outsole mirror_image(Outsole outsole) {
+  outsole.left_foot = !outsole.left_foot;
+  for (Point& point : outsole.outline) point.x = -point.x;
+  for (Ellipse& emblem : outsole.emblems) emblem.centre.x = -emblem.centre.x;
+  for (Block& block : outsole.blocks) {
+    block.sipe_angle_deg = -block.sipe_angle_deg;
+    for (auto& stroke : block.shape.strokes) {
+      for (Point& point : stroke) point.x = -point.x;
+    }
+  }
   return outsole;
 }
 
-double signed_distance(const Outsole& outsole, const Block& block, Point at, double far) {
+double distance_to_sipes(const Block& block, Point at) {
+  const double across = turned(at, block.sipe_angle_deg).y / block.sipe_pitch;
+  return kHalfSipe - std::abs(across - std::round(across)) * block.sipe_pitch;
+}
+
+double signed_distance_unclipped(const Outsole& outsole, const Block& block, Point at) {
   double distance = std::max({signed_distance(block.shape, at), block.zone_top - at.y, at.y - block.zone_bottom});
-  if (block.sipe_pitch > 0) distance = std::max(distance, distance_to_sipes(block, at));
   if (block.yields) {
     for (const Ellipse& emblem : outsole.emblems) distance = std::max(distance, -distance_to_ellipse(emblem, at));
   }
+  return distance;
+}
+
+double signed_distance(const Outsole& outsole, const Block& block, Point at, double far) {
+  double distance = signed_distance_unclipped(outsole, block, at);
+  if (block.sipe_pitch > 0) distance = std::max(distance, distance_to_sipes(block, at));
   if (distance > far) return distance;
   return std::max(distance, signed_distance_to_polygon(outsole.outline, at) + block.inset);
 }

@@ -44,6 +44,19 @@ struct Outsole {
 /// Outsole number `index` of the set `seed`: a function of these two alone.
 Outsole make_outsole(std::uint64_t seed, std::uint64_t index);
 
+/// The other outsole of a pair: the left one of a right one, the right one of a left one.
+Outsole mirror_image(Outsole outsole);
+
+inline constexpr double kHalfSipe = 0.0016;  // half the width of a fine cut
+
+/// Distance into the nearest fine cut of a block that has them: kHalfSipe at its middle, 0 at its edges, negative in
+/// the material beside it.
+double distance_to_sipes(const Block& block, Point at);
+
+/// signed_distance without the fine cuts, and as if the outsole had no outline: at least as near as the block's edge,
+/// and changing by no more than the way gone, so that one may leap over what is far.
+double signed_distance_unclipped(const Outsole& outsole, const Block& block, Point at);
+
 /// Distance from the edge of the block as the outsole cuts it, negative inside. Exact up to `far`; whatever lies
 /// farther outside may be given as any distance above it, which saves most of the work.
 double signed_distance(const Outsole& outsole, const Block& block, Point at, double far);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 
+#include "core/errors.h"
 #include "synth/exemplar.h"
 #include "synth/mark.h"
 
@@ -89,7 +90,7 @@ TEST(MakeMark, LiesOnItsExemplarAtTheTruePose) {
   const cv::Mat1b exemplar = test_exemplar();
   for (std::uint64_t stream = 0; stream < 12; ++stream) {
     Random random(5, stream);
-    const Mark mark = make_mark(exemplar, {15, 0.5}, random);
+    const Mark mark = make_mark(exemplar, {.max_angle_deg = 15, .damage = 0.5}, random);
     const double sign = mark.inverted ? -1 : 1;
     const double here = sign * correlation(mark.image, exemplar, mark.pose);
     EXPECT_GT(here, 0.35) << "mark " << stream;
@@ -107,10 +108,35 @@ TEST(MakeMark, LiesOnItsExemplarAtTheTruePose) {
   }
 }
 
+TEST(MakeMark, OfEveryCaptureLiesOnItsExemplarAtTheTruePoseAndScale) {
+  const cv::Mat1b exemplar = test_exemplar();
+  for (int kind = 0; kind < kCaptures; ++kind) {
+    const auto capture = static_cast<Capture>(kind);
+    for (std::uint64_t stream = 0; stream < 6; ++stream) {
+      Random random(9, stream);
+      const Mark mark = make_mark(exemplar, {15, 0.4, {capture}, 0.04}, random);
+      EXPECT_EQ(mark.capture, capture);
+      EXPECT_EQ(parse_capture(name_of(capture)), capture);
+      EXPECT_NE(mark.pose.scale, 1);
+      EXPECT_LE(std::abs(mark.pose.scale - 1), 0.04);
+      EXPECT_EQ(mark.inverted, mark.inverted || capture == Capture::kDust || capture == Capture::kGelLift);
+      const double sign = mark.inverted ? -1 : 1;
+      const double here = sign * correlation(mark.image, exemplar, mark.pose);
+      EXPECT_GT(here, 0.25) << name_of(capture) << " " << stream;
+      for (const double shift : {-5.0, 5.0}) {
+        image::MarkPose other = mark.pose;
+        other.y_px += shift;
+        EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << name_of(capture) << " " << stream;
+      }
+    }
+  }
+  EXPECT_THROW(parse_capture("mud"), UsageError);
+}
+
 TEST(MakeMark, WithoutDamageIsTheBareCut) {
   const cv::Mat1b exemplar = test_exemplar();
   Random random(5, 1);
-  const Mark mark = make_mark(exemplar, {15, 0}, random);
+  const Mark mark = make_mark(exemplar, {.max_angle_deg = 15, .damage = 0}, random);
   cv::Mat1b cut;
   cut_mark(exemplar, mark.image.rows, mark.image.cols, mark.pose).convertTo(cut, CV_8U);
   EXPECT_LE(cv::norm(mark.image, cut, cv::NORM_INF), 1);
@@ -120,7 +146,7 @@ TEST(MakeMark, FitsIntoItsExemplarBeforeItIsTurned) {
   const cv::Mat1b exemplar = test_exemplar();
   for (std::uint64_t stream = 0; stream < 30; ++stream) {
     Random random(6, stream);
-    const Mark mark = make_mark(exemplar, {15, 0}, random);
+    const Mark mark = make_mark(exemplar, {.max_angle_deg = 15, .damage = 0}, random);
     const double half_height = (mark.image.rows - 1) / 2.0, half_width = (mark.image.cols - 1) / 2.0;
     EXPECT_GE(mark.pose.y_px - half_height, 0);
     EXPECT_LE(mark.pose.y_px + half_height, exemplar.rows);
