@@ -1,6 +1,9 @@
 #include "comm/communicator.h"
 
 #include <mpi.h>
+#ifdef OPEN_MPI
+#include <mpi-ext.h>  // MPIX_Query_cuda_support
+#endif
 
 #include <algorithm>
 #include <climits>
@@ -14,6 +17,7 @@ namespace outsole::comm {
 namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 30;  // MPI counts are int
+constexpr std::size_t kSumPieceNumbers = std::size_t{1} << 22;
 
 void check(int result, const char* call) {
   if (result == MPI_SUCCESS) return;
@@ -42,7 +46,7 @@ std::string encode_error(ExitCode code, const std::string& message) {
 
 Environment::Environment(int& argc, char**& argv) {
   int provided = MPI_THREAD_SINGLE;
-  check(MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided), "MPI_Init_thread");
+  check(MPI_Init_thread(&argc, &argv, MPI_THREAD_SERIALIZED, &provided), "MPI_Init_thread");
   if (provided < MPI_THREAD_FUNNELED) throw EnvironmentError("this MPI library cannot be used beside other threads");
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
 }
@@ -58,6 +62,9 @@ Communicator::Communicator() {
   check(MPI_Comm_rank(machine, &local_rank_), "MPI_Comm_rank");
   check(MPI_Comm_size(machine, &local_ranks_), "MPI_Comm_size");
   check(MPI_Comm_free(&machine), "MPI_Comm_free");
+  int thread_level = MPI_THREAD_SINGLE;
+  check(MPI_Query_thread(&thread_level), "MPI_Query_thread");
+  other_threads_may_call_ = thread_level >= MPI_THREAD_SERIALIZED;
 }
 
 void Communicator::barrier() const { check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
@@ -136,6 +143,48 @@ double Communicator::max(double value) const {
   return result;
 }
 
+struct PendingSum::Requests {
+  std::vector<MPI_Request> pieces;
+
+  template <typename Number>
+  static std::shared_ptr<Requests> start(std::span<Number> values, MPI_Datatype type) {
+    auto requests = std::make_shared<Requests>();
+    for (std::size_t begin = 0; begin < values.size(); begin += kSumPieceNumbers) {
+      const std::span<Number> piece = values.subspan(begin, std::min(kSumPieceNumbers, values.size() - begin));
+      check(MPI_Iallreduce(MPI_IN_PLACE, piece.data(), narrow<int>(piece.size()), type, MPI_SUM, MPI_COMM_WORLD,
+                           &requests->pieces.emplace_back(MPI_REQUEST_NULL)),
+            "MPI_Iallreduce");
+    }
+    return requests;
+  }
+};
+
+bool PendingSum::advance() {
+  if (!requests_) return true;
+  int done = 0;
+  auto& pieces = requests_->pieces;
+  check(MPI_Testall(narrow<int>(pieces.size()), pieces.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+  return done != 0;
+}
+
+void PendingSum::wait() {
+  if (!requests_) return;
+  auto& pieces = requests_->pieces;
+  check(MPI_Waitall(narrow<int>(pieces.size()), pieces.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+}
+
+PendingSum Communicator::start_sum(std::span<float> values) const {
+  PendingSum sum;
+  sum.requests_ = PendingSum::Requests::start(values, MPI_FLOAT);
+  return sum;
+}
+
+PendingSum Communicator::start_sum(std::span<double> values) const {
+  PendingSum sum;
+  sum.requests_ = PendingSum::Requests::start(values, MPI_DOUBLE);
+  return sum;
+}
+
 void Communicator::together(const std::function<void()>& work) const {
   std::string error;
   try {
@@ -162,6 +211,14 @@ void Communicator::together(const std::function<void()>& work) const {
 void abort_job(int code) {
   MPI_Abort(MPI_COMM_WORLD, code);
   std::abort();
+}
+
+bool mpi_reads_gpu_memory() {
+#ifdef MPIX_CUDA_AWARE_SUPPORT
+  return MPIX_Query_cuda_support() == 1;
+#else
+  return false;
+#endif
 }
 
 std::string mpi_version() {

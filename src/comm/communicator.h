@@ -4,25 +4,45 @@
 // | call                                   | collective |
 // |----------------------------------------|------------|
 // | rank, size, local_rank, local_ranks    | no         |
+// | other_threads_may_call                 | no         |
+// | PendingSum::advance, PendingSum::wait  | no         |
 // | everything else                        | yes: every rank calls it, in the same order |
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
 
 namespace outsole::comm {
 
-/// Starts and ends MPI; one per process, in main. Throws EnvironmentError when MPI does not give the thread level
-/// funneled.
+/// Starts and ends MPI; one per process, in main. Asks for the thread level serialized; throws EnvironmentError when
+/// MPI does not even give funneled.
 class Environment {
  public:
   Environment(int& argc, char**& argv);
   ~Environment();
   Environment(const Environment&) = delete;
   Environment& operator=(const Environment&) = delete;
+};
+
+/// A sum over ranks that is under way. MPI writes into the summed numbers until `wait` has returned: they must live,
+/// and nobody may touch them. One that is dropped is not waited for, because after an error other ranks may never join
+/// it; all that is left then is to end the job.
+class PendingSum {
+ public:
+  /// True when the sums are there. Many MPI libraries move data only while they are called, so long computations call
+  /// this now and then.
+  bool advance();
+  /// Waits until they are.
+  void wait();
+
+ private:
+  friend class Communicator;
+  struct Requests;
+  std::shared_ptr<Requests> requests_;
 };
 
 /// All ranks of the job. Every operation moves bytes in pieces below INT_MAX, so counts are 64 bit here.
@@ -53,6 +73,15 @@ class Communicator {
   double max(double value) const;
   bool any_of(bool value) const { return max(std::int64_t{value}) != 0; }
 
+  /// Starts to replace every number by its sum over ranks, the same bits on all of them, and returns at once. Ranks
+  /// start their sums in the same order and with the same counts. Memory of a GPU may be given where
+  /// mpi_reads_gpu_memory().
+  PendingSum start_sum(std::span<float> values) const;
+  PendingSum start_sum(std::span<double> values) const;
+
+  /// True when any one thread at a time may communicate, not only the one that started MPI.
+  bool other_threads_may_call() const { return other_threads_may_call_; }
+
   /// Runs `work`, which must not communicate, on every rank; afterwards, if it threw anywhere, every rank throws the
   /// error of the lowest rank that failed (with its exit code and message; a Bug stays a Bug). The point where an
   /// error on one rank reaches all.
@@ -60,10 +89,14 @@ class Communicator {
 
  private:
   int rank_ = 0, size_ = 1, local_rank_ = 0, local_ranks_ = 1;
+  bool other_threads_may_call_ = false;
 };
 
 /// Ends all ranks at once with `code` after an error that only this rank knows of.
 [[noreturn]] void abort_job(int code);
+
+/// True when MPI takes pointers to the memory of an NVIDIA GPU ("CUDA-aware").
+bool mpi_reads_gpu_memory();
 
 /// Library name and version of MPI, for `--version`.
 std::string mpi_version();

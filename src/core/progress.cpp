@@ -3,8 +3,11 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+
+#include "core/status.h"
 
 namespace outsole {
 
@@ -14,10 +17,12 @@ Progress::Progress(std::string label, std::string unit, std::int64_t total, bool
       total_(total),
       done_(done),
       done_before_(done),
-      enabled_(enabled && spdlog::should_log(spdlog::level::info)),
+      enabled_(enabled),
       terminal_(isatty(STDERR_FILENO) == 1),
       start_(Clock::now()),
-      last_print_(start_) {}
+      last_print_(start_) {
+  if (enabled_) report_status({label_, unit_, done_, total_});
+}
 
 Progress::~Progress() {
   if (printed_ && terminal_) std::fputc('\n', stderr);
@@ -25,16 +30,21 @@ Progress::~Progress() {
 
 void Progress::advance(std::int64_t units) {
   done_ += units;
-  const double since_print = std::chrono::duration<double>(Clock::now() - last_print_).count();
+  if (!enabled_) return;
+  const auto now = Clock::now();
+  const double elapsed_s = std::chrono::duration<double>(now - start_).count();
+  const double left_s = elapsed_s * static_cast<double>(total_ - done_) /
+                        static_cast<double>(std::max<std::int64_t>(done_ - done_before_, 1));
+  report_status({label_, unit_, done_, total_, left_s});
+
+  const double since_print_s = std::chrono::duration<double>(now - last_print_).count();
   const bool last = done_ >= total_;
-  if (enabled_ && (since_print >= (terminal_ ? 0.2 : 60.0) || last)) print(last);
+  if (!spdlog::should_log(spdlog::level::info) || (since_print_s < (terminal_ ? 0.2 : 60.0) && !last)) return;
+  last_print_ = now;
+  print(last ? "took " + format_duration(elapsed_s) : "about " + format_duration(left_s) + " left");
 }
 
-void Progress::print(bool last) {
-  last_print_ = Clock::now();
-  const double elapsed = std::chrono::duration<double>(last_print_ - start_).count();
-  const double left = elapsed / static_cast<double>(done_ - done_before_) * static_cast<double>(total_ - done_);
-  const std::string time = last ? "took " + format_duration(elapsed) : "about " + format_duration(left) + " left";
+void Progress::print(const std::string& time) {
   const std::string counts = std::to_string(done_) + " of " + std::to_string(total_) + " " + unit_;
   if (!terminal_) {
     spdlog::info("{}: {}, {}", label_, counts, time);

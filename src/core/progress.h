@@ -1,5 +1,5 @@
 #pragma once
-// How far a long job is: a bar on a terminal, at most a line a minute in a batch log.
+// How far a long job is: a bar on a terminal, at most a line a minute in a batch log, and the status file.
 
 #include <chrono>
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace outsole {
 class Progress {
  public:
   /// `label` says what is done ("searching"), `unit` what is counted ("marks"); `done` units were finished by an
-  /// earlier run and do not count for the estimate. A disabled one (other ranks) prints nothing.
+  /// earlier run and do not count for the estimate. A disabled one (other ranks) tells nothing.
   Progress(std::string label, std::string unit, std::int64_t total, bool enabled, std::int64_t done = 0);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -21,7 +21,7 @@ class Progress {
   void advance(std::int64_t units = 1);
 
  private:
-  void print(bool last);
+  void print(const std::string& time);
 
   using Clock = std::chrono::steady_clock;
   std::string label_, unit_;

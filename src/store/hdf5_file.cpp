@@ -375,13 +375,15 @@ void File::write(const std::string& dataset, const ElementType& type, const Shap
     if (compress) must(H5Pset_deflate(properties.get(), kDeflateLevel));
     must(H5Pset_fletcher32(properties.get()));
   }
-  const Handle handle(check(H5Dcreate2(handle_.get(), dataset.c_str(), type_handle.get(), space.get(), H5P_DEFAULT,
-                                       properties.get(), H5P_DEFAULT),
-                            "cannot be created", dataset),
-                      H5Dclose);
+  Handle handle(check(H5Dcreate2(handle_.get(), dataset.c_str(), type_handle.get(), space.get(), H5P_DEFAULT,
+                                 properties.get(), H5P_DEFAULT),
+                      "cannot be created", dataset),
+                H5Dclose);
   if (bytes.empty()) return;
   check(H5Dwrite(handle.get(), type_handle.get(), H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes.data()), "cannot be written",
         dataset);
+  // Small chunks reach the disk only here: a full one must not go unnoticed.
+  check(H5Dclose(handle.release()), "cannot be written", dataset);
 }
 
 void File::write_virtual(const std::string& dataset, const ElementType& type, const Shape& shape,

@@ -1,15 +1,7 @@
 // StoreWriter: who may write a store, what is left of an earlier run, and when it is finished.
 
-#include <fcntl.h>
-#include <spdlog/spdlog.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-
 #include "core/errors.h"
+#include "core/file_lock.h"
 #include "store/io_thread.h"
 #include "store/shard.h"
 #include "store/store.h"
@@ -20,49 +12,6 @@ namespace outsole::store {
 namespace fs = std::filesystem;
 
 namespace {
-
-/// The exclusive right to write a store, held while this lives. Its file is removed at the end.
-class WriterLock {
- public:
-  explicit WriterLock(fs::path path) : path_(std::move(path)) {
-    while (!try_lock()) {
-    }
-  }
-  ~WriterLock() {
-    std::error_code ignored;
-    fs::remove(path_, ignored);
-    ::close(descriptor_);
-  }
-  WriterLock(const WriterLock&) = delete;
-  WriterLock& operator=(const WriterLock&) = delete;
-
- private:
-  /// False when a job that just ended removed the file between our opening and locking it: the lock then means nothing.
-  bool try_lock() {
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) throw EnvironmentError(path_.string() + ": cannot be created: " + std::strerror(errno));
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
-      const int reason = errno;
-      if (reason == EWOULDBLOCK) {
-        ::close(descriptor_);
-        throw UsageError(path_.string() +
-                         ": another job is writing this store; wait for it or choose another --output");
-      }
-      spdlog::warn("{}: this file system has no locks ({}): make sure that only one job writes the store",
-                   path_.string(), std::strerror(reason));
-      return true;
-    }
-    struct stat ours {
-    }, there{};
-    const bool same =
-        ::fstat(descriptor_, &ours) == 0 && ::stat(path_.c_str(), &there) == 0 && ours.st_ino == there.st_ino;
-    if (!same) ::close(descriptor_);
-    return same;
-  }
-
-  fs::path path_;
-  int descriptor_ = -1;
-};
 
 std::string way_out(const fs::path& path) {
   return ". Choose another --output, or remove the old one: rm -r '" + path.string() + "' '" +
@@ -75,7 +24,7 @@ struct StoreWriter::State {
   fs::path path, folder;
   StoreHeader header;
   std::int64_t units;
-  std::unique_ptr<WriterLock> lock;  // on the rank that created the folder
+  std::unique_ptr<FileLock> lock;  // on the rank that created the folder
   bool finished = false;
 
   fs::path shard_path(std::int64_t unit) const { return folder / shard_name(unit); }
@@ -97,7 +46,7 @@ struct StoreWriter::State {
     std::error_code error;
     fs::create_directories(folder, error);
     if (error) throw EnvironmentError(folder.string() + ": cannot be created: " + error.message());
-    lock = std::make_unique<WriterLock>(folder / "lock");
+    lock = std::make_unique<FileLock>(folder / "lock", "this store");
   }
 
   /// Removes what an interrupted run left half-written and checks the shards it finished.

@@ -86,6 +86,40 @@ TEST(Communicator, ReductionsSeeEveryRankAndAllNumbers) {
   EXPECT_FALSE(comm.any_of(false));
 }
 
+template <typename Number>
+void expect_sums_of_all_ranks(const Communicator& comm, std::size_t count) {
+  std::vector<Number> values(count);
+  for (std::size_t i = 0; i < count; ++i)
+    values[i] = static_cast<Number>((comm.rank() + 1) * static_cast<int>(i % 100));
+  PendingSum sum = comm.start_sum(std::span(values));
+  sum.wait();
+  EXPECT_TRUE(sum.advance());
+  const int ranks = comm.size() * (comm.size() + 1) / 2;
+  for (std::size_t i = 0; i < count; ++i) ASSERT_EQ(values[i], static_cast<Number>(ranks * static_cast<int>(i % 100)));
+}
+
+TEST(PendingSum, IsTheSumOverRanksAlsoOfMoreNumbersThanGoInOnePiece) {
+  const Communicator comm;
+  for (const std::size_t count : {std::size_t{0}, std::size_t{1}, std::size_t{1001}, (std::size_t{1} << 22) + 7}) {
+    expect_sums_of_all_ranks<float>(comm, count);
+  }
+  expect_sums_of_all_ranks<double>(comm, 1001);
+}
+
+TEST(PendingSum, SeveralMayBeUnderWayBesideOtherOperations) {
+  const Communicator comm;
+  std::vector<float> first(5000, 1), second(10, 2);
+  PendingSum first_sum = comm.start_sum(std::span(first)), second_sum = comm.start_sum(std::span(second));
+  EXPECT_EQ(comm.sum(1), comm.size());
+  while (!second_sum.advance()) {
+  }
+  EXPECT_EQ(second.back(), 2.0F * static_cast<float>(comm.size()));
+  first_sum.wait();
+  EXPECT_EQ(first.back(), static_cast<float>(comm.size()));
+}
+
+TEST(Communicator, LetsThreadsTakeTurns) { EXPECT_TRUE(Communicator().other_threads_may_call()); }
+
 // --- Errors ---------------------------------------------------------------------------------------------------------
 
 /// What together throws on this rank when `work` runs on all.

@@ -1,0 +1,85 @@
+#include "core/status.h"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <cmath>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "core/errors.h"
+#include "core/files.h"
+
+namespace outsole {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+constexpr auto kInterval = std::chrono::seconds(5);
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  char text[32] = "";
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+  return text;
+}
+
+struct Kept {
+  fs::path path;
+  std::string job, started_utc;
+  std::optional<Clock::time_point> last_write;
+  std::string last_phase;
+};
+
+std::optional<Kept> kept;
+
+void write(const Status& status) {
+  char host[256] = "";
+  gethostname(host, sizeof host - 1);
+  nlohmann::ordered_json json = {{"job", kept->job},
+                                 {"phase", status.phase},
+                                 {"unit", status.unit},
+                                 {"done", status.done},
+                                 {"total", status.total},
+                                 {"seconds_left", nullptr},
+                                 {"started_utc", kept->started_utc},
+                                 {"updated_utc", utc_now()},
+                                 {"host", host},
+                                 {"process", getpid()}};
+  if (status.seconds_left >= 0) json["seconds_left"] = std::llround(status.seconds_left);
+  write_file_atomically(kept->path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+}
+
+}  // namespace
+
+StatusFile::StatusFile(const fs::path& output, std::string job) {
+  ensure(!kept, "a process keeps one status file");
+  fs::path path = output.has_filename() ? output : output.parent_path();
+  path.replace_extension(".status.json");
+  kept = {std::move(path), std::move(job), utc_now(), std::nullopt, ""};
+}
+
+StatusFile::~StatusFile() {
+  std::error_code ignored;
+  fs::remove(kept->path, ignored);
+  kept.reset();
+}
+
+void report_status(const Status& status) {
+  if (!kept) return;
+  const bool is_due =
+      !kept->last_write || Clock::now() - *kept->last_write >= kInterval || status.phase != kept->last_phase;
+  if (!is_due) return;
+  kept->last_write = Clock::now();
+  kept->last_phase = status.phase;
+  try {
+    write(status);
+  } catch (const EnvironmentError&) {
+  }
+}
+
+}  // namespace outsole

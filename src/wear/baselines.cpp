@@ -1,0 +1,169 @@
+#include "wear/baselines.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/checked.h"
+#include "core/errors.h"
+
+namespace outsole::wear {
+
+namespace {
+
+constexpr uchar kPaper = 255;
+constexpr std::size_t kKeptTrends = 2;  // the left and the right foot, when shoes alternate
+
+cv::Size size_of(const store::PreparedStore& scans) {
+  return {narrow<int>(scans.width_px()), narrow<int>(scans.height_px())};
+}
+
+/// Sums over the scans of one shoe that saw a pixel.
+struct LineSums {
+  double scans = 0, week = 0, week2 = 0, grey = 0, week_grey = 0;
+
+  void add(double at_week, double value) {
+    scans += 1;
+    week += at_week;
+    week2 += at_week * at_week;
+    grey += value;
+    week_grey += at_week * value;
+  }
+
+  /// The weeks' variance times scans^2; 0 when all are of one week, but for rounding.
+  double spread() const {
+    constexpr double kRounding = 1e-10;
+    const double value = scans * week2 - week * week;
+    return value > kRounding * scans * week2 ? value : 0;
+  }
+  double slope() const { return (scans * week_grey - week * grey) / spread(); }
+};
+
+/// Sums over all shoes of a source.
+struct PixelSums {
+  double scans = 0, week = 0, grey = 0;
+  double slope = 0, sloping_shoes = 0;
+
+  void add(const LineSums& shoe) {
+    scans += shoe.scans;
+    week += shoe.week;
+    grey += shoe.grey;
+    if (shoe.spread() == 0) return;
+    slope += shoe.slope();
+    sloping_shoes += 1;
+  }
+};
+
+cv::Mat1b rounded(const cv::Mat1f& grey) {
+  cv::Mat1b result;
+  grey.convertTo(result, CV_8U);  // clips, too
+  return result;
+}
+
+}  // namespace
+
+Baselines::Baselines(const store::PreparedStore& scans, std::span<const std::int64_t> training_scans) : scans_(scans) {
+  for (const std::int64_t scan : training_scans) {
+    const store::ScanSubject& subject = scans.scans()[static_cast<std::size_t>(scan)].subject;
+    training_[subject.foot][subject.shoe].push_back(scan);
+  }
+}
+
+std::map<std::string, cv::Mat1b> Baselines::answers(const TrainingPair& pair, const cv::Mat1b& input) {
+  std::map<std::string, cv::Mat1b> answers{{"persistence", input}};
+  const store::ScanSubject& from = scans_.scans()[static_cast<std::size_t>(pair.input)].subject;
+  const double to_week = scans_.scans()[static_cast<std::size_t>(pair.target)].subject.week;
+  const std::optional<Source> source = source_for(from);
+  if (!source) return answers;
+  answers["last_training_week"] = nearest_week(*source, to_week);
+  const Trend& trend = trend_of(*source);
+  answers["training_mean"] = rounded(trend.mean_grey);
+  const cv::Mat1f line = source->is_own ? cv::Mat1f(trend.mean_grey + trend.slope.mul(to_week - trend.mean_week))
+                                        : cv::Mat1f(cv::Mat1f(input) + trend.slope * (to_week - from.week));
+  answers["linear_trend"] = rounded(line);
+  return answers;
+}
+
+std::optional<Baselines::Source> Baselines::source_for(const store::ScanSubject& subject) const {
+  const auto foot = training_.find(subject.foot);
+  if (foot == training_.end()) return std::nullopt;
+  if (const auto own = foot->second.find(subject.shoe); own != foot->second.end()) {
+    return Source{"shoe " + subject.shoe, true, {own->second}};
+  }
+  Source source{"foot " + subject.foot, false, {}};
+  for (const auto& [shoe, scans] : foot->second) source.shoes.push_back(scans);
+  return source;
+}
+
+const Baselines::Trend& Baselines::trend_of(const Source& source) {
+  const auto kept = std::ranges::find(trends_, source.name, &std::pair<std::string, Trend>::first);
+  if (kept != trends_.end()) {
+    trends_.splice(trends_.begin(), trends_, kept);
+  } else {
+    while (trends_.size() >= kKeptTrends) trends_.pop_back();
+    trends_.emplace_front(source.name, made_trend(source));
+  }
+  return trends_.front().second;
+}
+
+Baselines::Trend Baselines::made_trend(const Source& source) const {
+  const cv::Size size = size_of(scans_);
+  const auto pixels = static_cast<std::size_t>(scans_.height_px() * scans_.width_px());
+  std::vector<PixelSums> sums(pixels);
+  for (const std::vector<std::int64_t>& scans : source.shoes) {
+    std::vector<LineSums> line(pixels);
+    for (const std::int64_t scan : scans) {
+      const store::PreparedRecord record = scans_.record(scan);
+      for (std::size_t i = 0; i < pixels; ++i) {
+        if (record.support[i] != 0) line[i].add(record.info.subject.week, record.pixels[i]);
+      }
+    }
+    for (std::size_t i = 0; i < pixels; ++i) sums[i].add(line[i]);
+  }
+  Trend trend{cv::Mat1f(size, kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
+  for (std::size_t i = 0; i < pixels; ++i) {
+    const PixelSums& sum = sums[i];
+    const int at = narrow<int>(i);
+    if (sum.scans > 0) {
+      trend.mean_grey(at) = static_cast<float>(sum.grey / sum.scans);
+      trend.mean_week(at) = static_cast<float>(sum.week / sum.scans);
+    }
+    if (sum.sloping_shoes > 0) trend.slope(at) = static_cast<float>(sum.slope / sum.sloping_shoes);
+  }
+  return trend;
+}
+
+const cv::Mat1b& Baselines::nearest_week(const Source& source, double week) {
+  double nearest = std::numeric_limits<double>::quiet_NaN();
+  for (const std::vector<std::int64_t>& scans : source.shoes) {
+    for (const std::int64_t scan : scans) {
+      const double other = scans_.scans()[static_cast<std::size_t>(scan)].subject.week;
+      const double distance = std::abs(other - week), least = std::abs(nearest - week);
+      if (!(distance > least || (distance == least && other > nearest))) nearest = other;
+    }
+  }
+  if (week_mean_.source != source.name || week_mean_.week != nearest) {
+    week_mean_ = {source.name, nearest, mean_of_week(source, nearest)};
+  }
+  return week_mean_.image;
+}
+
+cv::Mat1b Baselines::mean_of_week(const Source& source, double week) const {
+  cv::Mat1f sum(size_of(scans_), 0), seen(size_of(scans_), 0);
+  for (const std::vector<std::int64_t>& scans : source.shoes) {
+    for (const std::int64_t scan : scans) {
+      if (scans_.scans()[static_cast<std::size_t>(scan)].subject.week != week) continue;
+      const store::PreparedRecord record = scans_.record(scan);
+      for (std::size_t i = 0; i < record.pixels.size(); ++i) {
+        if (record.support[i] == 0) continue;
+        sum(narrow<int>(i)) += record.pixels[i];
+        seen(narrow<int>(i)) += 1;
+      }
+    }
+  }
+  cv::Mat1f mean = sum / seen;
+  mean.setTo(kPaper, seen == 0);
+  return rounded(mean);
+}
+
+}  // namespace outsole::wear

@@ -1,0 +1,131 @@
+#include "wear/learner.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+#include "comm/partition.h"
+#include "wear/mixed_precision.h"
+
+namespace outsole::wear {
+
+namespace {
+
+using Pairs = std::span<const TrainingPair>;
+
+/// Of every scan; each rank counts its part of them.
+std::vector<std::int64_t> agreed_known_pixels(const comm::Communicator& comm, const store::PreparedStore& scans) {
+  const comm::UnitRange mine = comm::units_of(scans.size(), comm.rank(), comm.size());
+  std::vector<std::int64_t> counts;
+  comm.together([&] { counts = count_known_pixels(scans, mine.begin, mine.size()); });
+  const std::string bytes(reinterpret_cast<const char*>(counts.data()), counts.size() * sizeof(std::int64_t));
+  std::vector<std::int64_t> all(static_cast<std::size_t>(scans.size()));
+  auto* position = reinterpret_cast<char*>(all.data());
+  for (const std::string& part : comm.all_gather(bytes)) position = std::copy(part.begin(), part.end(), position);
+  return all;
+}
+
+std::shared_ptr<WearNetwork> make_network(const store::PreparedStore& scans, const TrainOptions& options) {
+  auto network = std::make_shared<WearNetwork>(network_shape(options, scans), options.seed);
+  network->to(options.device);
+  return network;
+}
+
+/// Inputs, then targets.
+std::vector<std::int64_t> scans_of(Pairs pairs) {
+  std::vector<std::int64_t> indices;
+  for (const TrainingPair& pair : pairs) indices.push_back(pair.input);
+  for (const TrainingPair& pair : pairs) indices.push_back(pair.target);
+  return indices;
+}
+
+/// The time inputs, [pairs, time_inputs].
+at::Tensor times_of(Task task, Pairs pairs) {
+  const std::int64_t inputs = time_inputs(task);
+  at::Tensor times = at::empty({std::ssize(pairs), inputs}, at::kFloat);
+  auto* row = times.data_ptr<float>();
+  for (const TrainingPair& pair : pairs) {
+    encode_time(task, pair.weeks, {row, static_cast<std::size_t>(inputs)});
+    row += inputs;
+  }
+  return times;
+}
+
+}  // namespace
+
+Learner::Learner(const store::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
+                 const comm::Communicator& comm)
+    : comm_(comm),
+      device_(options.device),
+      mixed_precision_(options.mixed_precision),
+      known_pixels_(agreed_known_pixels(comm, scans)),
+      network_(make_network(scans, options)),
+      gradients_(network_->parameters(), comm),
+      adam_(network_->parameters(), options.adam),
+      images_(scans, scan_bytes) {}
+
+double Learner::compute_gradients(Pairs batch, Pairs next) {
+  const double known = known_pixels(batch);
+  const Pairs mine = my_share(batch);
+  const ScanBatch scans = read(mine);
+  images_.prefetch(scans_of(my_share(next)));
+  gradients_.zero();
+  double loss = 0;
+  if (!mine.empty()) {
+    const at::Tensor error = squared_error_of(mine, scans, known);
+    error.backward();
+    loss = error.item<double>();
+  }
+  gradients_.finish();
+  return loss;
+}
+
+double Learner::loss_of(Pairs pairs, std::int64_t batch) {
+  const at::NoGradGuard no_gradients;
+  const double known = known_pixels(pairs);
+  const std::size_t step = static_cast<std::size_t>(batch);
+  std::array<double, 1> loss{};
+  for (std::size_t first = 0; first < pairs.size(); first += step) {
+    const Pairs mine = my_share(pairs.subspan(first, std::min(step, pairs.size() - first)));
+    const ScanBatch scans = read(mine);
+    if (!mine.empty()) loss[0] += squared_error_of(mine, scans, known).item<double>();
+  }
+  comm_.start_sum(std::span<double>(loss)).wait();
+  return loss[0];
+}
+
+double Learner::known_pixels(Pairs pairs) const {
+  double known = 0;
+  for (const TrainingPair& pair : pairs) {
+    known += static_cast<double>(known_pixels_[static_cast<std::size_t>(pair.target)]);
+  }
+  return std::max(known, 1.0);
+}
+
+Pairs Learner::my_share(Pairs pairs) const {
+  const comm::UnitRange mine = comm::units_of(std::ssize(pairs), comm_.rank(), comm_.size());
+  return pairs.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
+}
+
+ScanBatch Learner::read(Pairs pairs) {
+  ScanBatch scans;
+  comm_.together([&] {
+    if (!pairs.empty()) scans = images_.batch(scans_of(pairs));
+  });
+  return scans;
+}
+
+at::Tensor Learner::squared_error_of(Pairs pairs, const ScanBatch& scans, double known) {
+  const auto grey = scans.grey.to(device_).chunk(2), seen = scans.known.to(device_).chunk(2);
+  const at::Tensor times = times_of(network_->shape().task, pairs).to(device_);
+  at::Tensor predicted;
+  {
+    const MixedPrecision mixed(mixed_precision_);
+    predicted = network_->forward(grey[0], times).to(at::kFloat);
+  }
+  return squared_error(predicted, grey[1], seen[1], known);
+}
+
+}  // namespace outsole::wear

@@ -1,0 +1,61 @@
+#pragma once
+// A network that learns from batches which the ranks share.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "store/prepared.h"
+#include "wear/adam.h"
+#include "wear/gradient_sum.h"
+#include "wear/network.h"
+#include "wear/pairs.h"
+#include "wear/scan_images.h"
+#include "wear/trainer.h"
+
+namespace outsole::wear {
+
+/// Every rank has the same network and optimizer; of a batch each takes its share, and the gradients are summed. Known
+/// pixels are those that the target's scan shows: only they count.
+class Learner {
+ public:
+  /// A random network from the options' seed, on their device; of scans at most `scan_bytes` are kept. `scans` and
+  /// `comm` must outlive it. Throws DataError when the store is damaged. Collective.
+  Learner(const store::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
+          const comm::Communicator& comm);
+
+  /// Leaves in every rank's parameters the gradient of the batch's mean squared difference, and returns this rank's
+  /// part of it: the sum over ranks is the loss. Meanwhile the scans of `next` are read. Throws DataError on all ranks
+  /// when the store is damaged. Collective.
+  double compute_gradients(std::span<const TrainingPair> batch, std::span<const TrainingPair> next);
+
+  /// Moves the weights by the gradients. Every rank does, and comes to the same weights.
+  void update() { adam_.step(); }
+
+  /// The mean squared difference of `pairs`, without learning from them, at most `batch` at a time. Collective.
+  double loss_of(std::span<const TrainingPair> pairs, std::int64_t batch);
+
+  /// Pixels of the pairs' targets that the scanner saw; at least 1.
+  double known_pixels(std::span<const TrainingPair> pairs) const;
+
+  WearNetwork& network() { return *network_; }
+  Adam& adam() { return adam_; }
+
+ private:
+  std::span<const TrainingPair> my_share(std::span<const TrainingPair> pairs) const;
+  ScanBatch read(std::span<const TrainingPair> pairs);
+  at::Tensor squared_error_of(std::span<const TrainingPair> pairs, const ScanBatch& scans, double known);
+
+  const comm::Communicator& comm_;
+  at::Device device_;
+  bool mixed_precision_;
+  std::vector<std::int64_t> known_pixels_;  // of each scan
+  std::shared_ptr<WearNetwork> network_;
+  GradientSum gradients_;
+  Adam adam_;
+  ScanImages images_;
+};
+
+}  // namespace outsole::wear

@@ -1,0 +1,70 @@
+#pragma once
+// The autoencoder that learns wear: encoder F, time branch G, decoder H; the prediction is H(F(x) ++ G(time)).
+//
+// F: five convolutions to 32, 64, 128, 256, 512 maps, each halving the size, ReLU. G: two fully connected layers from
+// the time input to `time_maps` maps of the size F ends with. H: five transposed convolutions back, ReLU, the last one
+// a sigmoid. Kernel 4, stride 2, padding 1 throughout, so that every layer halves or doubles exactly.
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "wear/time_encoding.h"
+
+namespace outsole::wear {
+
+/// What decides a network's tensors.
+struct NetworkShape {
+  Task task = Task::kPrediction;
+  std::int64_t height_px = 0, width_px = 0;  // of the images; padded inside to multiples of 32
+  std::int64_t time_hidden = 64;             // width of G's first layer
+  std::int64_t time_maps = 8;  // maps that G gives; its second layer has time_hidden x time_maps x cells weights
+  bool operator==(const NetworkShape&) const = default;
+};
+
+/// The network pads sides to multiples of this.
+inline constexpr std::int64_t kSizeStep = 32;
+/// Maps after each layer of the encoder.
+inline constexpr std::array<std::int64_t, 5> kEncoderMaps = {32, 64, 128, 256, 512};
+
+class WearNetwork : public torch::nn::Module {
+ public:
+  /// Random weights, LibTorch's defaults, from `seed` alone; reseeds LibTorch's generator. Throws UsageError for a size
+  /// below 32 px a side or a time branch without width.
+  WearNetwork(const NetworkShape& shape, std::uint64_t seed);
+
+  const NetworkShape& shape() const { return shape_; }
+
+  /// x [N, 1, height, width] in [0, 1] (1 is paper), time [N, time_inputs(task)] -> [N, 1, height, width] in (0, 1).
+  /// Images whose sides are no multiples of 32 are padded with paper and the result is cropped. Throws Bug when the
+  /// shapes do not fit.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time);
+
+  /// Floating point operations (2 per multiply-add) of the forward pass of one image; a training step costs three times
+  /// that.
+  double flops() const;
+
+ private:
+  NetworkShape shape_;
+  std::vector<torch::nn::Conv2d> encoder_;
+  torch::nn::Linear time_hidden_ = nullptr, time_maps_ = nullptr;
+  std::vector<torch::nn::ConvTranspose2d> decoder_;  // hold the weights; computed by double_size
+};
+
+/// conv_transpose2d(x, weight, bias, stride 2, padding 1) for a kernel of 4: x [N, Cin, H, W],
+/// weight [Cin, Cout, 4, 4], bias [Cout] -> [N, Cout, 2 H, 2 W]. On CPUs it runs as what it is, the adjoint of a
+/// strided convolution, through oneDNN's kernels for gradients: LibTorch's own goes through a matrix of columns, slower
+/// and with four times an image's output in memory. Its gradient cannot be differentiated again.
+torch::Tensor double_size(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
+
+/// Mean over the known pixels of the squared difference: sum(known (predicted - target)^2) / known_pixels; all
+/// [N, 1, H, W]. Up to a factor this is the batch's mean of ||H(F(X) ++ G(dt)) - Y||^2. `known_pixels` is the sum of
+/// `known` over the whole batch, on all ranks, so that the ranks' gradients add up.
+torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
+                            double known_pixels);
+
+}  // namespace outsole::wear

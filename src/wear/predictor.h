@@ -1,0 +1,39 @@
+#pragma once
+// A trained model at work on one image.
+
+#include <ATen/Device.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <string>
+
+#include "wear/time_encoding.h"
+
+namespace outsole::wear {
+
+class Predictor {
+ public:
+  /// Reads the model and moves it to `device`. Throws DataError as load_model, EnvironmentError for a missing device.
+  Predictor(const std::filesystem::path& model, at::Device device);
+  ~Predictor();
+  Predictor(Predictor&&) noexcept;
+
+  Task task() const;
+  cv::Size size() const;                   // of the images it takes and gives
+  const nlohmann::json& training() const;  // how it was made
+  const std::string& sha256() const;       // of the model's file
+  double flops() const;                    // of one image
+
+  /// The outsole of `image` (CV_8UC1 of size(), 255 is paper) `weeks` later (prediction), or in week `weeks`
+  /// (reconstruction): CV_32FC1 in 0..255. Throws UsageError when the task does not reach that time.
+  cv::Mat1f operator()(const cv::Mat1b& image, double weeks) const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace outsole::wear

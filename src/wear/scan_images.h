@@ -1,0 +1,43 @@
+#pragma once
+// Prepared scans as tensors, read when they are needed and kept as memory allows.
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "store/prepared.h"
+
+namespace outsole::wear {
+
+/// Images of a batch.
+struct ScanBatch {
+  at::Tensor grey;   // [N, 1, height, width] float32 in [0, 1]; 1 is paper, also where nothing is known
+  at::Tensor known;  // [N, 1, height, width] float32: 1 where the scanner saw it, 0 elsewhere
+};
+
+/// Not thread-safe; the reading is done on the store's own thread.
+class ScanImages {
+ public:
+  /// Keeps up to `memory_bytes` of scans, but always those of one batch and of the next one, whose reading prefetch
+  /// started; the least recently used go first. `scans` must outlive it.
+  ScanImages(const store::PreparedStore& scans, std::int64_t memory_bytes);
+  ~ScanImages();
+
+  /// The scans at `indices`, in that order, on the CPU. Throws DataError when the store is damaged.
+  ScanBatch batch(std::span<const std::int64_t> indices);
+  /// Starts reading those that are not here yet, in the background, for the next call of batch.
+  void prefetch(std::span<const std::int64_t> indices);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Pixels that the scanner saw, of the scans [first, first + count). Reads their supports, one at a time. Throws
+/// DataError when the store is damaged.
+std::vector<std::int64_t> count_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count);
+
+}  // namespace outsole::wear

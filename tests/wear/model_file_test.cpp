@@ -1,0 +1,279 @@
+#include "wear/model_file.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+
+#include <functional>
+
+#include "comm/communicator.h"
+#include "core/errors.h"
+#include "store/store.h"
+#include "temporary_folder.h"
+
+namespace outsole::wear {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+constexpr NetworkShape kShape{Task::kReconstruction, 40, 33, 4, 2};
+const json kTraining{{"seed", 7}, {"split", "time"}};
+
+template <typename Error>
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing, or another error, was thrown";
+  return "";
+}
+
+bool have_equal_weights(const WearNetwork& a, const WearNetwork& b) {
+  const auto left = a.parameters(), right = b.parameters();
+  for (std::size_t i = 0; i < left.size(); ++i) {
+    if (!left[i].equal(right[i])) return false;
+  }
+  return left.size() == right.size();
+}
+
+/// The columns of a model, to be spoilt.
+store::Columns columns_of(const WearNetwork& network) {
+  std::vector<std::string> names;
+  std::vector<std::int64_t> shapes, ranks, lengths;
+  std::vector<float> values;
+  for (const auto& parameter : network.named_parameters()) {
+    const at::Tensor& tensor = parameter.value();
+    names.push_back(parameter.key());
+    shapes.insert(shapes.end(), tensor.sizes().begin(), tensor.sizes().end());
+    ranks.push_back(tensor.dim());
+    values.insert(values.end(), tensor.data_ptr<float>(), tensor.data_ptr<float>() + tensor.numel());
+    lengths.push_back(tensor.numel());
+  }
+  const std::vector<std::int64_t> rows{std::ssize(names)};
+  return {{"name", {rows, names, {}}}, {"shape", {rows, shapes, ranks}}, {"values", {rows, values, lengths}}};
+}
+
+class ModelFile : public outsole::testing::TemporaryFolder {
+ protected:
+  void SetUp() override {
+    TemporaryFolder::SetUp();
+    if (!comm::Communicator().is_root()) GTEST_SKIP() << "one rank is enough";
+  }
+
+  /// A file that only a stranger would write.
+  std::string refusal_of(const json& parameters, const store::Columns& columns) {
+    fs::remove_all(folder_ / "strange.shards");
+    fs::remove(folder_ / "strange.h5");
+    {
+      store::StoreWriter writer(folder_ / "strange.h5", {kModelSchema, 1, parameters}, 1, true);
+      writer.write_unit(0, columns);
+      writer.finish();
+    }
+    const std::string message = message_of<DataError>([&] { load_model(folder_ / "strange.h5"); });
+    EXPECT_THAT(message, HasSubstr("strange.h5"));
+    return message;
+  }
+
+  json parameters() const {
+    return {{"training", kTraining},
+            {"network",
+             {{"task", "reconstruction"}, {"height_px", 40}, {"width_px", 33}, {"time_hidden", 4}, {"time_maps", 2}}}};
+  }
+  json with(const char* name, const json& value) const {
+    json changed = parameters();
+    changed["network"][name] = value;
+    return changed;
+  }
+  fs::path shard() const { return folder_ / "model.shards" / "00000.h5"; }
+
+  void save() { save_model(folder_ / "model.h5", network_, kTraining); }
+
+  WearNetwork network_{kShape, 5};
+};
+
+TEST_F(ModelFile, GivesBackTheNetworkBitForBit) {
+  save();
+  const Model model = load_model(folder_ / "model.h5");
+  EXPECT_EQ(model.network->shape(), kShape);
+  EXPECT_TRUE(have_equal_weights(*model.network, network_));
+  EXPECT_EQ(model.training, kTraining);
+  EXPECT_EQ(read_training(folder_ / "model.h5"), kTraining);
+}
+
+TEST_F(ModelFile, ReplacesAnOlderOneAndLeavesNothingElse) {
+  save();
+  const WearNetwork other(kShape, 6);
+  save_model(folder_ / "model.h5", other, {{"seed", 8}});
+  const Model model = load_model(folder_ / "model.h5");
+  EXPECT_TRUE(have_equal_weights(*model.network, other));
+  EXPECT_EQ(model.training.at("seed"), 8);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 2);
+}
+
+TEST_F(ModelFile, OfTheSameWeightsHasTheSameBytes) {
+  save();
+  const std::string first = read(folder_ / "model.h5") + read(shard());
+  save();
+  EXPECT_EQ(read(folder_ / "model.h5") + read(shard()), first);
+}
+
+TEST_F(ModelFile, WithWeightsThatAreNotFiniteIsNotWrittenAndTheOldOneStays) {
+  save();
+  WearNetwork broken(kShape, 5);
+  {
+    const at::NoGradGuard no_gradients;
+    broken.parameters()[3].view(-1)[0] = std::numeric_limits<float>::quiet_NaN();
+  }
+  EXPECT_THAT(message_of<DataError>([&] { save_model(folder_ / "model.h5", broken, kTraining); }),
+              AllOf(HasSubstr("model.h5"), HasSubstr(broken.named_parameters().keys()[3]), HasSubstr("finite")));
+  EXPECT_TRUE(have_equal_weights(*load_model(folder_ / "model.h5").network, network_));
+}
+
+TEST_F(ModelFile, ThatIsTruncatedAlteredOrForeignIsRefusedByName) {
+  save();
+  const std::string bytes = read(shard());
+  for (const std::size_t length : {bytes.size() - 1, bytes.size() / 2, std::size_t{0}}) {
+    write("model.shards/00000.h5", bytes.substr(0, length));
+    EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("00000.h5"));
+  }
+  std::string altered = bytes;
+  altered[bytes.size() / 2] = static_cast<char>(altered[bytes.size() / 2] ^ 1);
+  write("model.shards/00000.h5", altered);
+  EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("00000.h5"));
+  write("model.h5", "a photograph");
+  EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("model.h5"));
+  EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "none.h5"); }), HasSubstr("none.h5"));
+}
+
+TEST_F(ModelFile, ThatIsACheckpointIsRefused) {
+  const Adam adam(network_.parameters(), {});
+  save_checkpoint(folder_ / "model.h5", network_, adam, {}, kTraining);
+  EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("outsole.checkpoint"));
+}
+
+TEST_F(ModelFile, WithAnImpossibleNetworkIsRefusedBeforeMemoryIsTaken) {
+  const store::Columns columns{{"name", {{1}, std::vector<std::string>{"a"}, {}}},
+                               {"shape", {{1}, std::vector<std::int64_t>{1}, {1}}},
+                               {"values", {{1}, std::vector<float>{1}, {1}}}};
+  EXPECT_THAT(refusal_of(with("height_px", 1'000'000'000'000), columns), HasSubstr("height_px"));
+  EXPECT_THAT(refusal_of(with("width_px", -33), columns), HasSubstr("width_px"));
+  EXPECT_THAT(refusal_of(with("time_hidden", 0), columns), HasSubstr("time_hidden"));
+  EXPECT_THAT(refusal_of(with("time_maps", 1.5), columns), HasSubstr("time_maps"));
+  EXPECT_THAT(refusal_of(with("time_maps", std::uint64_t{1} << 63), columns), HasSubstr("time_maps"));
+  EXPECT_THAT(refusal_of(with("task", 3), columns), HasSubstr("task"));
+  // Each length is possible, the network is not: 2^16 x 2^12 x 2^24 weights.
+  json huge = with("height_px", 1 << 17);
+  huge["network"].update({{"width_px", 1 << 17}, {"time_hidden", 1 << 16}, {"time_maps", 1 << 12}});
+  EXPECT_THAT(refusal_of(huge, columns), HasSubstr("more weights than the file"));
+  EXPECT_THAT(refusal_of({{"training", kTraining}}, columns), HasSubstr("network"));
+  EXPECT_THAT(refusal_of(json::array(), columns), HasSubstr("network"));
+  json mute = parameters();
+  mute["training"] = "secret";
+  EXPECT_THAT(refusal_of(mute, columns), HasSubstr("training"));
+}
+
+TEST_F(ModelFile, WhoseTensorsDoNotFitTheNetworkIsRefusedNamingTheTensor) {
+  const std::string first = network_.named_parameters().keys()[0];
+
+  store::Columns renamed = columns_of(network_);
+  std::get<std::vector<std::string>>(renamed["name"].values)[0] = "stranger";
+  EXPECT_THAT(refusal_of(parameters(), renamed), HasSubstr("stranger"));
+
+  store::Columns doubled = columns_of(network_);
+  std::get<std::vector<std::string>>(doubled["name"].values)[1] = first;
+  EXPECT_THAT(refusal_of(parameters(), doubled), AllOf(HasSubstr(first), HasSubstr("twice")));
+
+  for (const std::int64_t length : {std::int64_t{-32}, std::int64_t{1} << 62, std::int64_t{31}}) {
+    store::Columns reshaped = columns_of(network_);
+    std::get<std::vector<std::int64_t>>(reshaped["shape"].values)[0] = length;
+    EXPECT_THAT(refusal_of(parameters(), reshaped), AllOf(HasSubstr(first), HasSubstr("shape")));
+  }
+
+  store::Columns shifted = columns_of(network_);
+  ++shifted["values"].row_lengths[0];
+  --shifted["values"].row_lengths[1];
+  EXPECT_THAT(refusal_of(parameters(), shifted), AllOf(HasSubstr(first), HasSubstr("values")));
+
+  store::Columns infinite = columns_of(network_);
+  std::get<std::vector<float>>(infinite["values"].values)[0] = std::numeric_limits<float>::infinity();
+  EXPECT_THAT(refusal_of(parameters(), infinite), AllOf(HasSubstr(first), HasSubstr("finite")));
+}
+
+class CheckpointFile : public ModelFile {
+ protected:
+  /// A network and its optimizer after some steps on made-up gradients.
+  struct Learnt {
+    explicit Learnt(std::uint64_t seed) : network(kShape, seed), adam(network.parameters(), {}) {}
+    void step(float gradient) {
+      for (at::Tensor& parameter : network.parameters()) parameter.mutable_grad() = at::full_like(parameter, gradient);
+      adam.step();
+    }
+    WearNetwork network;
+    Adam adam;
+  };
+
+  const fs::path path_ = "checkpoint.h5";
+};
+
+TEST_F(CheckpointFile, TakesTrainingUpWhereItWasLeftBitForBit) {
+  Learnt straight(1), resumed(2);
+  straight.step(0.5F);
+  straight.step(-0.1F);
+  const TrainingPosition position{
+      .epoch = 1, .step = 3, .steps = 2, .loss_sum = 0.1, .epoch_loss = 1.0 / 3, .seconds = 9};
+  save_checkpoint(folder_ / path_, straight.network, straight.adam, position, kTraining);
+
+  const TrainingPosition read = load_checkpoint(folder_ / path_, resumed.network, resumed.adam, kTraining);
+  EXPECT_EQ(read.epoch, 1);
+  EXPECT_EQ(read.step, 3);
+  EXPECT_EQ(read.steps, 2);
+  EXPECT_EQ(read.loss_sum, 0.1);
+  EXPECT_EQ(read.epoch_loss, 1.0 / 3);
+  EXPECT_EQ(read.seconds, 9);
+  straight.step(0.2F);
+  resumed.step(0.2F);
+  EXPECT_TRUE(have_equal_weights(resumed.network, straight.network));
+}
+
+TEST_F(CheckpointFile, OfAnotherRunIsRefusedNamingWhatDiffers) {
+  Learnt learnt(1);
+  save_checkpoint(folder_ / path_, learnt.network, learnt.adam, {}, kTraining);
+  const auto refusal = [&](const json& training) {
+    return message_of<UsageError>([&] { load_checkpoint(folder_ / path_, learnt.network, learnt.adam, training); });
+  };
+  EXPECT_THAT(refusal({{"seed", 8}, {"split", "time"}}), AllOf(HasSubstr("seed 7"), HasSubstr("8")));
+  EXPECT_THAT(refusal({{"seed", 7}, {"split", "shoe"}}), AllOf(HasSubstr("split"), HasSubstr("shoe")));
+}
+
+TEST_F(CheckpointFile, OfAnotherNetworkIsRefused) {
+  Learnt learnt(1);
+  save_checkpoint(folder_ / path_, learnt.network, learnt.adam, {}, kTraining);
+  NetworkShape wider = kShape;
+  wider.time_maps = 3;
+  WearNetwork other(wider, 1);
+  Adam adam(other.parameters(), {});
+  EXPECT_THROW(load_checkpoint(folder_ / path_, other, adam, kTraining), UsageError);
+}
+
+TEST_F(CheckpointFile, ThatIsDamagedLeavesTheNetworkAsItWas) {
+  Learnt written(1), reader(2);
+  written.step(0.5F);
+  TrainingPosition position;
+  position.steps = 1;
+  save_checkpoint(folder_ / path_, written.network, written.adam, position, kTraining);
+  const std::string shard = "checkpoint.shards/00000.h5";
+  std::string bytes = read(folder_ / shard);
+  bytes[bytes.size() - 5000] = static_cast<char>(bytes[bytes.size() - 5000] ^ 4);
+  write(shard, bytes);
+  EXPECT_THAT(message_of<DataError>([&] { load_checkpoint(folder_ / path_, reader.network, reader.adam, kTraining); }),
+              HasSubstr("00000.h5"));
+  EXPECT_TRUE(have_equal_weights(reader.network, WearNetwork(kShape, 2)));
+  EXPECT_EQ(reader.adam.state().steps, 0);
+}
+
+}  // namespace
+}  // namespace outsole::wear

@@ -1,0 +1,335 @@
+// Runs of training on one rank or several, that are ended, damaged and taken up again.
+
+#include "wear/trainer.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
+#include <functional>
+
+#include "core/csv.h"
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "prepared_fixture.h"
+#include "wear/learner.h"
+#include "wear/model_file.h"
+#include "wear/network.h"
+#include "wear/run_folder.h"
+
+namespace outsole::wear {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+template <typename Error>
+std::string message_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  ADD_FAILURE() << "nothing, or another error, was thrown";
+  return "";
+}
+
+/// A folder that all ranks share, with scans of one shoe in five weeks: ten pairs of the first four to train on.
+class TrainerTest : public ::testing::Test {
+ protected:
+  static constexpr std::int64_t kTrainingPairs = 10,
+                                kSteps = 3;  // an epoch; the last has 2 pairs: some ranks have none
+
+  void SetUp() override {
+    std::string name = (fs::temp_directory_path() / "outsole-XXXXXX").string();
+    if (comm_.is_root()) {
+      ASSERT_NE(mkdtemp(name.data()), nullptr);
+    }
+    folder_ = comm_.broadcast(name);
+    on_root([&] {
+      std::vector<store::PreparedInfo> scans;
+      for (const double week : {0, 2, 4, 8, 10}) scans.push_back(testing::scan_of("shoe", week));
+      testing::write_prepared(folder_ / "scans.h5", scans);
+    });
+  }
+  void TearDown() override {
+    comm_.barrier();
+    if (comm_.is_root()) fs::remove_all(folder_);
+  }
+
+  void on_root(const std::function<void()>& work) const {
+    comm_.barrier();
+    if (comm_.is_root()) work();
+    comm_.barrier();
+  }
+
+  TrainOptions options(const std::string& run, std::int64_t epochs) const {
+    TrainOptions options;
+    options.scans = folder_ / "scans.h5";
+    options.output = folder_ / run;
+    options.epochs = epochs;
+    options.batch = 4;
+    options.adam.learning_rate = 1e-4;
+    options.time_hidden = 4;
+    options.time_maps = 2;
+    return options;
+  }
+
+  std::string model_digest(const std::string& run) const { return store::Store(folder_ / run / "model.h5").sha256(); }
+
+  /// The column `epoch` of history.csv.
+  std::vector<std::string> epochs_told(const std::string& run) const {
+    const CsvTable table = read_csv(folder_ / run / "history.csv");
+    std::vector<std::string> epochs;
+    for (const auto& row : table.rows) epochs.push_back(row[table.column("epoch")]);
+    return epochs;
+  }
+
+  comm::Communicator comm_;
+  fs::path folder_;
+};
+
+/// One process that sees the whole batch: the equation, with neither shares nor sums over ranks.
+class PlainLoop {
+ public:
+  explicit PlainLoop(const TrainOptions& options)
+      : options_(options),
+        scans_(options.scans),
+        pairs_(make_pairs(scans_.scans(), options.task, options.split, options.seed).training),
+        images_(scans_, 0),
+        network_(network_shape(options, scans_), options.seed),
+        adam_(network_.parameters(), options.adam) {}
+
+  double gradients(std::span<const TrainingPair> batch) {
+    std::vector<std::int64_t> inputs, targets;
+    at::Tensor times = at::empty({std::ssize(batch), time_inputs(options_.task)});
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      inputs.push_back(batch[i].input);
+      targets.push_back(batch[i].target);
+      times[static_cast<std::int64_t>(i)] = batch[i].weeks / kLongestWeeks;
+    }
+    network_.zero_grad();
+    const at::Tensor predicted = network_.forward(images_.batch(inputs).grey, times);
+    const ScanBatch target = images_.batch(targets);
+    const at::Tensor loss = (target.known * (predicted - target.grey).square()).sum() / target.known.sum();
+    loss.backward();
+    return loss.item<double>();
+  }
+
+  /// The loss of the last epoch.
+  double train() {
+    double loss = 0;
+    for (std::int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
+      const auto order = epoch_order(std::ssize(pairs_), options_.seed, epoch);
+      loss = 0;
+      for (std::size_t first = 0; first < order.size(); first += static_cast<std::size_t>(options_.batch)) {
+        std::vector<TrainingPair> batch;
+        for (std::size_t i = first; i < std::min(order.size(), first + static_cast<std::size_t>(options_.batch)); ++i) {
+          batch.push_back(pairs_[static_cast<std::size_t>(order[i])]);
+        }
+        loss += gradients(batch) * static_cast<double>(batch.size());
+        adam_.step();
+      }
+    }
+    return loss / static_cast<double>(pairs_.size());
+  }
+
+  const std::vector<TrainingPair>& pairs() const { return pairs_; }
+  WearNetwork& network() { return network_; }
+
+ private:
+  TrainOptions options_;
+  store::PreparedStore scans_;
+  std::vector<TrainingPair> pairs_;
+  ScanImages images_;
+  WearNetwork network_;
+  Adam adam_;
+};
+
+double relative_difference(const at::Tensor& a, const at::Tensor& b) {
+  const double difference = (a.to(at::kDouble) - b.to(at::kDouble)).norm().item<double>();
+  return difference / std::max(b.to(at::kDouble).norm().item<double>(), 1e-30);
+}
+
+TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
+  const TrainOptions wanted = options("run", 1);
+  const store::PreparedStore scans(wanted.scans);
+  PlainLoop plain(wanted);
+  Learner learner(scans, wanted, 0, comm_);
+  for (const std::size_t size : {1U, 2U, 3U, 7U, 10U}) {
+    const std::span<const TrainingPair> batch(plain.pairs().data(), size);
+    const double expected = plain.gradients(batch);
+    std::array<double, 1> loss{learner.compute_gradients(batch, {})};
+    comm_.start_sum(std::span<double>(loss)).wait();
+    EXPECT_NEAR(loss[0], expected, 1e-5 * expected) << size << " pairs";
+    const auto gradients = learner.network().parameters(), whole = plain.network().parameters();
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      EXPECT_LT(relative_difference(gradients[i].grad(), whole[i].grad()), 1e-5) << size << " pairs, tensor " << i;
+    }
+  }
+}
+
+TEST_F(TrainerTest, TheLossOfPairsIsThatOfOneRank) {
+  const TrainOptions wanted = options("run", 1);
+  const store::PreparedStore scans(wanted.scans);
+  PlainLoop plain(wanted);
+  Learner learner(scans, wanted, 0, comm_);
+  const double expected = plain.gradients(plain.pairs());
+  EXPECT_NEAR(learner.loss_of(plain.pairs(), 4), expected, 1e-5 * expected);
+}
+
+TEST_F(TrainerTest, TrainsLikeAPlainLoopOnOneRank) {
+  const TrainOptions wanted = options("run", 2);
+  const TrainSummary summary = train(wanted, comm_);
+  EXPECT_EQ(summary.epochs, 2);
+  EXPECT_EQ(summary.steps, 2 * kSteps);
+  EXPECT_FALSE(summary.was_finished);
+  PlainLoop plain(wanted);
+  const double expected = plain.train();
+  EXPECT_NEAR(summary.loss, expected, 1e-4 * expected);
+  const Model model = load_model(folder_ / "run/model.h5");
+  EXPECT_EQ(model.training.at("epochs"), 2);
+  EXPECT_EQ(model.training.at("dpi"), 40.0);
+  EXPECT_THAT(epochs_told("run"), ElementsAre("1", "2"));
+}
+
+TEST_F(TrainerTest, EndedAndRaisedIsTrainedAsInOneGo) {
+  train(options("straight", 3), comm_);
+  train(options("twice", 1), comm_);
+  const TrainSummary summary = train(options("twice", 3), comm_);
+  EXPECT_EQ(summary.epochs, 3);
+  EXPECT_EQ(model_digest("twice"), model_digest("straight"));
+  EXPECT_THAT(epochs_told("twice"), ElementsAre("1", "2", "3"));
+}
+
+TEST_F(TrainerTest, ACrashInAnEpochLosesOnlyWhatWasNotSaved) {
+  TrainOptions wanted = options("run", 2);
+  wanted.checkpoint_minutes = 1e-9;  // after every step
+  wanted.keep_checkpoints = 100;
+  train(wanted, comm_);
+  const std::string expected = model_digest("run");
+  on_root([&] {
+    EXPECT_EQ(list_checkpoints(wanted.output).size(), 2U * kSteps);
+    fs::remove(wanted.output / "model.h5");
+    for (const fs::path& checkpoint : list_checkpoints(wanted.output)) {
+      if (checkpoint > checkpoint_path(wanted.output, 0, 2)) remove_tensor_store(checkpoint);
+    }
+  });
+  const TrainSummary summary = train(wanted, comm_);
+  EXPECT_EQ(summary.steps, 2 * kSteps);
+  EXPECT_EQ(model_digest("run"), expected);
+  EXPECT_THAT(epochs_told("run"), ElementsAre("1", "2"));
+}
+
+TEST_F(TrainerTest, ADamagedCheckpointIsSkippedForTheOneBeforeIt) {
+  TrainOptions wanted = options("run", 1);
+  wanted.checkpoint_minutes = 1e-9;
+  train(wanted, comm_);
+  const std::string expected = model_digest("run");
+  on_root([&] {
+    fs::create_directory(wanted.output / "checkpoints/epoch_000000_step_00001.part");  // as a crash leaves them
+    fs::create_directory(wanted.output / "checkpoints/epoch_000007_step_00001.shards");
+    const auto checkpoints = list_checkpoints(wanted.output);
+    EXPECT_EQ(checkpoints.size(), 3U);
+    remove_tensor_store(wanted.output / "model.h5");
+    fs::resize_file(fs::path(checkpoints[0]).replace_extension(".shards") / "00000.h5", 1000);
+    std::ofstream(checkpoints[1]) << "not a store";
+  });
+  EXPECT_EQ(train(wanted, comm_).steps, kSteps);
+  EXPECT_EQ(model_digest("run"), expected);
+  EXPECT_EQ(std::distance(fs::directory_iterator(wanted.output / "checkpoints"), {}), 2 * wanted.keep_checkpoints);
+}
+
+TEST_F(TrainerTest, WithoutAnyReadableCheckpointItDoesNotStartOverUnasked) {
+  const TrainOptions wanted = options("run", 1);
+  train(wanted, comm_);
+  on_root([&] {
+    remove_tensor_store(wanted.output / "model.h5");
+    std::ofstream(list_checkpoints(wanted.output).front()) << "not a store";
+  });
+  EXPECT_THAT(message_of<DataError>([&] { train(wanted, comm_); }), HasSubstr("checkpoints"));
+}
+
+TEST_F(TrainerTest, KeepsTheLastCheckpoints) {
+  TrainOptions wanted = options("run", 2);
+  wanted.checkpoint_minutes = 1e-9;
+  wanted.keep_checkpoints = 2;
+  train(wanted, comm_);
+  EXPECT_THAT(list_checkpoints(wanted.output),
+              ElementsAre(checkpoint_path(wanted.output, 2, 0), checkpoint_path(wanted.output, 1, 2)));
+  EXPECT_EQ(std::distance(fs::directory_iterator(wanted.output / "checkpoints"), {}), 4);
+}
+
+TEST_F(TrainerTest, AFinishedRunReturnsAtOnce) {
+  const TrainOptions wanted = options("run", 1);
+  const TrainSummary first = train(wanted, comm_);
+  const TrainSummary again = train(wanted, comm_);
+  EXPECT_TRUE(again.was_finished);
+  EXPECT_EQ(again.steps, kSteps);
+  EXPECT_EQ(again.loss, first.loss);
+}
+
+TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
+  train(options("run", 1), comm_);
+  TrainOptions other = options("run", 1);
+  other.batch = 5;
+  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("batch 4"), HasSubstr("5")));
+  on_root([&] { remove_tensor_store(other.output / "model.h5"); });
+  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("batch 4"), HasSubstr("5")));
+}
+
+TEST_F(TrainerTest, MinutesEndARunAsItsEpochsWould) {
+  TrainOptions wanted = options("run", 1000);
+  wanted.minutes = 1e-9;
+  const TrainSummary first = train(wanted, comm_);
+  EXPECT_EQ(first.steps, 1);
+  EXPECT_TRUE(fs::exists(wanted.output / "model.h5"));
+  EXPECT_TRUE(train(wanted, comm_).was_finished);
+}
+
+TEST_F(TrainerTest, ALossThatIsNotFiniteEndsTheRunNamingTheStep) {
+  TrainOptions wanted = options("run", 1);
+  wanted.adam.learning_rate = 1e30;
+  EXPECT_THAT(message_of<DataError>([&] { train(wanted, comm_); }), AllOf(HasSubstr("epoch 1"), HasSubstr("step 2")));
+  EXPECT_FALSE(fs::exists(wanted.output / "model.h5"));
+}
+
+TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
+  const TrainPlan plan = plan_training(options("run", 1), 2);
+  EXPECT_EQ(plan.scans, 5);
+  EXPECT_EQ(plan.training_pairs, kTrainingPairs);
+  EXPECT_EQ(plan.held_out_pairs, 5);
+  EXPECT_EQ(plan.steps_per_epoch, kSteps);
+  EXPECT_EQ(plan.height_px, 32);
+  EXPECT_EQ(plan.width_px, 40);
+  EXPECT_GT(plan.parameters, 5'000'000);
+  EXPECT_GT(plan.flops_per_step, 0);
+  EXPECT_LT(plan.memory_bytes, plan_training(options("run", 1), 1).memory_bytes);
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainerTest, TooLittleMemoryIsRefusedBeforeTheFirstStep) {
+  TrainOptions wanted = options("run", 1);
+  wanted.memory_bytes = std::int64_t{420} << 20;
+  EXPECT_THAT(message_of<EnvironmentError>([&] { train(wanted, comm_); }), HasSubstr("--memory-gib"));
+}
+
+TEST(History, HasEachEpochOnce) {
+  const fs::path path = fs::temp_directory_path() / ("outsole-history-" + std::to_string(getpid()) + ".csv");
+  for (std::int64_t epoch = 1; epoch <= 12; ++epoch) append_history(path, {epoch, 3 * epoch, 0.25, {}, 1.5, 80});
+  std::ofstream(path, std::ios::app) << "13,39,0.2";  // cut off by a crash
+  truncate_history(path, 10);
+  append_history(path, {11, 33, 0.125, 0.5, 2, 80});
+  const CsvTable table = read_csv(path);
+  ASSERT_EQ(table.rows.size(), 11U);
+  EXPECT_THAT(table.rows[9], ElementsAre("10", "30", "0.25", "", "1.500", "80.00"));
+  EXPECT_THAT(table.rows[10], ElementsAre("11", "33", "0.125", "0.5", "2.000", "80.00"));
+  fs::remove(path);
+}
+
+}  // namespace
+}  // namespace outsole::wear
