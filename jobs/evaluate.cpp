@@ -1,12 +1,13 @@
+#include <spdlog/spdlog.h>
+
 #include <cstdio>
 #include <filesystem>
-
-#include <spdlog/spdlog.h>
 
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
+#include "evaluate_wear.h"
 #include "job.h"
 #include "pipeline/evaluate_retrieval.h"
 #include "report/candidates.h"
@@ -25,14 +26,16 @@ void add_options(po::options_description& options) {
       ("results", po::value<std::string>()->value_name("NAME.h5"), "what search wrote")                      //
       ("labels", po::value<std::string>()->value_name("CSV"), "true exemplars: mark,exemplar or query,ref")  //
       ("group-column", po::value<std::vector<std::string>>()->multitoken()->value_name("NAME..."),
-       "columns of the labels: evaluate each of their values apart, too")                                         //
-      ("output", po::value<std::string>()->value_name("NAME.json"), "the evaluation")                             //
-      ("figure", po::value<std::string>()->value_name("NAME.svg"), "draw the cumulative match characteristic")    //
+       "columns of the labels: evaluate each of their values apart, too")              //
+      ("output", po::value<std::string>()->value_name("NAME.json"), "the evaluation")  //
+      ("figure", po::value<std::string>()->value_name("NAME.svg"),
+       "draw the cumulative match characteristic; wear: SSIM and PSNR by elapsed time")                           //
       ("log-rank", po::bool_switch(), "logarithmic ranks in the figure")                                          //
       ("candidates", po::value<std::string>()->value_name("DIR"), "picture each mark with its first candidates")  //
       ("exemplars", po::value<std::string>()->value_name("NAME.h5"), "the ingested exemplars, for --candidates")  //
       ("marks", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR..."),
        "the marks that were searched, for --candidates");
+  add_wear_options(options);
 }
 
 void check(const po::variables_map& options) {
@@ -128,7 +131,7 @@ void evaluate_retrieval(const po::variables_map& options, const JobContext& cont
 
 void run(const po::variables_map& options, const JobContext& context) {
   const auto& what = options["what"].as<std::string>();
-  if (what == "wear") throw UsageError("evaluate wear comes with the wear models");
+  if (what == "wear") return evaluate_wear(options, context);
   if (what != "retrieval") throw UsageError("evaluate " + what + ": not one of retrieval, wear");
   check(options);
   if (context.common.plan) {
@@ -146,9 +149,10 @@ Job evaluate_job() {
   return {"evaluate",
           "measure results against ground truth",
           "what",
-          "Example:\n"
+          "Examples:\n"
           "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
           "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
+          "  outsole evaluate wear --model run/model.h5 --scans prepared.h5 --output wear.json --figure wear.svg\n"
           "Shares are in percent; top p% is the first ceil(p N) of N exemplars. An all-digit id in the labels matches\n"
           "numerically (1 is 00001). The figure and JSON hold each group of --group-column, too.\n",
           add_options,

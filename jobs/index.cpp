@@ -79,6 +79,7 @@ void print_plan(const pipeline::BuildIndexPlan& plan, const comm::Communicator& 
               static_cast<long long>(plan.units));
   std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(),
               format_duration(seconds).c_str());
+  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * comm.size());  // read by slurm/allocation.sh
 }
 
 void run(const po::variables_map& options, const JobContext& context) {

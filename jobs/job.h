@@ -42,6 +42,8 @@ Job ingest_job();
 Job prepare_job();
 Job index_job();
 Job search_job();
+Job train_job();
+Job predict_job();
 Job evaluate_job();
 Job info_job();
 Job validate_job();

@@ -11,6 +11,7 @@
 #include <iostream>
 #include <opencv2/core/utility.hpp>
 #include <opencv2/core/version.hpp>
+#include <optional>
 #include <sstream>
 
 #include "comm/communicator.h"
@@ -18,6 +19,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/status.h"
 #include "core/stop.h"
 #include "job.h"
 #include "match/mcncc.h"
@@ -28,8 +30,8 @@ namespace outsole::jobs {
 namespace {
 
 std::vector<Job> all_jobs() {
-  return {synthesize_job(), ingest_job(),   prepare_job(), index_job(),
-          search_job(),     evaluate_job(), info_job(),    validate_job()};
+  return {synthesize_job(), ingest_job(),  prepare_job(),  index_job(), search_job(),
+          train_job(),      predict_job(), evaluate_job(), info_job(),  validate_job()};
 }
 
 void print_help() {
@@ -143,6 +145,10 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   cv::setNumThreads(common.threads);
   install_stop_handler();
   warn_of_slow_blas(comm);
+  std::optional<StatusFile> status;
+  if (comm.is_root() && !common.plan && options.count("output") > 0) {
+    status.emplace(options["output"].as<std::string>(), job.name);
+  }
   job.run(options, {comm, common, words});
 }
 

@@ -65,4 +65,10 @@ std::vector<double> parse_angles(const std::string& text, const std::string& opt
   return angles;
 }
 
+void create_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (error) throw EnvironmentError(folder.string() + ": cannot be created: " + error.message());
+}
+
 }  // namespace outsole::jobs

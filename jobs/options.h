@@ -2,6 +2,7 @@
 // Reading of options that several jobs share.
 
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,5 +18,8 @@ HeightWidth parse_size(const std::string& text, const std::string& option);
 
 /// "-20:20:4" (first:last:step, last included when met) or "0,90,180" as a list; throws UsageError naming `option`.
 std::vector<double> parse_angles(const std::string& text, const std::string& option);
+
+/// Makes a folder that an option names, with those above it; throws EnvironmentError. Any rank.
+void create_folder(const std::filesystem::path& folder);
 
 }  // namespace outsole::jobs

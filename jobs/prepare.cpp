@@ -73,12 +73,6 @@ pipeline::PrepareOptions parse(const po::variables_map& options, const JobContex
   return prepare;
 }
 
-void create_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw EnvironmentError(folder.string() + ": cannot be created: " + error.message());
-}
-
 void print_plan(const pipeline::PreparePlan& plan, int ranks) {
   const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
   std::printf("scans         %lld of %lld outsoles, %.0f dpi\n", static_cast<long long>(plan.scans),

@@ -25,9 +25,18 @@ void add_options(po::options_description& options) {
       ("erosion", po::value<double>()->default_value(0.1, "0.1"),
        "supports are eroded by this share of the exemplar map's short side")  //
       ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
-       "mu_c,sigma_c is MCNCC; others come later")                                                     //
-      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")           //
-      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")                   //
+       "mu_c,sigma_c is MCNCC; others come later")                                            //
+      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")  //
+      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")          //
+      ("coarse", po::value<std::int64_t>()->value_name("N")->default_value(0),
+       "search only N exemplars a mark in full, the best of a first pass over a coarse grid; 0: all of them")  //
+      ("coarse-recall", po::value<std::int64_t>()->value_name("MARKS")->default_value(0),
+       "with --coarse: search so many marks (of each rank, where ranks share marks) in full besides, and say what it "
+       "lost")  //
+      ("kernel", po::value<std::string>()->value_name("auto|direct|tensors")->default_value("auto"),
+       "direct: the kernel for CPUs; tensors: tensor operations on --device; auto: tensors on a GPU")  //
+      ("compute-precision", po::value<std::string>()->value_name("32|tf32|16")->default_value("32"),
+       "of the products' inputs, in tensor operations")                                                //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
       ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
 }
@@ -50,6 +59,11 @@ pipeline::SearchOptions parse(const po::variables_map& options, const JobContext
   }
   search.top = options["top"].as<std::int64_t>();
   search.all_scores = options["all-scores"].as<bool>();
+  search.coarse = options["coarse"].as<std::int64_t>();
+  if (search.coarse < 0) throw UsageError("--coarse: must be at least 0");
+  search.coarse_recall = options["coarse-recall"].as<std::int64_t>();
+  search.kernel = options["kernel"].as<std::string>();
+  search.compute_precision = options["compute-precision"].as<std::string>();
   search.strict = context.common.strict;
   search.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
   search.device = comm::choose_device(context.common.device, context.comm);
@@ -69,8 +83,24 @@ void print_plan(const pipeline::SearchPlan& plan, const JobContext& context) {
               plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
   std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
               context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
+  std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n",
+              plan.path.c_str(), plan.fft_flops / 1e12);
+  if (plan.seconds == 0) {
+    std::printf("time          unknown in tensor operations\n");
+    return;
+  }
   std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n",
               format_duration(plan.seconds).c_str(), plan.gflops_per_rank);
+  std::printf("plan: seconds_on_one_rank=%.0f\n", plan.seconds * plan.ranks_used);  // read by slurm/allocation.sh
+}
+
+void print_recall(const pipeline::CoarseRecall& recall) {
+  if (recall.marks == 0) return;
+  std::printf(
+      "coarse pass   kept the best exemplar of %lld of %lld marks searched in full besides, and %.1f%% of their "
+      "lists\n",
+      static_cast<long long>(recall.first_kept), static_cast<long long>(recall.marks),
+      100.0 * static_cast<double>(recall.top_kept) / static_cast<double>(recall.top));
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
@@ -89,6 +119,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     std::printf("took %s, of it %s to prepare marks\n", format_duration(summary.seconds_search).c_str(),
                 format_duration(summary.seconds_features).c_str());
   }
+  print_recall(summary.coarse_recall);
   if (!summary.skipped.empty()) std::printf("%zu marks skipped:\n", summary.skipped.size());
   for (const std::string& reason : summary.skipped) std::printf("  %s\n", reason.c_str());
 }

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test.
+# Installs what is missing, builds, and runs every test. With --long also the whole matrix of fault drills (minutes).
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ $# -gt 0 ] && [ "$*" != --long ]; then
+  echo "usage: tests/run.sh [--long]" >&2
+  exit 2
+fi
 
-cmake/install-dependencies.sh
+cmake/install-dependencies.sh --slurm
 cmake --preset release >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
 rm -f build-configure.log
 cmake --build --preset release
@@ -13,3 +17,6 @@ if [ -z "${OUTSOLE_DATA:-}" ]; then
   echo "OUTSOLE_DATA is not set: tests on real data will be skipped"
 fi
 ctest --test-dir build/release --output-on-failure --no-tests=error
+if [ "${1:-}" == --long ]; then
+  build/release/tests/fault_drills
+fi

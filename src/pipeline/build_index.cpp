@@ -14,6 +14,7 @@
 #include "match/lanes.h"
 #include "match/support.h"
 #include "pipeline/exemplar_image.h"
+#include "pipeline/memory_budget.h"
 #include "pipeline/parallel.h"
 #include "pipeline/write_units.h"
 #include "store/exemplars.h"
@@ -82,12 +83,8 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
   plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
   plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows and once more as it is written; a block's features are 64-bit while they are summed.
-  constexpr std::int64_t kProcessBytes = std::int64_t{448} << 20;
-  const std::int64_t needed = kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
-  if (options.memory_bytes < needed) {
-    throw EnvironmentError("--memory-gib is too small for this index: a rank needs at least " +
-                           std::to_string(needed / (std::int64_t{1} << 30) + 1));
-  }
+  ensure_memory(options.memory_bytes,
+                kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4, "this index");
   for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
     plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
   }

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <map>
 
-#include "comm/partition.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "features/rotation.h"
@@ -157,27 +156,36 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
   return views;
 }
 
-std::vector<match::MarkView> make_views_together(const comm::Communicator& comm, const ScaledMark& mark,
-                                                 const features::Extractor& extractor, const IndexParameters& index,
-                                                 const SearchProtocol& protocol, at::Device device) {
-  const std::vector<ViewTask> tasks = view_tasks(mark, index.geometry.stride_px);
-  const comm::UnitRange mine = comm::units_of(static_cast<std::int64_t>(tasks.size()), comm.rank(), comm.size());
-  std::vector<match::MarkView> views;
+std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own) {
+  if (comm.size() == 1) return own;
   std::string bytes;
-  comm.together([&] {
-    views = make_views(
-        mark, std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size())),
-        extractor, index, protocol, device);
-    if (comm.size() == 1) return;
-    for (const match::MarkView& view : views) bytes += encode(view);
-  });
-  if (comm.size() == 1) return views;
-  views.clear();
+  for (const match::MarkView& view : own) bytes += encode(view);
+  std::vector<match::MarkView> views;
   for (const std::string& part : comm.all_gather(bytes)) {
     const char* position = part.data();
     while (position < part.data() + part.size()) views.push_back(decode(position));
   }
   return views;
+}
+
+match::PoseGrid coarse_grid(match::PoseGrid grid, std::int64_t cell_px) {
+  std::vector<double> angles_deg;
+  for (std::size_t i = 0; i < grid.angles_deg.size(); i += 2) angles_deg.push_back(grid.angles_deg[i]);
+  grid.angles_deg = std::move(angles_deg);
+  grid.stride_px = grid.stride_px < cell_px ? cell_px : 2 * grid.stride_px;
+  return grid;
+}
+
+std::vector<match::MarkView> coarse_views(std::span<const match::MarkView> views, const match::PoseGrid& grid,
+                                          std::int64_t cell_px) {
+  const match::ViewOffset whole_cells = match::view_offsets(coarse_grid(grid, cell_px), cell_px).front();
+  std::vector<match::MarkView> coarse;
+  for (const match::MarkView& view : views) {
+    if (view.angle % 2 != 0 || view.offset.offset_y_px != 0 || view.offset.offset_x_px != 0) continue;
+    coarse.push_back(view);
+    coarse.back().offset = whole_cells;
+  }
+  return coarse;
 }
 
 double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor,

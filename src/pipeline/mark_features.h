@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -51,10 +52,16 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
                                         const features::Extractor& extractor, const IndexParameters& index,
                                         const SearchProtocol& protocol, at::Device device);
 
-/// All views, each computed by one rank and given to all. Collective; throws on every rank.
-std::vector<match::MarkView> make_views_together(const comm::Communicator& comm, const ScaledMark& mark,
-                                                 const features::Extractor& extractor, const IndexParameters& index,
-                                                 const SearchProtocol& protocol, at::Device device);
+/// The views of all ranks, in rank order, given to all. Collective.
+std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own);
+
+/// A grid with about an eighth of the poses, for a first pass: every second angle, translations by whole cells, or,
+/// where they already are, by twice as many.
+match::PoseGrid coarse_grid(match::PoseGrid grid, std::int64_t cell_px);
+
+/// The views of a mark on `grid` that serve its coarse grid; angles keep their numbers.
+std::vector<match::MarkView> coarse_views(std::span<const match::MarkView> views, const match::PoseGrid& grid,
+                                          std::int64_t cell_px);
 
 /// 2 x support cells x channels over all poses, for one exemplar: what a plan needs, without computing features.
 double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor,

@@ -5,27 +5,23 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
+#include <functional>
+#include <future>
+#include <limits>
+#include <numeric>
 #include <optional>
 #include <set>
 
-#include "comm/device.h"
 #include "comm/partition.h"
-#include "core/checked.h"
-#include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
 #include "image/image.h"
 #include "match/lanes.h"
-#include "match/mcncc.h"
-#include "match/support.h"
-#include "pipeline/exemplar_blocks.h"
-#include "pipeline/image_sources.h"
-#include "pipeline/open_index.h"
 #include "pipeline/search_results.h"
+#include "pipeline/search_setup.h"
 #include "pipeline/write_units.h"
 
 namespace outsole::pipeline {
@@ -35,62 +31,6 @@ namespace {
 using match::BestPose;
 using match::kLanes;
 
-constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more of them
-
-void check_protocol(const SearchOptions& options, const IndexParameters& index) {
-  const SearchProtocol& protocol = options.protocol;
-  if (protocol.angles_deg.empty()) throw UsageError("--angles-deg: no angle");
-  if (protocol.stride_px < 1) throw UsageError("--stride-px: must be at least 1");
-  if (options.top < 1) throw UsageError("--top: must be at least 1");
-  match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
-  const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
-  if (radius < index.border_cells) {
-    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
-                     std::to_string(radius) + " cells, but the index leaves out a border of " +
-                     std::to_string(index.border_cells) + "; index again with --border-cells " +
-                     std::to_string(radius));
-  }
-}
-
-/// What is left of --memory-gib for blocks beside the libraries and a mark's views, which are there about twice. Throws
-/// EnvironmentError naming the least memory that will do.
-std::int64_t memory_for_blocks(const SearchOptions& options, const IndexParameters& index) {
-  constexpr std::int64_t kProcessBytes = std::int64_t{448} << 20;
-  const std::int64_t offsets_per_axis =
-      std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
-  const std::int64_t mark_bytes =
-      checked_product({2, std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
-                       index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
-                      "a mark's views");
-  const std::int64_t needed = kProcessBytes + mark_bytes + ExemplarBlocks::least_bytes(index);
-  if (options.memory_bytes < needed) {
-    char least[32];
-    std::snprintf(least, sizeof least, "%.2f", std::ceil(static_cast<double>(needed) / (1 << 30) * 100) / 100);
-    throw EnvironmentError("--memory-gib is too small for this index and protocol: a rank needs at least " +
-                           std::string(least));
-  }
-  return options.memory_bytes - kProcessBytes - mark_bytes;
-}
-
-/// The marks, as rank 0 sees them. Collective.
-std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
-  std::string message;  // each path ended by a NUL
-  comm.together([&] {
-    if (!comm.is_root()) return;
-    for (const ImageSource& source : list_image_sources(options.marks, std::nullopt, {}).sources) {
-      message += source.file.string() + '\0';
-    }
-  });
-  message = comm.broadcast(message);
-  std::vector<std::filesystem::path> files;
-  for (std::size_t begin = 0; begin < message.size();) {
-    const std::size_t end = message.find('\0', begin);
-    files.emplace_back(message.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return files;
-}
-
 /// Refuses a table that could not be written once the search is done.
 void check_csv_folder(const std::filesystem::path& csv) {
   if (csv.has_parent_path() && !std::filesystem::is_directory(csv.parent_path())) {
@@ -98,39 +38,20 @@ void check_csv_folder(const std::filesystem::path& csv) {
   }
 }
 
-DataError no_support_left(const std::filesystem::path& file) {
-  return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
-}
-
 /// Under --strict all marks are looked at before the first is searched, so that a bad one leaves nothing behind.
 /// Ranks share the marks. Collective.
-void check_marks(const comm::Communicator& comm, const SearchOptions& options, const OpenIndex& index,
-                 std::span<const std::filesystem::path> files) {
-  const comm::UnitRange mine = comm::units_of(std::ssize(files), comm.rank(), comm.size());
+void check_marks(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup) {
+  const comm::UnitRange mine = comm::units_of(std::ssize(setup.marks), comm.rank(), comm.size());
+  const OpenIndex& index = setup.index;
   comm.together([&] {
-    for (const auto& file :
-         files.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()))) {
+    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+      const auto& file = setup.marks[static_cast<std::size_t>(i)];
       const ScaledMark mark = read_scaled_mark(file, index.parameters, options.protocol);
       if (useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol) == 0) {
         throw no_support_left(file);
       }
     }
   });
-}
-
-/// How ranks share the work.
-struct Partition {
-  bool splits_marks = false;
-  double ranks_used = 1;
-};
-
-Partition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ranks) {
-  const auto busy = [&](std::int64_t units) {
-    return static_cast<double>(units) / static_cast<double>(std::max<std::int64_t>(1, divide_up(units, ranks)));
-  };
-  const double by_blocks = busy(blocks), by_marks = busy(marks_units);
-  // Blocks are preferred: each rank then holds only its own.
-  return by_marks > 1.05 * by_blocks ? Partition{true, by_marks} : Partition{false, by_blocks};
 }
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
@@ -155,52 +76,199 @@ std::string digest_of(const std::vector<std::filesystem::path>& files) {
   return digest.hex();
 }
 
-nlohmann::json header_parameters(const SearchOptions& options, const OpenIndex& index,
-                                 const std::vector<std::filesystem::path>& files, const std::string& marks_sha256) {
-  return {{"index_sha256", index.store.sha256()},
-          {"angles_deg", options.protocol.angles_deg},
-          {"stride_px", options.protocol.stride_px},
-          {"erosion_fraction", options.protocol.erosion_fraction},
-          {"similarity", "mu_c,sigma_c"},
-          {"top", std::min(options.top, index.parameters.exemplars)},
-          {"all_scores", options.all_scores},
-          {"marks", files.size()},
-          {"marks_sha256", marks_sha256}};
+/// What decides the results: the header of their store. Collective.
+nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOptions& options,
+                                 const SearchSetup& setup) {
+  std::string marks_sha256;
+  comm.together([&] {
+    if (comm.is_root()) marks_sha256 = digest_of(setup.marks);
+  });
+  nlohmann::json parameters = {{"index_sha256", setup.index.store.sha256()},
+                               {"angles_deg", options.protocol.angles_deg},
+                               {"stride_px", options.protocol.stride_px},
+                               {"erosion_fraction", options.protocol.erosion_fraction},
+                               {"similarity", "mu_c,sigma_c"},
+                               {"top", std::min(options.top, setup.index.parameters.exemplars)},
+                               {"all_scores", options.all_scores},
+                               {"marks", setup.marks.size()},
+                               {"marks_sha256", comm.broadcast(marks_sha256)}};
+  if (options.coarse > 0) parameters["coarse"] = options.coarse;
+  if (options.compute_precision != "32") parameters["compute_precision"] = options.compute_precision;
+  return parameters;
 }
 
-/// A search in progress: what the steps of a unit need.
-struct Search {
-  const comm::Communicator& comm;
-  const SearchOptions& options;
-  OpenIndex& index;
-  bool splits_marks;
-  ExemplarBlocks blocks;  // those this rank searches
-  SearchSummary summary;
+/// A mark and some or all of its views.
+struct SeenMark {
+  ScaledMark mark;
+  std::vector<match::MarkView> views;
+};
+
+/// Marks in the order in which this rank searches them, each with what this rank sees of it. On a GPU the next mark is
+/// read, turned and sent through the extractor while this one is searched. On a CPU it is not: the search keeps every
+/// core busy, so the work would only be done at another time.
+class MarkQueue {
+ public:
+  using See = std::function<SeenMark(const std::filesystem::path&)>;
+  struct Item {
+    std::filesystem::path file;
+    std::future<SeenMark> seen;
+  };
+
+  MarkQueue(std::vector<std::filesystem::path> files, See see, bool looks_ahead)
+      : files_(std::move(files)),
+        see_(std::move(see)),
+        policy_(looks_ahead ? std::launch::async : std::launch::deferred),
+        next_(begin(0)) {}
+
+  Item take() {
+    Item item = {files_.at(taken_++), std::move(next_)};
+    next_ = begin(taken_);
+    return item;
+  }
+
+ private:
+  std::future<SeenMark> begin(std::size_t position) const {
+    if (position == files_.size()) return {};
+    return std::async(policy_, see_, files_[position]);
+  }
+
+  std::vector<std::filesystem::path> files_;
+  See see_;
+  std::launch policy_;
+  std::size_t taken_ = 0;
+  std::future<SeenMark> next_;
+};
+
+/// The `count` best of `found`, by score, then position; ascending.
+std::vector<std::int64_t> best_of(const std::vector<BestPose>& found, std::int64_t count) {
+  std::vector<std::int64_t> order(found.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto score = [&](std::int64_t i) { return found[static_cast<std::size_t>(i)].score; };
+  const auto last = order.begin() + std::min(count, std::ssize(order));
+  std::partial_sort(order.begin(), last, order.end(), [&](std::int64_t a, std::int64_t b) {
+    return score(a) > score(b) || (score(a) == score(b) && a < b);
+  });
+  order.erase(last, order.end());
+  std::sort(order.begin(), order.end());
+  return order;
+}
+
+/// A search in progress. Where ranks share the exemplars, every rank calls its functions with the same marks; where
+/// they share the marks, each with its own.
+class Search {
+ public:
+  Search(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup)
+      : comm_(comm),
+        options_(options),
+        setup_(setup),
+        own_(setup.partition.splits_marks ? comm::UnitRange{0, parameters().blocks()}
+                                          : comm::units_of(parameters().blocks(), comm.rank(), comm.size())),
+        blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes,
+                setup.path.block_access()) {}
+
+  /// What this rank sees of a mark: all of its views, or its share of them. Not collective.
+  SeenMark see(const std::filesystem::path& file) const {
+    SeenMark seen = {read_scaled_mark(file, parameters(), options_.protocol), {}};
+    const std::vector<ViewTask> tasks = view_tasks(seen.mark, parameters().geometry.stride_px);
+    const comm::UnitRange mine = splits_marks() ? comm::UnitRange{0, std::ssize(tasks)}
+                                                : comm::units_of(std::ssize(tasks), comm_.rank(), comm_.size());
+    const auto own =
+        std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
+    seen.views = make_views(seen.mark, own, *setup_.index.extractor, parameters(), options_.protocol, options_.device);
+    return seen;
+  }
+
+  /// The result of one mark; nothing when the mark is bad, and on ranks other than root where they share exemplars.
+  std::optional<MarkResult> search_mark(MarkQueue::Item item) {
+    const double start = now_s();
+    std::optional<SeenMark> seen;
+    on_all_ranks([&] { seen = unless_bad(item.file, [&] { return item.seen.get(); }); });
+    agree_on(item.file, seen.has_value());
+    if (!seen) return std::nullopt;
+    if (!splits_marks()) seen->views = share_views(comm_, std::move(seen->views));
+    seen->mark.image = seen->mark.support = at::Tensor();  // no longer needed
+    std::optional<MarkMatcher> matcher;
+    on_all_ranks([&] {
+      // A first pass will need the views again.
+      auto views = options_.coarse > 0 ? seen->views : std::move(seen->views);
+      matcher = unless_bad(item.file, [&] { return prepare(std::move(views), item.file); });
+    });
+    if (!matcher) return std::nullopt;
+    summary_.seconds_features += now_s() - start;
+
+    MarkResult result =
+        options_.coarse > 0 ? search_coarsely_first(*matcher, *seen) : MarkResult{{}, search_all(*matcher), {}};
+    summary_.seconds_search += now_s() - start;
+    if (!splits_marks() && !comm_.is_root()) return std::nullopt;
+    result.mark = std::move(seen->mark);
+    return result;
+  }
+
+  /// Every rank's findings to root, which gets the summary. Collective.
+  SearchSummary gather_summary() {
+    const auto all =
+        comm_.gather(nlohmann::json(summary_.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
+    summary_.skipped.clear();
+    for (const std::string& part : all) {
+      for (const auto& reason : nlohmann::json::parse(part)) summary_.skipped.push_back(reason.get<std::string>());
+    }
+    CoarseRecall& recall = summary_.coarse_recall;
+    for (std::int64_t* count : {&recall.marks, &recall.first_kept, &recall.top, &recall.top_kept}) {
+      *count = comm_.sum(*count);
+    }
+    return summary_;
+  }
+
+ private:
+  const IndexParameters& parameters() const { return setup_.index.parameters; }
+  bool splits_marks() const { return setup_.partition.splits_marks; }
+
+  /// A step of one mark, which does not communicate. Where ranks share a mark, an error on one reaches all.
+  void on_all_ranks(const std::function<void()>& step) const {
+    if (splits_marks()) return step();
+    comm_.together(step);
+  }
+
+  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. Where ranks share the mark every
+  /// one finds the same fault, and rank 0 tells it.
+  template <typename Work>
+  auto unless_bad(const std::filesystem::path& file, Work&& work) -> std::optional<decltype(work())> {
+    try {
+      return work();
+    } catch (const DataError& error) {
+      if (options_.strict) throw;
+      if (!splits_marks() && !comm_.is_root()) return std::nullopt;
+      const std::string reason = error.what();  // of the mark, or of its mask
+      summary_.skipped.push_back(reason.starts_with(file.string()) ? reason : file.string() + ": " + reason);
+      spdlog::warn("skipped {}", summary_.skipped.back());
+      return std::nullopt;
+    }
+  }
+
+  /// Ranks that share a mark must all have read it, or none.
+  void agree_on(const std::filesystem::path& file, bool is_read) const {
+    if (splits_marks()) return;
+    const bool is_bad_somewhere = comm_.any_of(!is_read);
+    comm_.together([&] {
+      if (is_read && is_bad_somewhere) {
+        throw EnvironmentError(file.string() + ": only some ranks can read it; do all of them see the same folder?");
+      }
+    });
+  }
 
   /// Throws DataError when nothing is left of the support at any pose.
-  match::PreparedMark prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
-    const IndexParameters& p = index.parameters;
-    const auto radius = match::erosion_radius_cells(p.map_height, p.map_width, options.protocol.erosion_fraction);
-    match::PreparedMark mark(std::move(views), p.frame_cells(), radius, index.channels);
-    if (mark.useful_flops_per_exemplar() == 0) throw no_support_left(file);
-    return mark;
+  MarkMatcher prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
+    MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol, setup_.index.channels);
+    if (matcher.useful_flops_per_exemplar() == 0) throw no_support_left(file);
+    return matcher;
   }
 
-  /// The best pose of every exemplar of this rank's blocks.
-  std::vector<BestPose> search_own_blocks(const match::PreparedMark& mark) {
-    std::vector<BestPose> best(static_cast<std::size_t>(blocks.size() * kLanes));
-    blocks.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
-      match::search_blocks(mark, run,
-                           std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
-    });
-    return best;
-  }
-
-  /// All ranks' results in block order, on root; every rank has searched its own blocks.
-  std::vector<BestPose> gather(const std::vector<BestPose>& mine) const {
+  /// The ranks' results one after another, on root, where they share exemplars; on this rank alone, its own.
+  std::vector<BestPose> gather(std::vector<BestPose> mine) const {
+    if (splits_marks()) return mine;
     const std::string bytes(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(BestPose));
     std::vector<BestPose> all;
-    for (const std::string& part : comm.gather(bytes)) {
+    for (const std::string& part : comm_.gather(bytes)) {
       const std::size_t begin = all.size();
       all.resize(begin + part.size() / sizeof(BestPose));
       std::memcpy(all.data() + begin, part.data(), part.size());
@@ -208,81 +276,132 @@ struct Search {
     return all;
   }
 
-  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. In a split search every rank
-  /// finds the same fault, and rank 0 tells it.
-  template <typename Work>
-  auto unless_bad(const std::filesystem::path& file, Work&& work) -> std::optional<decltype(work())> {
-    try {
-      return work();
-    } catch (const DataError& error) {
-      if (options.strict) throw;
-      if (!splits_marks && !comm.is_root()) return std::nullopt;
-      const std::string reason = error.what();  // of the mark, or of its mask
-      summary.skipped.push_back(reason.starts_with(file.string()) ? reason : file.string() + ": " + reason);
-      spdlog::warn("skipped {}", summary.skipped.back());
-      return std::nullopt;
-    }
-  }
-
-  /// One mark, its exemplars split over the ranks. Collective. The result is root's.
-  std::optional<MarkResult> search_mark_together(const std::filesystem::path& file) {
-    std::optional<ScaledMark> mark;
-    comm.together(
-        [&] { mark = unless_bad(file, [&] { return read_scaled_mark(file, index.parameters, options.protocol); }); });
-    const bool is_bad_somewhere = comm.any_of(!mark);
-    comm.together([&] {
-      if (mark && is_bad_somewhere) {
-        throw EnvironmentError(file.string() + ": only some ranks can read it; do all of them see the same folder?");
-      }
+  /// The best pose of every exemplar. On root, or on this rank alone.
+  std::vector<BestPose> search_all(const MarkMatcher& matcher) {
+    std::vector<BestPose> best(static_cast<std::size_t>(own_.size() * kLanes));
+    on_all_ranks([&] {
+      blocks_.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
+        matcher.search(run, std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
+      });
     });
-    if (!mark) return std::nullopt;
-    const double start = now_s();
-    auto views = make_views_together(comm, *mark, *index.extractor, index.parameters, options.protocol, options.device);
-    std::optional<match::PreparedMark> prepared;
-    comm.together([&] { prepared = unless_bad(file, [&] { return prepare(std::move(views), file); }); });
-    if (!prepared) return std::nullopt;
-    summary.seconds_features += now_s() - start;
-    std::vector<BestPose> best;
-    comm.together([&] { best = search_own_blocks(*prepared); });
-    best = gather(best);
-    summary.seconds_search += now_s() - start;
-    if (!comm.is_root()) return std::nullopt;
-    return finish_mark(std::move(*mark), std::move(best));
+    best = gather(std::move(best));
+    // On root: without the last block's empty lanes.
+    if (!best.empty()) best.resize(static_cast<std::size_t>(parameters().exemplars));
+    return best;
   }
 
-  /// One mark, all on this rank.
-  std::optional<MarkResult> search_mark_alone(const std::filesystem::path& file) {
-    std::optional<ScaledMark> mark =
-        unless_bad(file, [&] { return read_scaled_mark(file, index.parameters, options.protocol); });
-    if (!mark) return std::nullopt;
-    const double start = now_s();
-    const auto tasks = view_tasks(*mark, index.parameters.geometry.stride_px);
-    auto views = make_views(*mark, tasks, *index.extractor, index.parameters, options.protocol, options.device);
-    const auto prepared = unless_bad(file, [&] { return prepare(std::move(views), file); });
-    if (!prepared) return std::nullopt;
-    summary.seconds_features += now_s() - start;
-    auto best = search_own_blocks(*prepared);
-    summary.seconds_search += now_s() - start;
-    return finish_mark(std::move(*mark), std::move(best));
-  }
-
-  /// Every rank's skipped marks to root.
-  void gather_skipped() {
-    const auto all =
-        comm.gather(nlohmann::json(summary.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-    summary.skipped.clear();
-    for (const std::string& part : all) {
-      for (const auto& reason : nlohmann::json::parse(part)) summary.skipped.push_back(reason.get<std::string>());
+  /// The best pose of `exemplars` (ascending), in their order. On root, or on this rank alone.
+  std::vector<BestPose> search_some(const MarkMatcher& matcher, std::span<const std::int64_t> exemplars) {
+    std::vector<std::int64_t> mine;
+    for (const std::int64_t exemplar : exemplars) {
+      const std::int64_t own = exemplar - own_.begin * kLanes;
+      if (own >= 0 && own < own_.size() * kLanes) mine.push_back(own);
     }
+    std::vector<BestPose> best;
+    on_all_ranks([&] {
+      blocks_.visit_exemplars(mine, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> numbers) {
+        std::vector<BestPose> found(packed.size() * kLanes);
+        matcher.search(packed, found);
+        best.insert(best.end(), found.begin(), found.begin() + std::ssize(numbers));
+      });
+    });
+    return gather(std::move(best));
   }
 
-  MarkResult finish_mark(ScaledMark mark, std::vector<BestPose> best) const {
-    mark.image = at::Tensor();
-    mark.support = at::Tensor();
-    best.resize(static_cast<std::size_t>(index.parameters.exemplars));  // the last block's empty lanes
-    return {std::move(mark), std::move(best)};
+  /// A first pass over a coarse grid, then the best `coarse` exemplars of it in full.
+  MarkResult search_coarsely_first(const MarkMatcher& matcher, const SeenMark& seen) {
+    std::optional<MarkMatcher> coarse;
+    on_all_ranks([&] {
+      coarse.emplace(setup_.path, coarse_views(seen.views, seen.mark.grid, parameters().geometry.stride_px),
+                     parameters(), options_.protocol, setup_.index.channels);
+    });
+    if (coarse->useful_flops_per_exemplar() == 0) {  // the support lies between the coarse grid's cells
+      std::vector<BestPose> best = search_all(matcher);
+      std::vector<float> unknown(best.size(), std::numeric_limits<float>::quiet_NaN());
+      return {{}, std::move(best), std::move(unknown)};
+    }
+    const std::vector<BestPose> first_pass = search_all(*coarse);
+    const std::vector<std::int64_t> kept = agreed_best(first_pass);
+    const std::vector<BestPose> second_pass = search_some(matcher, kept);
+    if (searched_in_full_ < options_.coarse_recall) {
+      ++searched_in_full_;
+      count_recall(search_all(matcher), kept);
+    }
+    MarkResult result;
+    for (const BestPose& found : first_pass) result.coarse_score.push_back(found.score);
+    result.best.assign(first_pass.size(), {std::numeric_limits<float>::quiet_NaN(), {}});
+    for (std::size_t i = 0; i < second_pass.size(); ++i)
+      result.best[static_cast<std::size_t>(kept[i])] = second_pass[i];
+    return result;
   }
+
+  /// The exemplars that the first pass keeps, known to every rank that searches the mark.
+  std::vector<std::int64_t> agreed_best(const std::vector<BestPose>& first_pass) const {
+    const std::vector<std::int64_t> best = best_of(first_pass, options_.coarse);
+    if (splits_marks()) return best;
+    return nlohmann::json::parse(comm_.broadcast(nlohmann::json(best).dump()));
+  }
+
+  /// Compares what was kept with the best of an exhaustive search (empty but on root where ranks share the mark).
+  void count_recall(const std::vector<BestPose>& exhaustive, std::span<const std::int64_t> kept) {
+    if (exhaustive.empty()) return;
+    const auto kept_of = [&](std::int64_t count) {
+      const std::vector<std::int64_t> best = best_of(exhaustive, count);
+      return std::count_if(best.begin(), best.end(), [&](std::int64_t exemplar) {
+        return std::binary_search(kept.begin(), kept.end(), exemplar);
+      });
+    };
+    CoarseRecall& recall = summary_.coarse_recall;
+    ++recall.marks;
+    recall.first_kept += kept_of(1);
+    recall.top += std::min(options_.top, std::ssize(exhaustive));
+    recall.top_kept += kept_of(options_.top);
+  }
+
+  const comm::Communicator& comm_;
+  const SearchOptions& options_;
+  const SearchSetup& setup_;
+  comm::UnitRange own_;    // blocks that this rank searches
+  ExemplarBlocks blocks_;  // those
+  SearchSummary summary_;
+  std::int64_t searched_in_full_ = 0;
 };
+
+/// Searches the marks of the pending units and writes each unit. Collective.
+void search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
+                  std::span<const std::int64_t> pending, store::StoreWriter& writer, Search& search) {
+  const comm::UnitRange mine = setup.partition.splits_marks
+                                   ? comm::units_of(std::ssize(pending), comm.rank(), comm.size())
+                                   : comm::UnitRange{0, std::ssize(pending)};
+  std::vector<std::filesystem::path> files;
+  for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+    const auto marks = setup.marks_of_unit(pending[static_cast<std::size_t>(i)]);
+    files.insert(files.end(), marks.begin(), marks.end());
+  }
+  MarkQueue queue(
+      files, [&](const std::filesystem::path& file) { return search.see(file); }, options.device.is_cuda());
+  const auto make_unit = [&](std::int64_t unit) {
+    std::vector<MarkResult> results;
+    for (std::size_t mark = 0; mark < setup.marks_of_unit(unit).size(); ++mark) {
+      if (auto result = search.search_mark(queue.take())) results.push_back(std::move(*result));
+    }
+    return result_columns(results, setup.index, std::min(options.top, setup.index.parameters.exemplars),
+                          options.all_scores, options.coarse > 0);
+  };
+  if (setup.partition.splits_marks) {
+    return write_pending_units(comm, writer, setup.units, pending, "searching", make_unit);
+  }
+  Progress progress("searching", setup.marks_per_unit == 1 ? "marks" : "units", setup.units, comm.is_root(),
+                    setup.units - std::ssize(pending));
+  for (const std::int64_t unit : pending) {
+    const store::Columns columns = make_unit(unit);
+    comm.together([&] {
+      if (comm.is_root()) writer.write_unit(unit, columns);
+    });
+    progress.advance();
+    if (unit != pending.back()) leave_if_asked_to_stop(comm);
+  }
+}
 
 /// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are
 /// removed, and DataError says why.
@@ -302,141 +421,48 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
   throw DataError("no mark could be searched; the first: " + summary.skipped.front());
 }
 
-SearchPlan plan_with(const comm::Communicator& comm, const OpenIndex& index,
-                     const std::vector<std::filesystem::path>& files) {
-  const IndexParameters& p = index.parameters;
-  SearchPlan plan;
-  plan.marks = static_cast<std::int64_t>(files.size());
-  plan.exemplars = p.exemplars;
-  plan.blocks = p.blocks();
-  plan.index_bytes = p.blocks() * p.block_floats() * static_cast<std::int64_t>(sizeof(float));
-  const Partition partition = choose_partition(std::min(plan.marks, kUnits), p.blocks(), comm.size());
-  plan.splits_marks = partition.splits_marks;
-  plan.ranks_used = partition.ranks_used;
-  return plan;
+/// The view over the shards, and the provenance. Rank 0 only.
+void finish_results(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
+                    const nlohmann::json& parameters, std::optional<store::StoreWriter>& writer,
+                    SearchSummary& summary) {
+  writer->finish({{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}});
+  writer.reset();
+  add_marks_skipped_before(options.output, setup.marks, summary);
+  nlohmann::json details = parameters;
+  details["searched_by"] = setup.path.description();
+  details["skipped"] = summary.skipped;
+  write_provenance(options.output, options.command_line, comm.size(), details);
 }
 
 }  // namespace
 
-SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options) {
-  constexpr std::int64_t kSample = 50;
-  // Of a matrix product's rate; see tests/benchmarks.
-  constexpr double kSearchShare = 0.6, kFeatureShare = 0.4;
-  SearchPlan plan;
-  double measured = 0;
-  const std::vector<std::filesystem::path> files = agreed_marks(comm, options);
-  comm.together([&] {
-    const OpenIndex index = open_index(options.index, options.weights_path, options.device);
-    check_protocol(options, index.parameters);
-    plan = plan_with(comm, index, files);
-    const std::int64_t sample = std::min(kSample, plan.marks);
-    double poses = 0, useful = 0, feature = 0;
-    std::int64_t read = 0;
-    for (std::int64_t i = 0; i < sample; ++i) {
-      try {
-        const ScaledMark mark = read_scaled_mark(files[static_cast<std::size_t>(i * plan.marks / sample)],
-                                                 index.parameters, options.protocol);
-        poses += static_cast<double>(mark.grid.size());
-        useful += useful_flops_per_exemplar(mark, *index.extractor, index.parameters, options.protocol);
-        feature += static_cast<double>(view_tasks(mark, index.parameters.geometry.stride_px).size()) *
-                   index.extractor->flops(mark.grid.canvas_height_px(), mark.grid.canvas_width_px());
-        ++read;
-      } catch (const DataError& error) {
-        if (comm.is_root()) spdlog::warn("{}", error.what());
-      }
-    }
-    const double marks_per_read =
-        static_cast<double>(plan.marks) / static_cast<double>(std::max<std::int64_t>(read, 1));
-    plan.poses = std::llround(poses * marks_per_read);
-    plan.useful_flops = useful * marks_per_read * static_cast<double>(plan.exemplars);
-    plan.feature_flops = feature * marks_per_read;
-    const std::int64_t own_blocks = plan.splits_marks ? plan.blocks : divide_up(plan.blocks, comm.size());
-    plan.in_memory =
-        own_blocks <= ExemplarBlocks::most_in_memory(index.parameters, memory_for_blocks(options, index.parameters));
-    measured = comm::measured_sgemm_gflops();
-  });
-  plan.gflops_per_rank = -comm.max(-measured);
-  const double rate = plan.gflops_per_rank * 1e9 * plan.ranks_used;
-  plan.seconds = plan.useful_flops / (kSearchShare * rate) + plan.feature_flops / (kFeatureShare * rate);
-  return plan;
-}
-
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
-  const std::vector<std::filesystem::path> files = agreed_marks(comm, options);
-  std::optional<OpenIndex> index;
-  std::int64_t block_memory_bytes = 0;
-  nlohmann::json parameters;
-  SearchPlan plan;
-  std::string marks_sha256;
-  comm.together([&] {
-    index.emplace(open_index(options.index, options.weights_path, options.device));
-    check_protocol(options, index->parameters);
-    check_csv_folder(options.csv);
-    block_memory_bytes = memory_for_blocks(options, index->parameters);
-    plan = plan_with(comm, *index, files);
-    if (comm.is_root()) marks_sha256 = digest_of(files);
-  });
-  parameters = header_parameters(options, *index, files, comm.broadcast(marks_sha256));
-  if (options.strict) check_marks(comm, options, *index, files);
-  const auto marks = static_cast<std::int64_t>(files.size());
-  const std::int64_t marks_per_unit = divide_up(marks, kUnits);
-  const std::int64_t units = divide_up(marks, marks_per_unit);
+  const SearchSetup setup = set_up_search(comm, options);
+  comm.together([&] { check_csv_folder(options.csv); });
+  const nlohmann::json parameters = header_parameters(comm, options, setup);
+  if (options.strict) check_marks(comm, options, setup);
   std::optional<store::StoreWriter> writer;
-  const store::StoreHeader header = {kResultsSchema, 1, parameters};
-  open_writer(comm, options.output, header, units, writer);
-  const comm::UnitRange own =
-      plan.splits_marks ? comm::UnitRange{0, plan.blocks} : comm::units_of(plan.blocks, comm.rank(), comm.size());
-  Search search = {comm,
-                   options,
-                   *index,
-                   plan.splits_marks,
-                   ExemplarBlocks(index->store, index->parameters, own.begin, own.end, block_memory_bytes),
-                   {}};
-  search.summary.exemplars = plan.exemplars;
-  search.summary.was_finished = comm.any_of(writer->is_finished());
-  if (!search.summary.was_finished) {
-    const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, units);
-    const auto unit_columns = [&](std::int64_t unit, auto&& search_mark) {
-      std::vector<MarkResult> results;
-      for (std::int64_t mark = unit * marks_per_unit; mark < std::min((unit + 1) * marks_per_unit, marks); ++mark) {
-        if (auto result = search_mark(files[static_cast<std::size_t>(mark)])) results.push_back(std::move(*result));
-      }
-      return result_columns(results, *index, parameters["top"].get<std::int64_t>(), options.all_scores);
-    };
-    if (plan.splits_marks) {
-      write_pending_units(comm, *writer, units, pending, "searching", [&](std::int64_t unit) {
-        return unit_columns(unit, [&](const auto& file) { return search.search_mark_alone(file); });
-      });
-    } else {
-      Progress progress("searching", marks_per_unit == 1 ? "marks" : "units", units, comm.is_root(),
-                        units - static_cast<std::int64_t>(pending.size()));
-      for (const std::int64_t unit : pending) {
-        const store::Columns columns =
-            unit_columns(unit, [&](const auto& file) { return search.search_mark_together(file); });
-        comm.together([&] {
-          if (comm.is_root()) writer->write_unit(unit, columns);
-        });
-        progress.advance();
-        if (unit != pending.back()) leave_if_asked_to_stop(comm);
-      }
-    }
-    search.gather_skipped();
+  open_writer(comm, options.output, {kResultsSchema, 1, parameters}, setup.units, writer);
+
+  SearchSummary summary;
+  const bool was_finished = comm.any_of(writer->is_finished());
+  if (!was_finished) {
+    Search search(comm, options, setup);
+    const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, setup.units);
+    search_units(comm, options, setup, pending, *writer, search);
+    summary = search.gather_summary();
     comm.together([&] {
-      if (!comm.is_root()) return;
-      writer->finish({{"exemplar_id", {{plan.exemplars}, index->ids, {}}}});
-      writer.reset();
-      add_marks_skipped_before(options.output, files, search.summary);
-      nlohmann::json details = parameters;
-      details["skipped"] = search.summary.skipped;
-      write_provenance(options.output, options.command_line, comm.size(), details);
+      if (comm.is_root()) finish_results(comm, options, setup, parameters, writer, summary);
     });
   }
   comm.together([&] {
     if (!comm.is_root()) return;
-    search.summary.marks = store::Store(options.output, kResultsSchema).rows();
+    summary.marks = store::Store(options.output, kResultsSchema).rows();
     if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   });
-  return search.summary;
+  summary.was_finished = was_finished;
+  summary.exemplars = setup.index.parameters.exemplars;
+  return summary;
 }
 
 }  // namespace outsole::pipeline

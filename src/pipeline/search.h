@@ -22,9 +22,15 @@ struct SearchOptions {
   SearchProtocol protocol;
   std::int64_t top = 20;
   bool all_scores = false;
+  /// Only so many exemplars of each mark, the best of a first pass over a coarse grid, are searched exhaustively; 0:
+  /// all of them, without a first pass.
+  std::int64_t coarse = 0;
+  std::int64_t coarse_recall = 0;  // so many marks are searched in full besides, to say what the first pass lost
   bool strict = false;
-  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
-  at::Device device = at::Device(at::kCPU);           // for features
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process; and as much of a GPU
+  at::Device device = at::Device(at::kCPU);           // for features, and for a search in tensor operations
+  std::string kernel = "auto";                        // see choose_search_path
+  std::string compute_precision = "32";
   int threads = 1;
   std::vector<std::string> command_line;
 };
@@ -35,22 +41,33 @@ struct SearchPlan {
   std::int64_t poses = 0;   // over all marks
   double useful_flops = 0;  // 2 x support cells x channels, over poses and exemplars
   double feature_flops = 0;
+  double fft_flops = 0;          // of the same search by FFT, the exemplars' spectra kept
+  std::string path;              // the code that compares
   std::int64_t index_bytes = 0;  // as 32-bit floats
   bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
   double ranks_used = 0;         // ranks that the partition keeps busy on average
   bool in_memory = false;        // each rank keeps its blocks
   double gflops_per_rank = 0;    // assumed, from a matrix product measured now
-  double seconds = 0;
+  double seconds = 0;            // 0: unknown, for a search in tensor operations
 };
 
 /// Reads a sample of the marks (all of up to 50) and measures this machine. Collective.
 SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options);
 
+/// What the first pass of --coarse lost, on the marks that were searched in full besides.
+struct CoarseRecall {
+  std::int64_t marks = 0;
+  std::int64_t first_kept = 0;         // marks whose best exemplar was kept
+  std::int64_t top = 0, top_kept = 0;  // exemplars in the lists of their best `top`; those kept
+};
+
 struct SearchSummary {
   std::int64_t marks = 0, exemplars = 0;
   std::vector<std::string> skipped;  // a reason each, naming the file
   bool was_finished = false;
-  double seconds_features = 0, seconds_search = 0;  // of this run on this rank; the second includes the first
+  CoarseRecall coarse_recall;
+  /// Of this run on this rank: waiting for marks' features, and all of the search with it.
+  double seconds_features = 0, seconds_search = 0;
 };
 
 /// Searches all marks x all exemplars x all poses. With fewer blocks than ranks can share evenly, ranks take marks,

@@ -1,7 +1,9 @@
 #include "pipeline/search_results.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <numeric>
 
 #include "core/csv.h"
@@ -40,13 +42,14 @@ PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const Ope
 }  // namespace
 
 store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
-                              bool all_scores) {
+                              bool all_scores, bool has_coarse_scores) {
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   const auto marks = static_cast<std::int64_t>(results.size());
   const std::int64_t exemplars = index.parameters.exemplars;
   std::vector<std::string> ids, sha256;
   std::vector<double> scale;
   std::vector<std::int32_t> top_exemplar;
-  std::vector<float> top_score, score;
+  std::vector<float> top_score, score, coarse_score;
   std::vector<double> top_angle, top_y, top_x, angle, y, x;
   std::vector<std::uint8_t> top_mirrored;
   for (const MarkResult& result : results) {
@@ -58,7 +61,8 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
     const auto better = [&](std::int32_t a, std::int32_t b) {
       const float score_a = result.best[static_cast<std::size_t>(a)].score,
                   score_b = result.best[static_cast<std::size_t>(b)].score;
-      return score_a > score_b || (score_a == score_b && a < b);
+      if (std::isnan(score_a) != std::isnan(score_b)) return std::isnan(score_b);
+      return score_a > score_b || (!(score_b > score_a) && a < b);
     };
     std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
     for (std::int64_t k = 0; k < top; ++k) {
@@ -72,8 +76,12 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
       top_mirrored.push_back(pose.mirrored);
     }
     if (!all_scores) continue;
+    coarse_score.insert(coarse_score.end(), result.coarse_score.begin(), result.coarse_score.end());
     for (std::size_t exemplar = 0; exemplar < result.best.size(); ++exemplar) {
-      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
+      PublishedPose pose = {kUnknown, kUnknown, kUnknown, false};
+      if (!std::isnan(result.best[exemplar].score)) {
+        pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
+      }
       score.push_back(result.best[exemplar].score);
       angle.push_back(pose.angle_deg);
       y.push_back(pose.y_px);
@@ -94,6 +102,7 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
     columns["angle_deg"] = {{marks, exemplars}, angle, {}};
     columns["y_px"] = {{marks, exemplars}, y, {}};
     columns["x_px"] = {{marks, exemplars}, x, {}};
+    if (has_coarse_scores) columns["coarse_score"] = {{marks, exemplars}, coarse_score, {}};
   }
   return columns;
 }

@@ -2,12 +2,14 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
 #include "../features/weights_fixture.h"
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "match/lanes.h"
 #include "pipeline/exemplar_blocks.h"
 #include "pipeline/open_index.h"
 #include "retrieval_fixture.h"
@@ -49,7 +51,8 @@ std::map<std::string, NaiveMark> marks_of_all_kinds(const std::vector<NaiveExemp
 
 class AgainstTheDefinition : public Retrieval {
  protected:
-  void expect_agreement(const features::ExtractorSpec& extractor, const std::vector<double>& angles_deg) {
+  void expect_agreement(const features::ExtractorSpec& extractor, const std::vector<double>& angles_deg,
+                        const std::string& kernel = "auto") {
     const auto exemplars = synthetic_exemplars(40, 120, 60);
     ingest(exemplars);
     const auto marks = marks_of_all_kinds(exemplars);
@@ -58,6 +61,7 @@ class AgainstTheDefinition : public Retrieval {
     SearchOptions options = search_options();
     options.weights_path = extractor.weights_path;
     options.protocol.angles_deg = angles_deg;
+    options.kernel = kernel;
     search(comm_, options);
     on_root([&] {
       NaiveProtocol protocol;
@@ -89,6 +93,10 @@ class AgainstTheDefinition : public Retrieval {
 TEST_F(AgainstTheDefinition, PixelsAgreeInScoreAndPose) { expect_agreement({"pixels"}, {-10, 0, 5}); }
 
 TEST_F(AgainstTheDefinition, ScatteringAgreesInScoreAndPose) { expect_agreement({"scattering"}, {-8, 0, 4}); }
+
+TEST_F(AgainstTheDefinition, TensorOperationsAgreeInScoreAndPose) {
+  expect_agreement({"scattering"}, {-8, 0, 4}, "tensors");
+}
 
 TEST_F(AgainstTheDefinition, ResNetAgreesInScoreAndPose) {
   const std::string weights = folder_ / "weights.safetensors";
@@ -271,6 +279,34 @@ TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
   }
 }
 
+TEST_F(SearchBytes, ChosenExemplarsAreTheSameFromMemoryAsFromDisk) {
+  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  ExemplarBlocks blocks(index.store, index.parameters, 0, index.parameters.blocks(), std::int64_t{1} << 30,
+                        {at::kCPU, 2});
+  std::vector<at::Tensor> all;
+  const std::vector<std::int64_t> wanted = {0, 3, 31, 33, 40, 64, 69};
+  const auto expect_chosen = [&] {
+    std::size_t seen = 0;
+    blocks.visit_exemplars(wanted, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> exemplars) {
+      for (std::size_t i = 0; i < exemplars.size(); ++i, ++seen) {
+        EXPECT_EQ(exemplars[i], wanted[seen]);
+        const auto of = [](const at::Tensor& block, std::size_t number) {
+          return block.select(3, static_cast<std::int64_t>(number) % match::kLanes);
+        };
+        EXPECT_TRUE(at::equal(
+            of(packed[i / match::kLanes], i),
+            of(all[static_cast<std::size_t>(exemplars[i] / match::kLanes)], static_cast<std::size_t>(exemplars[i]))));
+      }
+    });
+    EXPECT_EQ(seen, wanted.size());
+  };
+  ExemplarBlocks streamed(index.store, index.parameters, 0, index.parameters.blocks(), 0);
+  streamed.visit([&](std::span<const at::Tensor> run, std::int64_t) { all.push_back(run.front().clone()); });
+  expect_chosen();
+  blocks.visit([](std::span<const at::Tensor>, std::int64_t) {});
+  expect_chosen();
+}
+
 TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
   SearchOptions options = search_options();
   options.memory_bytes = 1;
@@ -329,6 +365,60 @@ TEST_F(SearchBytes, ResultsAreNotTakenForThoseOfAMarkWhoseMaskCameLater) {
   } catch (const DataError& error) {
     EXPECT_THAT(error.what(), HasSubstr("marks_sha256"));
   }
+}
+
+// --- A first pass ---------------------------------------------------------------------------------------------------
+
+TEST_F(SearchBytes, AFirstPassKeepsItsBestAndScoresThemAsAnExhaustiveSearchDoes) {
+  SearchOptions options = search_options();
+  search(comm_, options);
+  const std::string exhaustive = options.output;
+  options.output = folder_ / "coarse.h5";
+  options.coarse = 24;
+  options.coarse_recall = 5;
+  const SearchSummary summary = search(comm_, options);
+  on_root([&] {
+    EXPECT_EQ(summary.coarse_recall.marks, 5);
+    EXPECT_EQ(summary.coarse_recall.top, 5 * 20);
+    const auto in_full = read_all_scores(exhaustive);
+    const store::Store store(options.output, kResultsSchema);
+    std::int64_t row = 0, first_kept = 0;
+    for (const auto& [mark, found] : read_all_scores(options.output)) {
+      const auto first_pass = std::get<std::vector<float>>(store.read("coarse_score", row++, 1).values);
+      float least_kept = 2, best_lost = -2;
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < found.scores.size(); ++i) {
+        if (std::isnan(found.scores[i])) {
+          EXPECT_TRUE(std::isnan(found.poses[i].angle_deg));
+          best_lost = std::max(best_lost, first_pass[i]);
+          continue;
+        }
+        ++kept;
+        least_kept = std::min(least_kept, first_pass[i]);
+        EXPECT_EQ(found.scores[i], in_full.at(mark).scores[i]);
+        EXPECT_LE(first_pass[i], found.scores[i] + 1e-5f);
+      }
+      EXPECT_EQ(kept, 24U);
+      EXPECT_GE(least_kept, best_lost);
+      const auto& scores = in_full.at(mark).scores;
+      const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+      first_kept += !std::isnan(found.scores[static_cast<std::size_t>(best)]);
+    }
+    EXPECT_EQ(summary.coarse_recall.first_kept, first_kept);
+    EXPECT_GT(first_kept, 0);
+  });
+}
+
+TEST_F(SearchBytes, AFirstPassThatKeepsFewerThanAreListedIsRefused) {
+  SearchOptions options = search_options();
+  options.coarse = options.top - 1;
+  EXPECT_THROW(search(comm_, options), UsageError);
+}
+
+TEST_F(SearchBytes, TheKernelForCpusRefusesToRound) {
+  SearchOptions options = search_options();
+  options.compute_precision = "tf32";
+  EXPECT_THROW(search(comm_, options), UsageError);
 }
 
 // --- Marks that cannot be searched ----------------------------------------------------------------------------------

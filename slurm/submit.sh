@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Submits `outsole JOB OPTIONS...` with the nodes and time that its --plan asks for; prints the id of the Slurm job.
+#
+# Usage: slurm/submit.sh [--name NAME] [--logs DIR] [--after ID] [--array FIRST-LAST] JOB OPTIONS...
+#   --name   of the Slurm job (default: outsole-JOB); its log is DIR/NAME-ID.log (default: the current folder)
+#   --after  start when that Slurm job has ended well (or several, ID:ID). The plan is made then, since the input may
+#            not exist before, and the waiting job is cut to its size
+#   --array  a task for each number; %a in OPTIONS becomes the number. The first task is planned
+set -euo pipefail
+# shellcheck source=slurm/environment.sh
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
+# shellcheck source=slurm/allocation.sh
+source "$OUTSOLE_HOME/slurm/allocation.sh"
+
+name='' logs=. after='' array=''
+while [[ "${1:-}" == --* ]]; do
+  case $1 in
+    --name) name=$2 ;;
+    --logs) logs=$2 ;;
+    --after) after=$2 ;;
+    --array) array=$2 ;;
+    *) echo "submit.sh: $1: not one of --name, --logs, --after, --array; the job's own options follow its name" >&2
+       exit 2 ;;
+  esac
+  shift 2
+done
+if [ $# -eq 0 ]; then
+  echo "submit.sh: which job? For example: slurm/submit.sh search --index index.h5 --marks marks/ ..." >&2
+  exit 2
+fi
+name=${name:-outsole-$1}
+common=("${OUTSOLE_SBATCH_OPTIONS[@]}" --parsable --kill-on-invalid-dep=yes --output="$logs/%x-%j.log")
+mkdir -p "$logs"
+
+if [ -z "$after" ]; then
+  size=$(plan_size "${@//%a/${array%%-*}}")
+else
+  size="1 $OUTSOLE_MAX_MINUTES"
+  if is_parallel "$1"; then
+    resize=$(sbatch "${common[@]}" --job-name="$name.size" --dependency="afterok:$after" \
+      "$OUTSOLE_HOME/slurm/resize.sbatch" "$@")
+    after+=:$resize
+  fi
+  common+=(--dependency="afterok:$after")
+fi
+if [ -n "$array" ]; then
+  common+=(--array="$array")
+fi
+read -r nodes minutes <<<"$size"
+mapfile -t allocation < <(allocation_options "$1" "$nodes" "$minutes")
+sbatch "${common[@]}" --job-name="$name" "${allocation[@]}" "$OUTSOLE_HOME/slurm/job.sbatch" "$@"

@@ -1,0 +1,175 @@
+// `outsole train` as a person or a batch script runs it: ended, killed, asked to stop, and run again.
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <csignal>
+#include <thread>
+
+#include "core/csv.h"
+#include "database.h"
+#include "store/prepared.h"
+
+namespace outsole::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using Command = std::vector<std::string>;
+
+/// One shoe in three weeks, bars that fade: three pairs of the first two weeks to train on.
+void write_scans(const fs::path& path) {
+  constexpr std::int64_t kHeightPx = 32, kWidthPx = 32;
+  std::vector<store::PreparedRecord> records;
+  for (const int week : {0, 4, 8}) {
+    store::PreparedRecord& record = records.emplace_back();
+    record.info.id = record.info.reference_id = "week" + std::to_string(week);
+    record.info.subject = {"shoe", "pair", "L", static_cast<double>(week)};
+    record.source_sha256 = std::string(64, '0');
+    for (std::int64_t pixel = 0; pixel < kHeightPx * kWidthPx; ++pixel) {
+      record.pixels.push_back(pixel / 4 % 2 == 0 ? static_cast<std::uint8_t>(50 + 10 * week) : 255);
+    }
+    record.support.assign(record.pixels.size(), 255);
+  }
+  store::StoreWriter writer(path, {store::kPreparedSchema, 1, {{"dpi", 40}}}, 1, true);
+  writer.write_unit(0, store::prepared_columns(records, kHeightPx, kWidthPx));
+  writer.finish();
+}
+
+class Train : public JobTest {
+ protected:
+  void SetUp() override {
+    JobTest::SetUp();
+    write_scans(folder_ / "scans.h5");
+  }
+
+  Command command(const std::string& output, const Command& more = {}) const {
+    // One thread a rank: jobs of many threads on cores that others use wait for each other without end.
+    Command words{"train",         "--scans", folder_ / "scans.h5", "--task", "prediction", "--epochs", "20",
+                  "--batch",       "2",       "--learning-rate",    "1e-4",   "--threads",  "1",        "--output",
+                  folder_ / output};
+    words.insert(words.end(), more.begin(), more.end());
+    return words;
+  }
+
+  /// The content of a trained model.
+  std::pair<std::string, std::string> model(const std::string& output) const {
+    return {read_bytes(folder_ / output / "model.h5"), read_bytes(folder_ / output / "model.shards" / "00000.h5")};
+  }
+
+  std::int64_t lines_of_history(const std::string& output) const {
+    const std::string history = read_bytes(folder_ / output / "history.csv");
+    return std::ranges::count(history, '\n');
+  }
+
+  /// Starts the command, and sends the signal to all ranks, or to the last one, when ten epochs are done and something
+  /// is saved.
+  JobResult disturb(const std::string& output, const Command& command, int ranks, int signal,
+                    bool only_last_rank = false) const {
+    RunningJob job(folder_, command, ranks);
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (lines_of_history(output) < 11 && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    if (only_last_rank) {
+      kill(job.rank_processes().back(), signal);
+    } else {
+      job.send(signal);
+    }
+    return job.wait();
+  }
+
+  /// Each of the 20 epochs once.
+  void expect_whole_history(const std::string& output) const {
+    const CsvTable history = read_csv(folder_ / output / "history.csv");
+    ASSERT_EQ(history.rows.size(), 20U);
+    for (std::size_t i = 0; i < history.rows.size(); ++i) EXPECT_EQ(history.rows[i][0], std::to_string(i + 1));
+  }
+};
+
+TEST_F(Train, TwentyEpochsAreTenAndAKillAndTenMoreBitForBit) {
+  expect_done(command("straight"));
+  const Command often = command("killed", {"--checkpoint-minutes", "0.005"});
+  EXPECT_EQ(disturb("killed", often, 0, SIGKILL).signal, SIGKILL);
+  EXPECT_FALSE(fs::exists(folder_ / "killed/model.h5"));
+  expect_done(often);
+  EXPECT_TRUE(model("killed") == model("straight"));
+  expect_whole_history("killed");
+  EXPECT_THAT(read_bytes(folder_ / "killed/history.svg"), HasSubstr("held-out pairs"));
+}
+
+TEST_F(Train, AskedToStopOnOneRankItSavesAndLeavesWith75AndCarriesOnBitForBit) {
+  expect_done(command("straight"), 2);
+  const JobResult stopped = disturb("stopped", command("stopped"), 2, SIGTERM, true);
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.errors;
+  EXPECT_THAT(stopped.errors, HasSubstr("run the same command again"));
+  EXPECT_FALSE(fs::exists(folder_ / "stopped/model.h5"));
+  EXPECT_FALSE(fs::exists(folder_ / "stopped/lock"));
+  const JobResult result = run(command("stopped"), 2);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_THAT(result.errors, HasSubstr("going on from"));
+  EXPECT_TRUE(model("stopped") == model("straight"));
+  expect_whole_history("stopped");
+}
+
+TEST_F(Train, StoppedOnTwoRanksItGoesOnOnThree) {
+  EXPECT_EQ(disturb("run", command("run"), 2, SIGTERM).exit_code, 75);
+  expect_done(command("run"), 3);
+  expect_whole_history("run");
+}
+
+TEST_F(Train, AFinishedRunReturnsAtOnceAndMoreEpochsGoOnWithIt) {
+  expect_done(command("run"));
+  const auto before = model("run");
+  const JobResult again = run(command("run"));
+  EXPECT_THAT(again.output, HasSubstr("there already"));
+  EXPECT_TRUE(model("run") == before);
+  Command more = command("run");
+  *std::ranges::find(more, "20") = "21";
+  const JobResult raised = run(more);
+  EXPECT_THAT(raised.output, HasSubstr("21 epochs, 42 steps")) << raised.errors;
+  EXPECT_FALSE(model("run") == before);
+}
+
+TEST_F(Train, AFolderOfAnotherRunIsRefusedNamingTheOption) {
+  expect_done(command("run", {"--split", "time"}));
+  const JobResult result = run(command("run", {"--seed", "2"}), 2);
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("seed 1"), HasSubstr("choose another --output")));
+}
+
+TEST_F(Train, ASecondJobOnOneFolderIsRefused) {
+  Command forever = command("run");
+  *std::ranges::find(forever, "20") = "100000";
+  RunningJob first(folder_, forever);
+  ASSERT_TRUE(first.wait_for(folder_ / "run/history.csv"));
+  const JobResult second = run(forever);
+  EXPECT_EQ(second.exit_code, 2);
+  EXPECT_THAT(second.errors, HasSubstr("another job"));
+  first.send(SIGTERM);
+  EXPECT_EQ(first.wait().exit_code, 75);
+}
+
+TEST_F(Train, ThePlanTellsTheWorkAndWritesNothing) {
+  const JobResult result = run(command("run", {"--plan"}));
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("3 to train on, 3 held out"), HasSubstr("20 epochs of 2 steps")));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(Train, WhatCannotBeDoneIsRefusedByName) {
+  const auto refusal = [&](const Command& more, int exit_code) {
+    const JobResult result = run(command("run", more));
+    EXPECT_EQ(result.exit_code, exit_code) << result.errors;
+    return result.errors;
+  };
+  EXPECT_THAT(refusal({"--split", "week"}, 2), HasSubstr("no split 'week'"));
+  EXPECT_THAT(refusal({"--split", "pair"}, 3), HasSubstr("nothing to hold out"));
+  EXPECT_THAT(refusal({"--minutes", "0"}, 2), HasSubstr("--minutes"));
+  EXPECT_THAT(refusal({"--mixed-precision", "--device", "cpu"}, 2), HasSubstr("--mixed-precision"));
+  EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+}  // namespace
+}  // namespace outsole::testing

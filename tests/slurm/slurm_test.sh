@@ -1,0 +1,302 @@
+#!/usr/bin/env bash
+# Runs the scripts of slurm/ on a real Slurm of its own: slurm_test.sh OUTSOLE_EXECUTABLE [TEST...]
+# Ends with 77 (skipped) where no Slurm can run, 1 when a test failed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+scripts=$(cd "$here/../../slurm" && pwd)
+executable=$(realpath "$1")
+# shellcheck source=tests/slurm/cluster.sh
+source "$here/cluster.sh"
+
+missing=$(cluster_misses)
+if [ -n "$missing" ]; then
+  echo "skipped: a Slurm of its own needs $missing"
+  exit 77
+fi
+
+# --- Around the tests -----------------------------------------------------------------------------------------------
+
+folder=$(mktemp -d /tmp/outsole-slurm-XXXXXX)
+chmod 755 "$folder"   # munged, which is not root, goes through it
+clean_up() {
+  stop_cluster
+  rm -rf "$folder"
+}
+trap clean_up EXIT
+
+failures=0
+fail() {
+  echo "  FAILED: $*"
+  failures=$((failures + 1))
+}
+expect_equal() { [ "$2" == "$3" ] || fail "$1: expected '$2', got '$3'"; }
+expect_in_file() { grep -q -- "$1" "$2" || fail "$2 does not say '$1': $(tail -n 5 "$2")"; }
+
+# within SECONDS COMMAND...: waits until the command succeeds.
+within() {
+  local deadline=$((SECONDS + $1))
+  shift
+  until "$@"; do
+    if [ "$SECONDS" -ge "$deadline" ]; then
+      fail "not within its time: $*"
+      squeue --all
+      return 1
+    fi
+    sleep 0.05
+  done
+}
+
+job_field() { scontrol --oneliner show job "$1" | grep -o " $2=[^ ]*" | head -n 1 | cut -d= -f2; }
+job_is() { [[ "$(job_field "$1" JobState)" =~ ^($2)$ ]]; }
+ended='COMPLETED|FAILED|CANCELLED|TIMEOUT|NODE_FAIL'
+wait_for_end() { within 180 job_is "$1" "$ended"; }
+expect_state() { wait_for_end "$1" && expect_equal "state of job $1" "$2" "$(job_field "$1" JobState)"; }
+
+# The processes of a job's ranks.
+ranks_of() {
+  local process
+  for process in /proc/[0-9]*; do
+    if [ "$(readlink "$process/exe")" == "$executable" ] &&
+      grep -qz "^SLURM_JOB_ID=$1$" "$process/environ" 2>/dev/null; then
+      basename "$process"
+    fi
+  done
+}
+# freeze JOB FILE: stops the job's ranks as soon as the file exists, so that what happens next finds them at work.
+freeze() {
+  within 60 test -e "$2" && ranks_of "$1" | xargs kill -STOP
+}
+thaw() { ranks_of "$1" | xargs --no-run-if-empty kill -CONT; }
+
+# Whether TERM waits for the job's frozen ranks.
+has_been_told_to_end() {
+  local process
+  for process in $(ranks_of "$1"); do
+    (($(awk '/^ShdPnd/ {print "0x" $2}' "/proc/$process/status") & 1 << 14)) || return
+  done
+}
+
+# What is left of a node that loses its power while it runs the job: nothing, its /tmp included.
+crash_node() {
+  local process
+  kill -KILL "$(cat "$folder/cluster/slurmd-$1.pid")"
+  for process in /proc/[0-9]*; do
+    if grep -qz "^SLURM_JOB_ID=$2$" "$process/environ" 2>/dev/null ||
+      grep -q "^slurmstepd: \[$2\." "$process/cmdline" 2>/dev/null; then
+      kill -KILL "$(basename "$process")" 2>/dev/null || true
+    fi
+  done
+  rm -rf "/tmp/spmix_appdir_0_$2".*
+}
+
+digests() { (cd "$1" && find . -path ./logs -prune -o -name '*.h5' -print0 | sort -z | xargs -0 sha256sum); }
+expect_same_bytes() { expect_equal "bytes in $1" "$(digests "$folder/undisturbed" | grep "$2")" "$(digests "$1" | grep "$2")"; }
+
+submit() { (cd "$folder" && "$scripts/submit.sh" "$@"); }
+# start_search NAME: submits the search of all marks into the folder NAME.
+start_search() {
+  mkdir -p "$folder/$1"
+  submit --name "$1" --logs "$1" search --index undisturbed/index.h5 --marks marks --output "$1/results.h5"
+}
+log_of() { echo "$folder/$1/$1-$2.log"; }
+# search_again NAME: the same command once more, which must end well with the same bytes.
+search_again() {
+  local job
+  job=$(start_search "$1")
+  expect_state "$job" COMPLETED
+  expect_same_bytes "$folder/$1" results
+}
+
+start_pipeline() { # NAME: prints "STEP job ID" lines
+  cat >"$folder/$1.sh" <<END
+results=$1
+exemplars=(exemplars)
+marks=(marks)
+labels=marks/labels.csv
+END
+  (cd "$folder" && "$scripts/pipeline.sh" "$1.sh")
+}
+job_of_step() { sed -n "s/^$1 *job \([0-9]*\)$/\1/p"; }
+
+# --- The tests ------------------------------------------------------------------------------------------------------
+
+ThePipelineEndsWithTheBytesOfAnUndisturbedRun() {
+  local jobs validate
+  jobs=$(start_pipeline pipeline)
+  validate=$(job_of_step validate <<<"$jobs")
+  expect_state "$validate" COMPLETED
+  expect_same_bytes "$folder/pipeline" .
+  grep -q '"top_k"' "$folder/pipeline/evaluation.json" || fail "no evaluation"
+  expect_in_file "nodes, [0-9]* minutes" "$folder/pipeline/logs/pipeline.search.size-"*.log
+  expect_equal "time limit of the search, from its plan" 00:10:00 "$(job_field "$(job_of_step search <<<"$jobs")" TimeLimit)"
+}
+
+AJobAtItsTimeLimitIsRequeuedAndCarriesOn() {
+  local job
+  mkdir -p "$folder/time_limit"
+  job=$(cd "$folder" && sbatch --parsable --ntasks=2 --time=1 --signal=TERM@50 --mem=2G --output=time_limit/log \
+    "$scripts/job.sbatch" search --index undisturbed/index.h5 --marks marks --output time_limit/results.h5)
+  freeze "$job" "$folder/time_limit/results.shards/00000.h5"
+  within 60 has_been_told_to_end "$job"
+  thaw "$job"
+  expect_state "$job" COMPLETED
+  expect_equal "restarts" 1 "$(job_field "$job" Restarts)"
+  expect_in_file "back to the queue" "$folder/time_limit/log"
+  expect_same_bytes "$folder/time_limit" results
+}
+
+ACancelledJobIsNotRequeued() {
+  local job
+  job=$(start_search cancelled)
+  freeze "$job" "$folder/cancelled/results.shards/00000.h5"
+  scancel "$job"
+  thaw "$job"
+  expect_state "$job" CANCELLED
+  search_again cancelled
+}
+
+APipelineThatLosesARankStopsSaysWhatToDoAndCarriesOn() {
+  local jobs search validate
+  jobs=$(start_pipeline killed)
+  search=$(job_of_step search <<<"$jobs")
+  freeze "$search" "$folder/killed/results.shards/00000.h5"
+  kill -KILL "$(ranks_of "$search" | tail -n 1)"
+  thaw "$search"
+  expect_state "$search" FAILED
+  expect_in_file "submit the same again" "$folder/killed/logs/killed.search-$search.log"
+  expect_state "$(job_of_step evaluate <<<"$jobs")" CANCELLED
+  expect_state "$(job_of_step validate <<<"$jobs")" CANCELLED
+  validate=$(start_pipeline killed | job_of_step validate)
+  expect_state "$validate" COMPLETED
+  expect_same_bytes "$folder/killed" .
+}
+
+ACrashedNodeCostsNothingButTime() {
+  local job node
+  job=$(start_search crashed)
+  freeze "$job" "$folder/crashed/results.shards/00000.h5"
+  node=$(job_field "$job" NodeList)
+  crash_node "$node" "$job"
+  expect_state "$job" COMPLETED
+  expect_equal "restarts" 1 "$(job_field "$job" Restarts)"
+  expect_same_bytes "$folder/crashed" results
+  start_node "$node"
+}
+
+JobsWaitForADrainedNodeAndRunWhenItResumes() {
+  local job
+  scontrol update NodeName=node1,node2 State=DRAIN Reason=maintenance
+  job=$(start_search drained)
+  within 30 job_is "$job" PENDING
+  scontrol update NodeName=node1,node2 State=RESUME
+  expect_state "$job" COMPLETED
+  expect_same_bytes "$folder/drained" results
+}
+
+ABadFileIsNotRequeuedAndEndsTheChain() {
+  local bad next
+  mkdir -p "$folder/bad"
+  cp -r "$folder"/undisturbed/index.* "$folder/bad"
+  rm "$folder/bad/index.shards/00001.h5"
+  bad=$(cd "$folder" && sbatch --parsable --ntasks=1 --time=5 --mem=1G --job-name=bad --output=bad/bad-%j.log \
+    "$scripts/job.sbatch" search --index bad/index.h5 --marks marks --output bad/results.h5)
+  next=$(submit --logs bad --after "$bad" validate bad/results.h5)
+  expect_state "$bad" FAILED
+  expect_equal "exit code" 3:0 "$(job_field "$bad" ExitCode)"
+  expect_in_file "00001.h5" "$(log_of bad "$bad")"
+  expect_in_file "a file is bad" "$(log_of bad "$bad")"
+  expect_state "$next" CANCELLED
+}
+
+AWrongCommandIsRefusedBeforeItIsSubmitted() {
+  local refusal
+  refusal=$(submit index --exemplars absent.h5 --output refused.h5 2>&1) && fail "was submitted: $refusal"
+  [[ "$refusal" == *absent.h5* ]] || fail "does not name the file: $refusal"
+}
+
+RestartsAreBounded() {
+  local job
+  job=$(OUTSOLE_TEST_MAX_RESTARTS=0 start_search bounded)
+  freeze "$job" "$folder/bounded/results.shards/00000.h5"
+  scancel --signal=TERM "$job"
+  thaw "$job"
+  expect_state "$job" FAILED
+  expect_equal "exit code" 75:0 "$(job_field "$job" ExitCode)"
+  expect_in_file "raise OUTSOLE_MAX_RESTARTS" "$(log_of bounded "$job")"
+}
+
+GroupsOfMarksFindWhatOneSearchFinds() {
+  local gather
+  gather=$(cd "$folder" && "$scripts/search_array.sh" 3 groups marks --index undisturbed/index.h5 |
+    sed 's/.*gather: job \([0-9]*\).*/\1/')
+  expect_state "$gather" COMPLETED
+  expect_equal "candidates" "$(sort "$folder/undisturbed/candidates.csv" | sha256sum)" \
+    "$(sort "$folder/groups/candidates.csv" | sha256sum)"
+}
+
+# --- One after another ----------------------------------------------------------------------------------------------
+
+cat >"$folder/site.sh" <<END
+OUTSOLE_HOME=$(dirname "$scripts")
+OUTSOLE_EXECUTABLE=$executable
+OUTSOLE_MODULES=() OUTSOLE_CONTAINER='' OUTSOLE_CONTAINER_OPTIONS=()
+OUTSOLE_SBATCH_OPTIONS=() OUTSOLE_GPU_SBATCH_OPTIONS=()
+OUTSOLE_RANKS_PER_NODE=2 OUTSOLE_CORES_PER_RANK=1 OUTSOLE_MEMORY_GIB_PER_RANK=1 OUTSOLE_GPUS_PER_NODE=0
+OUTSOLE_LAUNCHER=srun OUTSOLE_SRUN_OPTIONS=(--mpi=pmix) OUTSOLE_MPIRUN_OPTIONS=()
+OUTSOLE_WANTED_MINUTES=60 OUTSOLE_MAX_NODES=1 OUTSOLE_MAX_MINUTES=60
+OUTSOLE_MAX_RESTARTS=\${OUTSOLE_TEST_MAX_RESTARTS:-5}
+END
+export OUTSOLE_SITE=$folder/site.sh
+
+start_cluster "$folder/cluster"
+(
+  cd "$folder"
+  outsole() { "$executable" "$@" --log-level error >/dev/null; }
+  export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
+  outsole synthesize exemplars --count 70 --size 96x48 --seed 1 --output exemplars
+  outsole synthesize marks --exemplars exemplars --count 12 --seed 2 --output marks
+  mkdir undisturbed
+  outsole ingest --kind exemplars --input exemplars --output undisturbed/exemplars.h5
+  outsole index --exemplars undisturbed/exemplars.h5 --output undisturbed/index.h5
+  outsole search --index undisturbed/index.h5 --marks marks --output undisturbed/results.h5 \
+    --csv undisturbed/candidates.csv
+)
+
+tests=(
+  ThePipelineEndsWithTheBytesOfAnUndisturbedRun
+  AJobAtItsTimeLimitIsRequeuedAndCarriesOn
+  ACancelledJobIsNotRequeued
+  RestartsAreBounded
+  APipelineThatLosesARankStopsSaysWhatToDoAndCarriesOn
+  JobsWaitForADrainedNodeAndRunWhenItResumes
+  ABadFileIsNotRequeuedAndEndsTheChain
+  AWrongCommandIsRefusedBeforeItIsSubmitted
+  GroupsOfMarksFindWhatOneSearchFinds
+  ACrashedNodeCostsNothingButTime
+)
+if [ $# -gt 1 ]; then
+  tests=("${@:2}")
+fi
+failed=()
+for name in "${tests[@]}"; do
+  start=$SECONDS
+  echo "$name"
+  set +e   # the subshell ends at the first command that fails
+  (
+    set -e
+    "$name"
+    [ "$failures" -eq 0 ]
+  )
+  status=$?
+  set -e
+  if [ "$status" -eq 0 ]; then
+    echo "  OK, $((SECONDS - start)) s"
+  else
+    failed+=("$name")
+    tail -n 5 "$folder"/*/*.log "$folder"/*/logs/*.log 2>/dev/null || true
+  fi
+done
+if [ ${#failed[@]} -gt 0 ]; then
+  echo "failed: ${failed[*]}"
+  exit 1
+fi
