@@ -1,6 +1,6 @@
 #pragma once
 // The search of mcncc.h as tensor operations: the same scores on any device of LibTorch. It is what a GPU runs; on a
-// CPU the kernel of mcncc.h is several times faster, and this is its tested fallback.
+// CPU the kernel of mcncc.h is 12 to 15 times faster (tests/benchmarks), and this is its tested fallback.
 //
 // The views of a mark are laid on one box of cells and repeated at S shifts along x, one row of a matrix each. The rows
 // of exemplars under the box at one shift along y are a matrix, too, without being copied: cells lie outermost, then
@@ -16,10 +16,11 @@
 // of FID-300, in transforms and passes over memory that run at a seventieth to a hundredth of their rate: 81 to 213
 // times slower than the kernel (tests/benchmarks). It would need supports of some ten thousand cells to win.
 //
-// Roofline. Of each product's multiply-adds the share (support cells) / (cells of the box widened by S - 1) is useful,
-// about 0.45 for a mark turned by up to 20 degrees. A GPU's tensor cores do the five products (in reduced precision the
-// sums take two each) at K = 1000 cells in about the time its memory takes for the twenty passes of 4 bytes that the
-// normalization makes for each pose, channel and exemplar; below that the normalization binds.
+// Roofline, estimated for a GPU and not measured on one. Of each product's multiply-adds the share (support cells) /
+// (cells of the box widened by S - 1) is useful, about 0.45 for a mark turned by up to 20 degrees. Tensor cores do the
+// five products (in reduced precision the sums take two each) at K = 1000 cells in about the time that memory takes for
+// the twenty passes of 4 bytes that the normalization makes for each pose, channel and exemplar; below that the
+// normalization binds. In 32 bit the sums of y and y^2 bind.
 
 #include <ATen/ATen.h>
 

@@ -83,8 +83,8 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
   plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
   plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows and once more as it is written; a block's features are 64-bit while they are summed.
-  ensure_memory(options.memory_bytes,
-                kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4, "this index");
+  ensure_memory(options.memory_bytes, kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4,
+                "this index");
   for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
     plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
   }
@@ -130,51 +130,51 @@ at::Tensor white_response_of(const features::Extractor& extractor, const IndexPa
   return extractor.extract(white)[0].select(2, p.map_width / 2).select(1, p.map_height / 2).to(at::kCPU).contiguous();
 }
 
-/// The maps [n, C, H, W] of exemplars [first, last).
-at::Tensor maps_of(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
-                   const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
+/// Packs the maps of exemplars [first, last) into `block`; returns each channel's sum of squares [C] float64. A pass of
+/// some images at a time, so that their maps stay near the processor.
+at::Tensor pack_exemplars(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
+                          const features::Extractor& extractor, const IndexParameters& p,
+                          const at::Tensor& white_response, at::Device device, const at::Tensor& block) {
   const at::Tensor images = framed_exemplars(exemplars, first, last, p);
-  std::vector<at::Tensor> maps;
-  for (const at::Tensor& pass : images.split(kImagesPerPass))
-    maps.push_back(extractor.extract(pass.to(device)).to(at::kCPU));
-  return at::cat(maps);
-}
-
-template <typename Element>
-void append(store::Values& values, const at::Tensor& tensor) {
-  auto& vector = std::get<std::vector<Element>>(values);
-  const auto* data = static_cast<const Element*>(tensor.data_ptr());
-  vector.insert(vector.end(), data, data + tensor.numel());
+  at::Tensor square_sum = at::zeros({p.geometry.channels}, at::kDouble);
+  std::int64_t lane = 0;
+  for (const at::Tensor& pass : images.split(kImagesPerPass)) {
+    const at::Tensor maps = extractor.extract(pass.to(device)).to(at::kCPU);
+    for (const at::Tensor& map : maps.unbind()) square_sum += map.square().sum({1, 2}, /*keepdim=*/false, at::kDouble);
+    match::pack_lanes(maps, white_response, p.border_cells, lane, block);
+    lane += maps.size(0);
+  }
+  if (!at::isfinite(square_sum).all().item<bool>()) {
+    throw DataError("features of exemplars " + std::to_string(first) + " to " + std::to_string(last - 1) +
+                    " are not finite; are the weights right?");
+  }
+  return square_sum;
 }
 
 store::Columns index_unit(const store::ExemplarStore& exemplars, std::int64_t first_block, std::int64_t last_block,
                           const features::Extractor& extractor, const IndexParameters& p,
                           const at::Tensor& white_response, at::Device device) {
   const match::FrameCells cells = p.frame_cells();
-  const auto elements = static_cast<std::size_t>((last_block - first_block) * p.block_floats());
+  const std::int64_t blocks = last_block - first_block;
+  const auto elements = static_cast<std::size_t>(blocks * p.block_floats());
   store::Column maps, square_sums;
-  maps.shape = {last_block - first_block, p.geometry.channels, cells.width, cells.height, match::kLanes};
-  square_sums.shape = {last_block - first_block, p.geometry.channels};
-  square_sums.values = std::vector<double>();
+  maps.shape = {blocks, p.geometry.channels, cells.width, cells.height, match::kLanes};
+  at::Tensor stored;
   if (p.precision_bits == 16) {
-    maps.values.emplace<std::vector<std::uint16_t>>().reserve(elements);
+    stored = at::from_blob(maps.values.emplace<std::vector<std::uint16_t>>(elements).data(), maps.shape, at::kHalf);
   } else {
-    maps.values.emplace<std::vector<float>>().reserve(elements);
+    stored = at::from_blob(maps.values.emplace<std::vector<float>>(elements).data(), maps.shape, at::kFloat);
   }
+  square_sums.shape = {blocks, p.geometry.channels};
+  auto& sums = square_sums.values.emplace<std::vector<double>>();
+  at::Tensor packed = at::zeros({p.geometry.channels, cells.width, cells.height, match::kLanes}, at::kFloat);
   for (std::int64_t block = first_block; block < last_block; ++block) {
     const std::int64_t first = block * match::kLanes, last = std::min(first + match::kLanes, p.exemplars);
-    const at::Tensor features = maps_of(exemplars, first, last, extractor, p, device);
-    append<double>(square_sums.values, features.to(at::kDouble).square().sum({0, 2, 3}).contiguous());
-    const at::Tensor packed = match::pack_block(features, white_response, p.border_cells);
-    if (!at::isfinite(packed).all().item<bool>()) {
-      throw DataError("features of exemplars " + std::to_string(first) + " to " + std::to_string(last - 1) +
-                      " are not finite; are the weights right?");
-    }
-    if (p.precision_bits == 16) {
-      append<std::uint16_t>(maps.values, packed.clamp(-65504.0, 65504.0).to(at::kHalf));
-    } else {
-      append<float>(maps.values, packed);
-    }
+    if (last - first < match::kLanes) packed.zero_();
+    const at::Tensor sum = pack_exemplars(exemplars, first, last, extractor, p, white_response, device, packed);
+    sums.insert(sums.end(), sum.data_ptr<double>(), sum.data_ptr<double>() + sum.numel());
+    if (p.precision_bits == 16) packed.clamp_(-65504.0, 65504.0);
+    stored[block - first_block].copy_(packed);
   }
   return {{"maps", std::move(maps)}, {"channel_square_sum", std::move(square_sums)}};
 }

@@ -126,7 +126,7 @@ std::string legend(const std::vector<Curve>& curves) {
     body += svg::polyline(
         svg::number(left) + "," + svg::number(y) + " " + svg::number(left + 28) + "," + svg::number(y), svg::stroke(i));
     body += svg::text(left + 36, y + 4, "start", curves[i].name);
-    left += 70 + 7.2 * static_cast<double>(curves[i].name.size());
+    left += 64 + 6.6 * static_cast<double>(curves[i].name.size());
   }
   return body;
 }

@@ -77,9 +77,8 @@ std::string input_title(const pipeline::WearInputs& inputs, std::int64_t input) 
 
 std::string prediction_title(const Prediction& prediction, wear::Task task) {
   if (task == wear::Task::kReconstruction) return "model, week " + weeks_text(prediction.weeks);
-  const std::string later = "model, +" + weeks_text(prediction.weeks);
-  return std::isnan(prediction.target_week) ? later + " weeks"
-                                            : later + " (" + weeks_text(prediction.target_week) + ")";
+  const std::string later = "model, +" + weeks_text(prediction.weeks) + " weeks";
+  return std::isnan(prediction.target_week) ? later : later + ": week " + weeks_text(prediction.target_week);
 }
 
 std::vector<StripPanel> panels_of(const std::vector<Prediction>& predictions, wear::Task task,

@@ -6,6 +6,7 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "store/seal.h"
 
 namespace outsole::store {
 
@@ -139,11 +140,12 @@ void write_shard(const fs::path& path, const Schema& schema, const StoreHeader& 
 
   const fs::path temporary = path.string() + ".part";
   try {
-    File file = File::create(temporary);
+    File file = File::create(temporary, kSealBytes);
     write_header(file, header, units);
     file.write_attribute("unit", unit);
     for (const auto& [name, column] : columns) write_column(file, *schema.find(name), layout.at(name), column);
     file.close();
+    write_seal(temporary, Sealed::kShard);
     publish_file(temporary, path);
   } catch (...) {
     std::error_code ignored;

@@ -2,14 +2,13 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <numeric>
 
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
-#include "core/sha256.h"
 #include "store/hdf5_file.h"
+#include "store/seal.h"
 #include "store/shard.h"
 
 namespace outsole::store {
@@ -18,9 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::int64_t kSealBytes = 512;  // HDF5's smallest user block
-constexpr std::string_view kSealTitle = "outsole store\nsha256 of the bytes after these 512: ";
-constexpr std::string_view kHdf5Signature = "\x89HDF\r\n\x1a\n";
 constexpr ElementType kCount{ElementKind::kInt64, 8};
 
 std::string offset_name(const std::string& dataset) { return dataset + "_offset"; }
@@ -28,70 +24,6 @@ std::string offset_name(const std::string& dataset) { return dataset + "_offset"
 /// NAME.shards/00000.h5 as the view's virtual data sets name it.
 std::string relative_name(const fs::path& view, const ShardEntry& shard) {
   return shards_folder(view).filename().string() + "/" + shard.name;
-}
-
-std::string seal_of(const std::string& sha256) {
-  std::string seal = std::string(kSealTitle) + sha256 + "\n";
-  seal.resize(kSealBytes, '\0');
-  return seal;
-}
-
-struct Hashes {
-  std::string file;        // of all bytes
-  std::string after_seal;  // of those after the seal
-};
-
-Hashes hash_view(std::ifstream& stream, const fs::path& path) {
-  Sha256 file, after_seal;
-  std::vector<char> buffer(1 << 20);
-  std::int64_t skip = kSealBytes;
-  stream.seekg(0);
-  while (stream) {
-    stream.read(buffer.data(), std::ssize(buffer));
-    const auto bytes = std::as_bytes(std::span(buffer.data(), static_cast<std::size_t>(stream.gcount())));
-    file.update(bytes);
-    after_seal.update(bytes.subspan(static_cast<std::size_t>(std::min(skip, std::ssize(bytes)))));
-    skip -= std::min(skip, std::ssize(bytes));
-  }
-  if (stream.bad()) throw DataError(path.string() + ": reading failed");
-  return {file.hex(), after_seal.hex()};
-}
-
-void write_seal(const fs::path& path) {
-  std::ifstream content(path, std::ios::binary);
-  const std::string seal = seal_of(hash_view(content, path).after_seal);
-  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
-  file.write(seal.data(), std::ssize(seal));
-  file.close();
-  if (!file) throw EnvironmentError(path.string() + ": its first bytes cannot be written");
-}
-
-/// Checks the seal and returns the SHA-256 of the whole file.
-std::string check_seal(const fs::path& path) {
-  std::error_code error;
-  const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw DataError(path.string() + ": does not exist");
-  if (fs::is_directory(status)) throw DataError(path.string() + ": is a folder, not a store (NAME.h5)");
-  if (!fs::is_regular_file(status)) throw DataError(path.string() + ": is not a regular file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw DataError(path.string() + ": cannot be opened for reading");
-
-  std::string head(kSealBytes + kHdf5Signature.size(), '\0');
-  file.read(head.data(), std::ssize(head));
-  head.resize(static_cast<std::size_t>(file.gcount()));
-  file.clear();
-  if (head.empty()) throw DataError(path.string() + ": is empty");
-  if (!head.starts_with(kSealTitle)) {
-    const bool hdf5 = head.starts_with(kHdf5Signature);
-    throw DataError(path.string() +
-                    (hdf5 ? ": is an HDF5 file, but not the view of a store (a shard is opened through NAME.h5)"
-                          : ": is not a store of outsole"));
-  }
-  const Hashes hashes = hash_view(file, path);
-  if (std::string_view(head).substr(0, kSealBytes) != seal_of(hashes.after_seal)) {
-    throw DataError(path.string() + ": was truncated or altered since it was written (its SHA-256 differs)");
-  }
-  return hashes.file;
 }
 
 /// The shards as they lie in the folder, checked against each other, with what the view needs to know of them.
@@ -103,9 +35,17 @@ struct Inventory {
   std::map<std::string, std::vector<std::int64_t>> shard_elements;  // of ragged data sets, by shard
 };
 
+/// SHA-256 of a shard, which is as it was written.
+std::string checked_hash(const fs::path& path) try {
+  return check_seal(path, Sealed::kShard);
+} catch (const DataError& error) {
+  throw DataError(error.what() + std::string("; remove it and run the job again"));
+}
+
 void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& header, std::int64_t unit,
                std::int64_t units, const Schema& schema) {
   if (!fs::exists(path)) throw DataError(path.string() + ": this shard is missing; run the job again to make it");
+  const std::string sha256 = checked_hash(path);
   const Shard shard = open_shard(path);
   if (const std::string difference = header_difference(shard.header, header); !difference.empty()) {
     throw DataError(path.string() + ": belongs to another run: " + difference);
@@ -141,7 +81,7 @@ void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& he
     inventory.shard_elements[name].push_back(elements);
   }
   inventory.shards.push_back(
-      {path.filename().string(), static_cast<std::int64_t>(fs::file_size(path)), sha256_of_file(path), rows});
+      {path.filename().string(), static_cast<std::int64_t>(fs::file_size(path)), sha256, rows});
 }
 
 std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& lengths) {
@@ -247,7 +187,7 @@ void write_view(const fs::path& path, const StoreHeader& header, std::int64_t un
     for (const auto& [name, layout] : inventory.layout) write_row_dataset(file, path, inventory, *schema.find(name));
     for (const auto& [name, column] : whole) write_column(file, *schema.find(name), whole_layout.at(name), column);
     file.close();
-    write_seal(temporary);
+    write_seal(temporary, Sealed::kView);
     publish_file(temporary, path);
   } catch (...) {
     std::error_code ignored;
@@ -258,7 +198,7 @@ void write_view(const fs::path& path, const StoreHeader& header, std::int64_t un
 
 View read_view(const fs::path& path) {
   View view;
-  view.sha256 = check_seal(path);
+  view.sha256 = check_seal(path, Sealed::kView);
   const File file = File::open(path);
   view.header = read_header(file);
   const Schema& schema = find_schema(view.header.schema, view.header.version, path.string());

@@ -1,8 +1,7 @@
 #pragma once
 // The view file NAME.h5: the table of shards, virtual data sets over them, and the data sets that belong to no row.
 //
-// Its first 512 bytes, which HDF5 leaves to us, hold the SHA-256 of the rest, so an altered view is told before HDF5
-// looks at it; the view in turn holds the SHA-256 of each shard.
+// It is sealed (seal.h), and in turn holds the SHA-256 of each shard.
 
 #include <filesystem>
 #include <string>
@@ -29,8 +28,8 @@ struct View {
   std::string sha256;
 };
 
-/// Hashes the shards and writes the view over them, whole or not at all. DataError when a shard is missing or does not
-/// belong; Bug when `whole` breaks the schema.
+/// Checks the shards' seals and writes the view over them, whole or not at all. DataError when a shard is missing, was
+/// altered or does not belong; Bug when `whole` breaks the schema.
 void write_view(const std::filesystem::path& path, const StoreHeader& header, std::int64_t units, const Columns& whole);
 
 /// Reads and checks a view; no shard is touched.

@@ -42,6 +42,25 @@ TEST_F(ResumedStore, ShardsOfAnInterruptedRunAreKeptAndTheResultIsTheSame) {
   EXPECT_EQ(Store(path).sha256(), Store(folder_ / "whole/s.h5").sha256());
 }
 
+TEST_F(ResumedStore, AShardDamagedBetweenTwoRunsIsNotSealedIntoTheStore) {
+  const fs::path path = folder_ / "s.h5", shard = folder_ / "s.shards/00001.h5";
+  {
+    StoreWriter interrupted(path, sample_header(), 3, true);
+    for (const std::int64_t unit : {0, 1, 2}) interrupted.write_unit(unit, sample_images(4, unit));
+  }
+  const auto size = static_cast<std::int64_t>(fs::file_size(shard));
+  for (std::int64_t position = 0; position < size; position += size / 40) {
+    flip_byte(shard, position);
+    EXPECT_THAT(message_of<DataError>([&] { StoreWriter(path, sample_header(), 3, true).finish(); }),
+                AllOf(HasSubstr(shard.string()), HasSubstr("remove it and run the job again")))
+        << "byte " << position;
+    EXPECT_FALSE(fs::exists(path));
+    flip_byte(shard, position);
+  }
+  StoreWriter(path, sample_header(), 3, true).finish();
+  EXPECT_TRUE(Store(path).validate().empty());
+}
+
 TEST_F(ResumedStore, AFinishedStoreNeedsNothing) {
   write_sample(folder_ / "s.h5");
   EXPECT_FALSE(fs::exists(folder_ / "s.shards/lock"));
