@@ -72,12 +72,15 @@ pipeline::IngestOptions parse(const po::variables_map& options, const JobContext
 }
 
 void print_plan(const pipeline::IngestPlan& plan, const comm::Communicator& comm) {
+  constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
   std::printf("%lld files, %s, in %lld units\n", static_cast<long long>(plan.files),
               format_bytes(static_cast<double>(plan.file_bytes)).c_str(), static_cast<long long>(plan.units));
   for (int rank = 0; rank < comm.size(); ++rank) {
     const comm::UnitRange units = comm::units_of(plan.units, rank, comm.size());
     std::printf("rank %d: %lld units\n", rank, static_cast<long long>(units.size()));
   }
+  const double seconds = static_cast<double>(plan.file_bytes) / kBytesASecond;
+  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
 }
 
 void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest,

@@ -81,6 +81,10 @@ void print_plan(const pipeline::PreparePlan& plan, int ranks) {
               static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px), plan.dpi * plan.scale,
               format_bytes(bytes).c_str());
   std::printf("work          %lld units on %d ranks\n", static_cast<long long>(plan.units), ranks);
+  constexpr double kSecondsAPixel = 7e-8;  // of the scan, one thread: 5 s for 13750 x 5500
+  const double seconds = 0.5 * bytes / (plan.scale * plan.scale) * kSecondsAPixel;
+  std::printf("time          about %s\n", format_duration(seconds / ranks).c_str());
+  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
 }
 
 void print_summary(const pipeline::PrepareSummary& summary, const pipeline::PrepareOptions& prepare) {

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -90,10 +91,13 @@ void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, in
               static_cast<long long>(train.batch), ranks, 1e-9 * plan.flops_per_step);
   const double gflops = comm::measured_sgemm_gflops();
   if (train.device.is_cpu()) {
-    const double seconds =
-        static_cast<double>(train.epochs * plan.steps_per_epoch) * plan.flops_per_step / (1e9 * gflops * ranks);
-    std::printf("time          at least %s: a rank multiplies matrices at %.0f GFLOP/s\n",
+    constexpr double kOfMatrixProduct = 0.5;  // what a step reaches (bench_train)
+    double seconds = static_cast<double>(train.epochs * plan.steps_per_epoch) * plan.flops_per_step /
+                     (kOfMatrixProduct * 1e9 * gflops * ranks);
+    if (train.minutes) seconds = std::min(seconds, 60 * *train.minutes);
+    std::printf("time          about %s, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
                 format_duration(seconds).c_str(), gflops);
+    std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * ranks);  // read by slurm/allocation.sh
   }
   std::printf("memory        about %s a rank, and what --memory-gib leaves for scans\n",
               format_bytes(static_cast<double>(plan.memory_bytes)).c_str());

@@ -12,9 +12,9 @@
 //
 // and the normalization runs over [views * S, C, exemplars].
 //
-// There is no path by FFT. With the exemplars' spectra kept it takes 1.2 to 2.3 times the flops of the products on marks
-// of FID-300, in transforms and passes over memory that run at a seventieth to a hundredth of their rate: 81 to 213
-// times slower than the kernel (tests/benchmarks). It would need supports of some ten thousand cells to win.
+// There is no path by FFT. With the exemplars' spectra kept it takes 1.2 to 2.3 times the flops of the products on
+// marks of FID-300, in transforms and passes over memory that run at a seventieth to a hundredth of their rate: 81 to
+// 213 times slower than the kernel (tests/benchmarks). It would need supports of some ten thousand cells to win.
 //
 // Roofline, estimated for a GPU and not measured on one. Of each product's multiply-adds the share (support cells) /
 // (cells of the box widened by S - 1) is useful, about 0.45 for a mark turned by up to 20 degrees. Tensor cores do the

@@ -16,8 +16,8 @@ enum class Sealed { kView, kShard };
 /// Writes the seal of a closed file that left kSealBytes for it. Throws EnvironmentError.
 void write_seal(const std::filesystem::path& path, Sealed what);
 
-/// Checks the seal and returns the SHA-256 of the whole file. Throws DataError when there is no such file, it is none of
-/// ours, or it was altered.
+/// Checks the seal and returns the SHA-256 of the whole file. Throws DataError when there is no such file, it is none
+/// of ours, or it was altered.
 std::string check_seal(const std::filesystem::path& path, Sealed what);
 
 }  // namespace outsole::store

@@ -208,8 +208,8 @@ Values read_elements(const File& file, const std::string& dataset, std::int64_t 
     throw DataError(where + ": row " + std::to_string(row) + " ends before the elements that are wanted");
   }
   return values_from_file(
-      info.type, count,
-      [&](std::span<std::byte> bytes) { file.read(dataset, info, begin + first, count, bytes); }, where);
+      info.type, count, [&](std::span<std::byte> bytes) { file.read(dataset, info, begin + first, count, bytes); },
+      where);
 }
 
 }  // namespace outsole::store

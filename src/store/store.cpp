@@ -276,7 +276,8 @@ Values Store::read_elements(const std::string& dataset, std::int64_t row, std::i
   ensure(state_->is_ragged(dataset) && row >= 0 && row < rows(), "a row of a ragged data set");
   return io_thread().run([&] {
     const std::size_t unit = state_->unit_of(row);
-    return outsole::store::read_elements(state_->shard_file(unit), dataset, row - state_->first_row[unit], first, count);
+    return outsole::store::read_elements(state_->shard_file(unit), dataset, row - state_->first_row[unit], first,
+                                         count);
   });
 }
 

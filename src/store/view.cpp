@@ -80,8 +80,7 @@ void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& he
     all.insert(all.end(), lengths.begin(), lengths.end());
     inventory.shard_elements[name].push_back(elements);
   }
-  inventory.shards.push_back(
-      {path.filename().string(), static_cast<std::int64_t>(fs::file_size(path)), sha256, rows});
+  inventory.shards.push_back({path.filename().string(), static_cast<std::int64_t>(fs::file_size(path)), sha256, rows});
 }
 
 std::vector<std::int64_t> offsets_of(const std::vector<std::int64_t>& lengths) {

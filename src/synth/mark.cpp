@@ -262,7 +262,8 @@ Capture parse_capture(const std::string& text) {
   throw UsageError("no capture '" + text + "': ink, dust, blood, soil or gel-lift");
 }
 
-cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const image::MarkPose& pose) {
+cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px,
+                   const image::MarkPose& pose) {
   const cv::Matx23d map = image::mark_to_exemplar(height_px, width_px, pose);
   cv::Mat1d mark(static_cast<int>(height_px), static_cast<int>(width_px));
   for (int y = 0; y < mark.rows; ++y) {

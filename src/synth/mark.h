@@ -2,10 +2,9 @@
 // A crime-scene mark made from an exemplar: a part of it in a known pose, and what a scene does to it.
 
 #include <cstdint>
+#include <opencv2/core.hpp>
 #include <string>
 #include <vector>
-
-#include <opencv2/core.hpp>
 
 #include "image/pose.h"
 #include "synth/random.h"
@@ -18,9 +17,9 @@ enum class VisibleArea { kFull, kHalf, kQuarter };
 enum class Background { kPlain, kWood, kTiles, kCarpet };
 
 /// How the print came to the ground, and from there to the examiner. Ink: a clean transfer, as on a test impression.
-/// Dust: light residue on dark ground, speckled. Blood: wet; it pools between tread elements, gathers at their edges and
-/// smears. Soil: clods of it stay away, crumbs lie about. Gel lift: dust on a black lifter with air bubbles under it,
-/// mirrored back as laboratories do.
+/// Dust: light residue on dark ground, speckled. Blood: wet; it pools between tread elements, gathers at their edges
+/// and smears. Soil: clods of it stay away, crumbs lie about. Gel lift: dust on a black lifter with air bubbles under
+/// it, mirrored back as laboratories do.
 enum class Capture { kInk, kDust, kBlood, kSoil, kGelLift };
 inline constexpr int kCaptures = 5;
 
@@ -38,7 +37,7 @@ struct MarkOptions {
 };
 
 struct Mark {
-  cv::Mat image;  // CV_8UC1
+  cv::Mat image;         // CV_8UC1
   image::MarkPose pose;  // true, not mirrored
   Capture capture = Capture::kInk;
   VisibleArea area = VisibleArea::kFull;
@@ -48,7 +47,8 @@ struct Mark {
 
 /// The mark that `pose` would lay exactly on `exemplar` (CV_8UC1): each of its pixels is read where the pose puts it,
 /// by Keys's bicubic (a = -0.5); outside the exemplar is white paper. CV_64FC1, 0..255.
-cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px, const image::MarkPose& pose);
+cv::Mat1d cut_mark(const cv::Mat1b& exemplar, std::int64_t height_px, std::int64_t width_px,
+                   const image::MarkPose& pose);
 
 /// A random mark of `exemplar` (CV_8UC1, at least 32 x 32; UsageError below): a window that lies within the exemplar
 /// before it is turned, cut in a random pose, then captured and damaged. Throws Bug without a capture to choose from.

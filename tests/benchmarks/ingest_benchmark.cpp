@@ -1,5 +1,5 @@
-// Ingest of full-size scans against the least that has to be done to them: decode the file, hash it, deflate the pixels.
-// One rank, one thread, in one run:  bench_ingest FOLDER [SCANS [HEIGHT WIDTH]]
+// Ingest of full-size scans against the least that has to be done to them: decode the file, hash it, deflate the
+// pixels. One rank, one thread, in one run:  bench_ingest FOLDER [SCANS [HEIGHT WIDTH]]
 //
 // The scans are drawn here: ink of a fine tread with paper grain, TIFF with deflate, 8-bit grey.
 

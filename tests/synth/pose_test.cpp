@@ -1,9 +1,9 @@
 #include "image/pose.h"
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <cmath>
-
-#include <gtest/gtest.h>
 #include <opencv2/core.hpp>
 
 #include "core/errors.h"
