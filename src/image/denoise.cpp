@@ -38,22 +38,26 @@ void for_each_stretch(const Grid& grid, cv::Size px, const Visit& visit) {
   }
 }
 
-/// The pixels of ink in every cell.
+/// The pixels of ink in every cell, how many of them are dark, and how much darker than white they are altogether.
 struct InkCounts {
-  cv::Mat1i all, dark;
+  cv::Mat1i all, dark, darkness;
 };
 
 InkCounts ink_of_cells(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const Grid& grid, int dark_level) {
-  InkCounts ink{cv::Mat1i(grid.size(scan.size()), 0), cv::Mat1i(grid.size(scan.size()), 0)};
+  const cv::Size cells = grid.size(scan.size());
+  InkCounts ink{cv::Mat1i(cells, 0), cv::Mat1i(cells, 0), cv::Mat1i(cells, 0)};
   for_each_stretch(grid, scan.size(), [&](cv::Point cell, int y, int begin, int end) {
     const uchar *level = scan.ptr(y), *mask = ink_mask.ptr(y);
-    int all = 0, dark = 0;
+    int all = 0, dark = 0, darkness = 0;
     for (int x = begin; x < end; ++x) {
-      all += mask[x] != 0;
-      dark += mask[x] != 0 && level[x] < dark_level;
+      if (mask[x] == 0) continue;
+      ++all;
+      dark += level[x] < dark_level;
+      darkness += 255 - level[x];
     }
     ink.all(cell) += all;
     ink.dark(cell) += dark;
+    ink.darkness(cell) += darkness;
   });
   return ink;
 }
@@ -70,7 +74,7 @@ cv::Mat1b grown(const cv::Mat1b& cells, int radius) {
 struct Components {
   cv::Mat1i label;  // 0: none
   std::vector<cv::Rect> boxes;
-  std::vector<std::int64_t> ink_px, dark_px;
+  std::vector<std::int64_t> ink_px, dark_px, darkness;
 };
 
 Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
@@ -79,6 +83,7 @@ Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
   const int count = cv::connectedComponentsWithStats(cells, result.label, stats, centroids, 8, CV_32S);
   result.ink_px.resize(static_cast<std::size_t>(count));
   result.dark_px.resize(static_cast<std::size_t>(count));
+  result.darkness.resize(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const int* box = stats.ptr<int>(i);
     result.boxes.emplace_back(box[cv::CC_STAT_LEFT], box[cv::CC_STAT_TOP], box[cv::CC_STAT_WIDTH],
@@ -89,6 +94,7 @@ Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
       const auto label = static_cast<std::size_t>(result.label(y, x));
       result.ink_px[label] += ink.all(y, x);
       result.dark_px[label] += ink.dark(y, x);
+      result.darkness[label] += ink.darkness(y, x);
     }
   }
   return result;
@@ -110,22 +116,67 @@ bool is_dark(const BlockFeature& feature, const DenoiseParameters& p) {
   return static_cast<double>(feature.dark_px) >= p.least_dark_share * static_cast<double>(feature.ink_px);
 }
 
-bool is_fibre(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
-              const DenoiseParameters& p) {
-  // The diagonal is no longer than the fibre, so its width is not underestimated by curls.
-  const double length_mm =
-      grid.cell_mm * std::hypot(feature.cells.width - 2 * margin_cells, feature.cells.height - 2 * margin_cells);
-  const double ink_mm2 = static_cast<double>(feature.ink_px) / (px_per_mm * px_per_mm);
-  return length_mm >= p.fibre_length_mm && ink_mm2 <= p.fibre_width_mm * length_mm;
+/// Ghosts and finger marks; also tread that printed no darker.
+bool is_veil(const BlockFeature& feature, const DenoiseParameters& p) {
+  return 255 * feature.black_px <= (255 - p.surely_ink) * static_cast<double>(feature.ink_px);
 }
 
-/// Marks the soft edge and all of one feature in `tread`.
-void protect(const BlockFeature& feature, const cv::Mat1b& own_ink, int radius, cv::Mat1b& tread) {
-  const cv::Rect all({0, 0}, tread.size());
-  const cv::Rect around = (feature.cells + cv::Size(2 * radius, 2 * radius) - cv::Point(radius, radius)) & all;
-  cv::Mat1b ink(around.size(), uchar{0});
-  own_ink.copyTo(ink(feature.cells - around.tl()));
-  cv::bitwise_or(tread(around), grown(ink, radius), tread(around));
+bool is_fibre(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
+              const DenoiseParameters& p) {
+  const double across = feature.cells.width - 2 * margin_cells, down = feature.cells.height - 2 * margin_cells;
+  // The diagonal is no longer than the fibre, so its width is not underestimated by curls.
+  const double length_mm = grid.cell_mm * std::hypot(across, down);
+  const double black_mm2 = feature.black_px / (px_per_mm * px_per_mm);
+  // A fibre runs through; tread that hardly presses shows broken lines.
+  const bool is_broken = static_cast<double>(feature.ink_px) < grid.cell_px * std::max(across, down);
+  return length_mm >= p.fibre_length_mm && black_mm2 <= p.fibre_width_mm * length_mm && !is_broken;
+}
+
+enum class Verdict { kNoise, kDoubtful, kTread };
+
+Verdict judge(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
+              const DenoiseParameters& p) {
+  const double black_mm2 = feature.black_px / (px_per_mm * px_per_mm);
+  if (black_mm2 < p.least_ink_mm2 || is_veil(feature, p) || is_fibre(feature, margin_cells, px_per_mm, grid, p)) {
+    return Verdict::kNoise;
+  }
+  return black_mm2 >= p.sure_ink_mm2 && is_dark(feature, p) ? Verdict::kTread : Verdict::kDoubtful;
+}
+
+/// The cells with ink of block features that are tread. `features` receives every block feature.
+cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, std::vector<BlockFeature>& features,
+                     const DenoiseParameters& p) {
+  const cv::Mat1b region = outsole_region(ink, grid, p);
+  const int half_gap = std::max(1, grid.cells(p.feature_gap_mm / 2));
+  const Components groups = components_of(grown(ink.all > 0, half_gap), ink);
+  const auto ink_of = [&](std::size_t group) -> cv::Mat1b {
+    const cv::Rect& box = groups.boxes[group];
+    return (ink.all(box) > 0) & (groups.label(box) == static_cast<int>(group));
+  };
+
+  cv::Mat1b tread(ink.all.size(), uchar{0});
+  std::vector<std::size_t> doubtful;
+  features.clear();
+  for (std::size_t group = 1; group < groups.boxes.size(); ++group) {
+    BlockFeature feature{groups.boxes[group], groups.ink_px[group], groups.dark_px[group],
+                         static_cast<double>(groups.darkness[group]) / 255, false};
+    const cv::Mat1b own_ink = ink_of(group);
+    const bool in_region = cv::countNonZero(region(feature.cells) & own_ink) > 0;
+    const Verdict verdict = in_region ? judge(feature, half_gap, px_per_mm, grid, p) : Verdict::kNoise;
+    feature.is_tread = verdict == Verdict::kTread;
+    if (feature.is_tread) tread(feature.cells).setTo(255, own_ink);
+    if (verdict == Verdict::kDoubtful) doubtful.push_back(group);
+    features.push_back(feature);
+  }
+
+  const cv::Mat1b near_tread = grown(tread, grid.cells(p.doubtful_mm));
+  for (const std::size_t group : doubtful) {
+    BlockFeature& feature = features[group - 1];
+    const cv::Mat1b own_ink = ink_of(group);
+    feature.is_tread = cv::countNonZero(near_tread(feature.cells) & own_ink) > 0;
+    if (feature.is_tread) tread(feature.cells).setTo(255, own_ink);
+  }
+  return tread;
 }
 
 /// The most frequent level of the lighter half: the paper's.
@@ -155,24 +206,8 @@ cv::Mat1b noise_map(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, double px_
                     std::vector<BlockFeature>& features, const DenoiseParameters& p) {
   const Grid grid(px_per_mm);
   const InkCounts ink = ink_of_cells(scan, ink_mask, grid, p.dark_level);
-  const cv::Mat1b region = outsole_region(ink, grid, p);
-  const int half_gap = std::max(1, grid.cells(p.feature_gap_mm / 2));
-  const int soft_edge = std::max(grid.cells(p.soft_edge_mm), (p.soft_edge_px + grid.cell_px - 1) / grid.cell_px);
-  const double least_px = std::max<double>(p.least_feature_px, p.least_feature_mm2 * px_per_mm * px_per_mm);
-
-  const Components groups = components_of(grown(ink.all > 0, half_gap), ink);
-  cv::Mat1b tread(ink.all.size(), uchar{0});
-  features.clear();
-  for (std::size_t group = 1; group < groups.boxes.size(); ++group) {
-    BlockFeature feature{groups.boxes[group], groups.ink_px[group], groups.dark_px[group], true};
-    const cv::Mat1b own = groups.label(feature.cells) == static_cast<int>(group);
-    const cv::Mat1b own_ink = (ink.all(feature.cells) > 0) & own;
-    feature.is_tread = static_cast<double>(feature.ink_px) >= least_px && is_dark(feature, p) &&
-                       !is_fibre(feature, half_gap, px_per_mm, grid, p) &&
-                       cv::countNonZero(region(feature.cells) & own_ink) > 0;
-    if (feature.is_tread) protect(feature, own_ink, soft_edge, tread);
-    features.push_back(feature);
-  }
+  const int soft_edge = std::max(1, grid.cells(p.soft_edge_mm));
+  const cv::Mat1b tread = grown(find_tread(ink, grid, px_per_mm, features, p), soft_edge);
 
   const int lightest_noise = paper_level(scan) - p.paper_tolerance - 1;
   cv::Mat1b noise(scan.size());

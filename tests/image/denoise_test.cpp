@@ -138,6 +138,23 @@ TEST(Denoise, FindsBlockFeaturesOneByOne) {
   EXPECT_EQ(result.image(px(110), px(12)), 255);
 }
 
+TEST(Denoise, FaintInkIsTreadBesideTreadThatPressesAndAVeilElsewhere) {
+  for (const double px_per_mm : {640 / 340.0, kPxPerMm, 300 / 25.4}) {
+    const auto square = [&](double y_mm, double x_mm, double side_mm) {
+      return cv::Rect(cv::Point2d(x_mm * px_per_mm, y_mm * px_per_mm),
+                      cv::Size2d(side_mm * px_per_mm, side_mm * px_per_mm));
+    };
+    cv::Mat1b scan(cv::Size2d(100 * px_per_mm, 120 * px_per_mm), uchar{255});
+    cv::rectangle(scan, square(40, 40, 20), cv::Scalar(0), cv::FILLED);
+    const cv::Rect beside = square(46, 64, 8), apart = square(46, 76, 8);
+    cv::rectangle(scan, beside, cv::Scalar(180), cv::FILLED);
+    cv::rectangle(scan, apart, cv::Scalar(180), cv::FILLED);
+    const cv::Mat1b result = denoise(scan, px_per_mm).image;
+    EXPECT_EQ(cv::norm(result(beside), scan(beside), cv::NORM_INF), 0) << px_per_mm;
+    EXPECT_EQ(cv::countNonZero(result(apart) != 255), 0) << px_per_mm;
+  }
+}
+
 TEST(Denoise, InkFarFromTheOutsoleIsNoiseButAHeelIsNot) {
   cv::Mat1b scan(px(300), px(140), uchar{255});
   cv::rectangle(scan, cv::Rect(px(60), px(20), px(60), px(120)), cv::Scalar(0), cv::FILLED);  // sole
