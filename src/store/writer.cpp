@@ -82,7 +82,12 @@ StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, 
   *state_ = {path, shards_folder(path), std::move(header), units, nullptr, false};
   find_schema(state_->header.schema, state_->header.version, path.string());
   state_->finished = state_->find_finished();
-  if (!create_folder || state_->finished) return;
+  if (!create_folder) return;
+  if (state_->finished) {
+    std::error_code ignored;
+    fs::remove(state_->folder / "lock", ignored);  // of a job that was killed once all was written
+    return;
+  }
   state_->create_folder();
   state_->finished = state_->find_finished();  // by a job that held the lock until now
   if (!state_->finished) state_->take_over();

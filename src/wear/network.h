@@ -33,8 +33,8 @@ inline constexpr std::array<std::int64_t, 5> kEncoderMaps = {32, 64, 128, 256, 5
 
 class WearNetwork : public torch::nn::Module {
  public:
-  /// Random weights, LibTorch's defaults, from `seed` alone; reseeds LibTorch's generator. Throws UsageError for a size
-  /// below 32 px a side or a time branch without width.
+  /// Random weights that keep the variance of what passes through (He et al. 2015), from `seed` alone; reseeds LibTorch's
+  /// generator. Throws UsageError for a size below 32 px a side or a time branch without width.
   WearNetwork(const NetworkShape& shape, std::uint64_t seed);
 
   const NetworkShape& shape() const { return shape_; }

@@ -69,6 +69,13 @@ TEST_F(ResumedStore, AFinishedStoreNeedsNothing) {
   EXPECT_FALSE(fs::exists(folder_ / "s.shards/lock"));
 }
 
+TEST_F(ResumedStore, TheLockOfAJobKilledAtTheVeryEndGoes) {
+  write_sample(folder_ / "s.h5");
+  write_text(folder_ / "s.shards/lock", "");
+  EXPECT_TRUE(StoreWriter(folder_ / "s.h5", sample_header(), 3, true).is_finished());
+  EXPECT_FALSE(fs::exists(folder_ / "s.shards/lock"));
+}
+
 TEST_F(ResumedStore, OtherParametersAreRefusedByNameFinishedOrNot) {
   StoreHeader other = sample_header();
   other.parameters["where"] = "week=6";
