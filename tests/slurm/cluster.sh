@@ -99,10 +99,12 @@ start_cluster() {
 stop_cluster() {
   scancel --full --user=root 2>/dev/null || true
   sleep 1
-  local pid_file
+  local pid pid_file
   for pid_file in "$cluster_folder"/slurmd-*.pid "$cluster_folder"/slurmctld.pid "$cluster_folder"/munge/pid; do
     if [ -s "$pid_file" ]; then
-      kill "$(cat "$pid_file")" 2>/dev/null || true
+      pid=$(cat "$pid_file")
+      kill "$pid" 2>/dev/null || true
+      timeout 20 tail --pid="$pid" -f /dev/null || kill -KILL "$pid" || true  # they write their state as they end
     fi
   done
 }
