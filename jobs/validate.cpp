@@ -3,6 +3,7 @@
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/provenance.h"
 #include "job.h"
 #include "store/find.h"
 #include "store/store.h"
@@ -41,7 +42,7 @@ Making making_of(const fs::path& path) {
 
 /// Why nobody can tell from the files beside it what made the store; empty if its provenance is there.
 std::string lack_of_provenance(const fs::path& store) {
-  const fs::path file = fs::path(store).replace_extension(".provenance.json");
+  const fs::path file = provenance_path(store);
   if (!fs::exists(file)) return file.string() + ": lacking, so nobody can tell what made " + store.string();
   const auto json = nlohmann::json::parse(read_text_file(file), nullptr, false);
   if (json.is_object() && json.value("output", nlohmann::json()) == store.filename().string()) return "";

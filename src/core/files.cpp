@@ -40,19 +40,17 @@ void publish_file(const fs::path& temporary, const fs::path& path) {
 
 void write_file_atomically(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".part";
-  {
+  try {
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     file.write(content.data(), static_cast<std::streamsize>(content.size()));
     file.close();
-    if (!file) {
-      const int reason = errno;
-      std::error_code ignored;
-      fs::remove(temporary, ignored);
-      errno = reason;
-      fail(path, "cannot be written");
-    }
+    if (!file) fail(path, "cannot be written");
+    publish_file(temporary, path);
+  } catch (const EnvironmentError&) {
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    throw;
   }
-  publish_file(temporary, path);
 }
 
 std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {

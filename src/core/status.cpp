@@ -65,7 +65,7 @@ StatusFile::StatusFile(const fs::path& output, std::string job) {
 
 StatusFile::~StatusFile() {
   std::error_code ignored;
-  fs::remove(kept->path, ignored);
+  for (const char* end : {"", ".part"}) fs::remove(kept->path.string() + end, ignored);  // also those of a killed run
   kept.reset();
 }
 

@@ -231,20 +231,21 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   const store::StoreHeader header = {kIndexSchema, 1, parameters.to_json()};
   std::optional<store::StoreWriter> writer;
   open_writer(comm, options.output, header, plan.units, writer);
-  if (comm.any_of(writer->is_finished())) {
+  const bool was_finished = comm.any_of(writer->is_finished());
+  if (was_finished) {
     if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
-    return;
+  } else {
+    const auto pending = agreed_pending_units(comm, *writer, plan.units);
+    write_pending_units(comm, *writer, plan.units, pending, "indexing", [&](std::int64_t unit) {
+      const std::int64_t first = unit * plan.blocks_per_unit,
+                         last = std::min(first + plan.blocks_per_unit, parameters.blocks());
+      return index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device);
+    });
   }
-  const auto pending = agreed_pending_units(comm, *writer, plan.units);
-  write_pending_units(comm, *writer, plan.units, pending, "indexing", [&](std::int64_t unit) {
-    const std::int64_t first = unit * plan.blocks_per_unit,
-                       last = std::min(first + plan.blocks_per_unit, parameters.blocks());
-    return index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device);
-  });
   comm.together([&] {
     if (!comm.is_root()) return;
-    writer->finish(whole_columns(*exemplars, white_response));
-    write_provenance(options.output, options.command_line, comm.size(), parameters.to_json());
+    if (!was_finished) writer->finish(whole_columns(*exemplars, white_response));
+    write_provenance(options.output, options.command_line, comm.size(), parameters.to_json(), was_finished);
   });
 }
 

@@ -235,10 +235,7 @@ IngestSummary conclude(const comm::Communicator& comm, const IngestOptions& opti
                        const Reasons& reasons, bool was_finished) {
   IngestSummary summary = summarize(options, list, reasons);
   summary.was_finished = was_finished;
-  const bool has_provenance = fs::exists(fs::path(options.output).replace_extension(".provenance.json"));
-  if (!was_finished || !has_provenance) {
-    write_provenance(options.output, options.command_line, comm.size(), details_of(summary));
-  }
+  write_provenance(options.output, options.command_line, comm.size(), details_of(summary), was_finished);
   if (options.strict && !summary.skipped.empty()) {
     throw DataError(summary.skipped.front().reason + " (skipped by an earlier run without --strict; remove " +
                     options.output.string() + " and its shards to start afresh)");

@@ -207,14 +207,14 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
       return std::move(rows).columns();
     });
     comm.together([&] {
-      if (!comm.is_root()) return;
-      writer->finish();
-      write_provenance(options.output, options.command_line, comm.size(), header.parameters);
+      if (comm.is_root()) writer->finish();
     });
   }
   writer.reset();
   comm.together([&] {
-    if (comm.is_root()) count(*work, options.output, summary);
+    if (!comm.is_root()) return;
+    count(*work, options.output, summary);
+    write_provenance(options.output, options.command_line, comm.size(), header.parameters, summary.was_finished);
   });
   return summary;
 }

@@ -350,10 +350,8 @@ PrepareSummary conclude(const comm::Communicator& comm, const PrepareOptions& op
     summary.flagged.push_back({scan.id, scan.flag});
     flagged.push_back({{"id", scan.id}, {"reason", scan.flag}});
   }
-  if (!was_finished) {
-    write_provenance(options.output, options.command_line, comm.size(),
-                     {{"parameters", header_of(work, options).parameters}, {"flagged", flagged}});
-  }
+  write_provenance(options.output, options.command_line, comm.size(),
+                   {{"parameters", header_of(work, options).parameters}, {"flagged", flagged}}, was_finished);
   return summary;
 }
 

@@ -421,17 +421,15 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
   throw DataError("no mark could be searched; the first: " + summary.skipped.front());
 }
 
-/// The view over the shards, and the provenance. Rank 0 only.
-void finish_results(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
-                    const nlohmann::json& parameters, std::optional<store::StoreWriter>& writer,
-                    SearchSummary& summary) {
-  writer->finish({{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}});
-  writer.reset();
+/// What belongs to finished results, as far as it is missing: provenance, table. Rank 0 only.
+void conclude(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
+              const nlohmann::json& parameters, SearchSummary& summary) {
   add_marks_skipped_before(options.output, setup.marks, summary);
   nlohmann::json details = parameters;
-  details["searched_by"] = setup.path.description();
+  if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["skipped"] = summary.skipped;
-  write_provenance(options.output, options.command_line, comm.size(), details);
+  write_provenance(options.output, options.command_line, comm.size(), details, summary.was_finished);
+  if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
 }
 
 }  // namespace
@@ -452,16 +450,17 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
     search_units(comm, options, setup, pending, *writer, search);
     summary = search.gather_summary();
     comm.together([&] {
-      if (comm.is_root()) finish_results(comm, options, setup, parameters, writer, summary);
+      if (comm.is_root()) writer->finish({{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}});
     });
   }
+  writer.reset();
+  summary.was_finished = was_finished;
+  summary.exemplars = setup.index.parameters.exemplars;
   comm.together([&] {
     if (!comm.is_root()) return;
     summary.marks = store::Store(options.output, kResultsSchema).rows();
-    if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
+    conclude(comm, options, setup, parameters, summary);
   });
-  summary.was_finished = was_finished;
-  summary.exemplars = setup.index.parameters.exemplars;
   return summary;
 }
 

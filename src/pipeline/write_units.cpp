@@ -6,6 +6,7 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/progress.h"
+#include "core/provenance.h"
 #include "core/stop.h"
 
 namespace outsole::pipeline {
@@ -13,7 +14,10 @@ namespace outsole::pipeline {
 void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
                  std::int64_t units, std::optional<store::StoreWriter>& writer) {
   comm.together([&] {
-    if (comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/true);
+    if (!comm.is_root()) return;
+    writer.emplace(output, header, units, /*create_folder=*/true);
+    std::error_code ignored;
+    if (!writer->is_finished()) std::filesystem::remove(provenance_path(output), ignored);  // of an older store
   });
   comm.together([&] {
     if (!comm.is_root()) writer.emplace(output, header, units, /*create_folder=*/false);

@@ -94,6 +94,7 @@ void remove_leftovers(const fs::path& run) try {
     if (position_of(checkpoint) && (is_orphan || entry.path().extension() == ".part"))
       leftovers.push_back(entry.path());
   }
+  leftovers.push_back(model_path(run).replace_extension(".part"));
   for (const fs::path& leftover : leftovers) fs::remove_all(leftover);
 } catch (const fs::filesystem_error& error) {
   throw EnvironmentError((run / "checkpoints").string() + ": cannot be cleared: " + error.what());

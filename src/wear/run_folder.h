@@ -22,7 +22,7 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 /// training started from before them, so they could not be read.
 void remove_old_checkpoints(const std::filesystem::path& run, const std::filesystem::path& newest, std::int64_t kept);
 
-/// Removes what a job that died while it wrote a checkpoint, or removed one, left half-done.
+/// Removes what a job that died while it wrote the model or a checkpoint, or removed one, left half-done.
 void remove_leftovers(const std::filesystem::path& run);
 
 /// A line of history.csv.

@@ -370,6 +370,8 @@ void Run::save_model_file() {
     json training = data_.identity;
     training.update({{"epochs", position_.epoch}, {"steps", position_.steps}, {"loss", loss()}});
     const fs::path path = model_path(options_.output);
+    std::error_code ignored;
+    fs::remove(provenance_path(path), ignored);  // of a model trained for less long
     save_model(path, learner_.network(), training);
     write_provenance(path, options_.command_line, comm_.size(), {{"training", training}, {"seconds", seconds()}});
   });
@@ -393,7 +395,12 @@ TrainSummary train(const TrainOptions& options, const comm::Communicator& comm) 
     memory_for_scans(options, data->plan);
     if (comm.is_root()) claim(options.output, lock);
   });
-  comm.together([&] { finished = finished_model(options, *data); });
+  comm.together([&] {
+    finished = finished_model(options, *data);
+    if (!finished || !comm.is_root()) return;
+    const fs::path model = model_path(options.output);
+    write_provenance(model, options.command_line, comm.size(), {{"training", read_training(model)}}, true);
+  });
   if (finished && finished->epochs >= options.epochs) return *finished;
   Run run(options, *data, comm);
   run.resume();

@@ -86,5 +86,16 @@ TEST_F(OnDisk, ProvenanceLiesBesideTheResult) {
   EXPECT_EQ(record.at("details").at("files"), 7);
 }
 
+TEST_F(OnDisk, ProvenanceIsCompletedByALaterRunAndNeverChangedByIt) {
+  const auto path = folder_ / "result.provenance.json";
+  write_provenance(folder_ / "result.h5", {"outsole", "index"}, 1, {}, /*was_finished=*/true);
+  EXPECT_NE(nlohmann::json::parse(read(path)).at("note").get<std::string>().find("made before"), std::string::npos);
+  const std::string record = read(path);
+  write_provenance(folder_ / "result.h5", {"outsole", "index"}, 2, {}, /*was_finished=*/true);
+  EXPECT_EQ(read(path), record);
+  write_provenance(folder_ / "result.h5", {"outsole", "index"}, 2, {});
+  EXPECT_EQ(nlohmann::json::parse(read(path)).at("ranks"), 2);
+}
+
 }  // namespace
 }  // namespace outsole

@@ -28,6 +28,12 @@ TEST_F(Statuses, TellWatchersOfARunningJobAndGoWhenItEnds) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+TEST_F(Statuses, OfAKilledRunAreRemovedByTheNextOne) {
+  for (const char* left : {"results.status.json", "results.status.json.part"}) write(left, "{");
+  { const StatusFile file(folder_ / "results.h5", "search"); }
+  EXPECT_TRUE(std::filesystem::is_empty(folder_));
+}
+
 TEST_F(Statuses, OfAnotherPhaseAreWrittenAtOnce) {
   const StatusFile file(folder_ / "run" / "", "train");
   report_status({"reading", "scans", 0, 52});

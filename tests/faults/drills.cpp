@@ -32,10 +32,27 @@ void require_exit(const JobResult& result, const std::vector<int>& codes) {
   require(!result.timed_out && std::ranges::count(codes, result.exit_code) > 0, told(result));
 }
 
-/// Runs the job again, undisturbed: it must end well with the bytes it always leaves.
+/// The files that are in one of two folders only, or differ.
+std::string difference(const std::map<std::string, std::string>& found, const std::map<std::string, std::string>& due) {
+  std::string names;
+  for (const auto& [name, digest] : due) {
+    const auto other = found.find(name);
+    if (other == found.end()) names += " " + name + " (lacking)";
+    if (other != found.end() && other->second != digest) names += " " + name;
+  }
+  for (const auto& [name, digest] : found) {
+    if (!due.contains(name)) names += " " + name + " (left over)";
+  }
+  return names;
+}
+
+/// Runs the job again, undisturbed: it must end well with the bytes it always leaves, and say what made them.
 Outcome require_same_bytes(const fs::path& folder, const DrilledJob& job) {
   require_exit(run_job(folder, job.command, kRanks), {kDone});
-  require(digests(folder / "out") == job.bytes, "other bytes than an undisturbed run");
+  const auto found = digests(folder / "out");
+  require(found == job.bytes, "other bytes than an undisturbed run:" + difference(found, job.bytes));
+  const fs::path provenance = (folder / "out" / job.output).replace_extension(".provenance.json");
+  require(fs::exists(provenance), "no " + provenance.filename().string());
   return Outcome::kSameBytes;
 }
 

@@ -1,5 +1,6 @@
-// fault_drills [PART/PARTS] [WORD]: breaks jobs in every way of the matrix, and prints it. With PART/PARTS only every
-// PARTS-th drill, with WORD only those whose fault, phase or job holds it. Ends with 1 when a drill went wrong.
+// fault_drills [PART/PARTS] [xTIMES] [WORD]: breaks jobs in every way of the matrix, and prints it. With PART/PARTS
+// only every PARTS-th drill, with xTIMES each so many times, with WORD only those whose fault, phase or job holds it.
+// Ends with 1 when a drill went wrong.
 
 #include <algorithm>
 #include <cstdio>
@@ -13,6 +14,7 @@ namespace {
 
 struct Selection {
   std::size_t part = 0, parts = 1;
+  unsigned times = 1;
   std::string word;
 
   bool takes(std::size_t number, const Drill& drill) const {
@@ -28,6 +30,8 @@ Selection parse(int argc, char** argv) {
     if (std::sscanf(argv[i], "%u/%u", &part, &parts) == 2 && part >= 1 && part <= parts) {
       selection.part = part - 1;
       selection.parts = parts;
+    } else if (unsigned times = 0; std::sscanf(argv[i], "x%u", &times) == 1 && times >= 1) {
+      selection.times = times;
     } else {
       selection.word = argv[i];
     }
@@ -77,7 +81,7 @@ int run(const Selection& selection) {
     if (std::ranges::find(rows, row) == rows.end()) rows.push_back(row);
     std::string& cell = cells[{row, drill.job}];
     try {
-      cell = word_of(drill.run());
+      for (unsigned time = 0; time < selection.times; ++time) cell = word_of(drill.run());
       std::printf("%s, %s, %s: %s\n", drill.job.c_str(), drill.fault.c_str(), drill.phase.c_str(), cell.c_str());
     } catch (const std::exception& failure) {
       cell = "FAILED";
