@@ -4,6 +4,8 @@
 
 #include <cstdint>
 
+#include "match/lanes.h"
+
 namespace outsole::match {
 
 inline constexpr int kMaxGroupViews = 4;
@@ -11,21 +13,31 @@ inline constexpr int kMaxGroupViews = 4;
 /// The shifts along y whose products are added up together, at most.
 inline constexpr int kMaxTileShifts = 8;
 
+/// Rows of zeros above and below each column of a plane of pairs.
+inline constexpr std::int32_t kPairPadding = kMaxTileShifts - 1;
+
 /// The stored maps, and which of their cells may be support.
 struct MapGeometry {
   std::int32_t height, width;
   std::int32_t row_begin, row_end, column_begin, column_end;
   std::int32_t padding;  // rows of zeros above and below each column of a plane; see plane_padding
 
-  std::int64_t plane_rows() const { return height + 1 + 2 * padding; }
-  /// Floats a plane takes for each exemplar: [width + 1][plane_rows].
-  std::int64_t plane_cells() const { return (width + 1) * plane_rows(); }
+  std::int64_t plane_rows() const { return height + 2 * padding; }
+  /// Floats a plane takes for each exemplar: [width][plane_rows].
+  std::int64_t plane_cells() const { return width * plane_rows(); }
+
+  std::int32_t pair_rows() const { return height / 2 + 1; }
+  std::int32_t pair_columns() const { return width / 2 + 1; }
+  std::int64_t pair_plane_rows() const { return pair_rows() + 2 * kPairPadding; }
+  /// Floats one of the nine planes of pairs takes for each exemplar: [pair_columns][pair_plane_rows].
+  std::int64_t pair_plane_cells() const { return pair_columns() * pair_plane_rows(); }
+
   /// Floats the prefix sums take for each exemplar: [width][height + 1][2].
   std::int64_t prefix_cells() const { return static_cast<std::int64_t>(width) * (height + 1) * 2; }
 };
 
-/// How far beyond the frame a tile reads, for views that move by `step` cells.
-constexpr std::int32_t plane_padding(std::int32_t step) { return (step > 2 ? step : 2) * (kMaxTileShifts - 1) + 1; }
+/// How far beyond the frame a tile of single shifts reads, for views that move by `step` cells.
+constexpr std::int32_t plane_padding(std::int32_t step) { return step * (kMaxTileShifts - 1); }
 
 /// One view of a group: the exact support as runs along columns, and where its scores go. Rows and columns are those of
 /// the group's box.
@@ -40,14 +52,26 @@ struct ViewWindow {
   const std::int32_t* cut;     // [shifts_x][shifts_y]: index of the way the frame cuts the support
   const float* x_mean;         // [cuts] of this channel: mean of the stored x over P
   const float* x_scale;        // [cuts] w_c / sqrt(sum_P (x - mean)^2); 0 where x is flat
-  float* scores;               // [shifts_x][shifts_y][kLanes], added to
+  float* scores;               // [shifts_x][shifts_y][ChannelKernel::lanes], added to
 };
 
-/// One channel of a group, and of the exemplars [lane, lane + ChannelKernel::lanes) of a block.
+/// What is needed next, fetched from memory bit by bit while something else is computed.
+struct Ahead {
+  const float *next, *end;
+
+  /// Two lines of a slice.
+  void fetch() {
+    for (int i = 0; i < 2 && next < end; ++i, next += kLanes) __builtin_prefetch(next, 0, 2);
+  }
+};
+
+/// One channel of a group, and of a slice of a block: ChannelKernel::lanes exemplars.
 struct ChannelWork {
   MapGeometry map;
-  std::int32_t lane;
-  const float* planes;  // what ChannelKernel::prepare made of y
+  const float* y;  // of the block, from the slice's first exemplar on: [map_width][map_height][kLanes]
+  // What ChannelKernel::prepare made of it; of plane and pair_planes only what `paired` says is used.
+  const float* plane;
+  float* pair_planes;
   const float* prefix;
   const float* x;      // see CellLayout; zero outside of the support
   std::int32_t views;  // 1, 2 or 4 (interleaved; three are stored as four), by shifts_x, falling
@@ -57,8 +81,9 @@ struct ChannelWork {
   // Rows [begin, end) that hold support of any view: [columns]; where paired, pairs of rows: [3][columns / 2], for both
   // columns of the pair together, for the second, and for the first.
   const std::int32_t *hull_begin, *hull_end;
-  std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0
+  std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0; even where paired
   std::int32_t step;                // cells between shifts; 1 where paired
+  Ahead* ahead;                     // the y of the work to come
   float flat_square;                // a y whose variance over P is not above this is flat
   ViewWindow view[kMaxGroupViews];
 };
@@ -79,12 +104,12 @@ struct CellLayout {
 struct ChannelKernel {
   const char* name;
   std::int32_t lanes;  // exemplars of a slice; divides kLanes
-  /// y [map_width][map_height][kLanes], one channel of a block -> for the slice from `lane` on:
-  /// planes [1 or 4][width + 1][plane_rows][lanes]: y, zero outside of the cells that may be support; if `differences`,
-  /// also y minus the y one row above, one column before, and both. The padding must be zero before and is left so.
-  /// prefix [width][height + 1][2][lanes]: sums of y and y^2 over the rows above.
-  void (*prepare)(const MapGeometry& map, const float* y, std::int32_t lane, bool differences, float* planes,
-                  float* prefix);
+  /// One channel of a slice, y as in ChannelWork ->
+  /// plane [width][plane_rows][lanes]: y, zero outside of the cells that may be support, for groups that are not
+  /// paired. pair_planes [9][pair_columns][pair_plane_rows][lanes]: y's part of the nine products of pairs. prefix
+  /// [width][height + 1][2][lanes]: sums of y and y^2 over the rows above. plane or pair_planes may be null: nothing
+  /// needs it. Their padding must be zero before, and is left so.
+  void (*prepare)(const MapGeometry& map, const float* y, float* plane, float* pair_planes, float* prefix);
   /// Adds this channel's w_c NCC_c to the scores of every view and shift.
   void (*correlate)(const ChannelWork& work);
 };

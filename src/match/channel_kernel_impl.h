@@ -7,28 +7,26 @@
 // Everything is in an unnamed namespace and calls no library function: code compiled for one instruction set must never
 // be linked into another's callers.
 //
-// Roofline, in cycles for a pose, a channel and 16 exemplars, with AVX-512 (two vector operations and two loads a
-// cycle):
-//   products      one multiply-add a cell, or 9/16 where shifts share them: 1/2 or 9/32 a cell. A tile of 4 views x 6
-//                 shifts does 24 with 6 loads of y and 4 of x: the multiply-adds bind. y comes from L2 once for a tile,
-//                 64 bytes in 12 cycles.
-//   window sums   4 loads and 4 additions a run: 2
-//   score         about 16 operations: 8
-//   planes        3 loads and 6 stores for each cell of the map, once for all angles of a task
-// So, for n cells in r runs, the useful multiply-adds (n a pose) can reach n/2 / (9/32 n + 2 r + 8) of the machine's
-// peak. Where the hull of the views and pairs is wider than the support, the products take more, as counted below for
-// FID-300's frame and 11 angles. Reached: useful multiply-adds over those of a 2048 x 2048 matrix product on the same
-// thread, which itself reached 0.55 to 0.65 of the peak (Xeon, AVX-512, a shared machine).
-//   mark px     cells   runs   cells multiplied   bound by              bound   reached
-//   241 x 121   1258    29     780                products              1.38    0.88
-//   150 x 100   600     24     377                products              1.22    0.65 to 0.77
-//   90 x 40     69      7      54                 products and the rest 0.70    0.34
-//   285 x 130   1576    28     1950               products              0.76    0.41
-// The largest marks have too few shifts to share products, and so few that a tile keeps 6 or 12 sums only, x is used a
-// few times between its trips from memory, and a seventh of the time goes to preparing planes.
+// Roofline, in cycles for a pose, a channel and a slice of 16 exemplars, on a processor with one 512-bit multiply-add
+// and one 64-byte load a cycle, and a store every other (Zen 4):
+//   products      one multiply-add a cell, or 9/16 where shifts share them. A tile of 4 views x 6 shifts does 24 with 6
+//                 loads of y and 4 of x: the multiply-adds bind. The sums of each of the nine terms are stored and
+//                 loaded again: 27 cycles for 4 poses, 7
+//   window sums   2 loads a run and shift, 4 for the first of the up to 12 shifts of a tile: 2.2 a run
+//   score         about 16 operations on two units, a load and a store: 10
+//   planes        fetching y, 2 stores of prefix sums and 9/4 of pairs a cell of the map: 8 a cell, once for all angles
+//                 of a task
+// The bound for n cells in r runs is then n / (multiplied + 7 + 2.2 r + 10 + planes) of the machine's peak; the hulls of
+// views and pairs make `multiplied` more than n or 9/16 n. Counted for FID-300's frame and 11 angles, and reached, as
+// useful multiply-adds (n a pose), of the peak of one thread (112 GFLOP/s; a 2048 x 2048 matrix product reaches 104):
+//   mark px     cells   runs   multiplied   planes   bound   reached   bound by
+//   241 x 121   1258    29     787          6        1.44    1.12      products
+//   289 x 113   1392    30     1116         38       1.12    0.70      products: tiles of 4 sums, fewer than the loads
+//   285 x 130   1576    28     1616         91       0.88    0.64      products: two to three shifts, none shared
+//   150 x 100   600     24     416          1        1.23    0.98      products
+//   90 x 40     69      7      55           3        0.76    0.49      products and the rest
 
 #include "match/channel_kernel.h"
-#include "match/lanes.h"
 
 namespace outsole::match {
 namespace {
@@ -72,6 +70,7 @@ void sum_prefixes(const MapGeometry& map, const float* y, float* prefix) {
   }
 }
 
+/// y with zeros outside of the cells that may be support.
 void copy_support(const MapGeometry& map, const float* y, float* plane) {
   for (std::int32_t column = map.column_begin; column < map.column_end; ++column) {
     const float* from = y + (static_cast<std::int64_t>(column) * map.height + map.row_begin) * kLanes;
@@ -82,67 +81,111 @@ void copy_support(const MapGeometry& map, const float* y, float* plane) {
   }
 }
 
-/// Differences of a plane along rows, along columns, and along both, in the three planes behind it.
-void subtract_neighbours(const MapGeometry& map, float* plane) {
-  const std::int64_t plane_floats = map.plane_cells() * kVectorLanes, column_floats = map.plane_rows() * kVectorLanes;
-  for (std::int32_t column = map.column_begin; column <= map.column_end; ++column) {
-    float* y = plane + column * column_floats + (map.padding + map.row_begin) * kVectorLanes;
-    const bool first = column == map.column_begin;
-    Vector above{}, above_before{};
-    for (std::int32_t row = map.row_begin; row <= map.row_end; ++row, y += kVectorLanes) {
-      const Vector here = load(y), before = first ? Vector{} : load(y - column_floats);
-      store(y + plane_floats, here - above);
-      store(y + 2 * plane_floats, here - before);
-      store(y + 3 * plane_floats, (here - above) - (before - above_before));
-      above = here;
-      above_before = before;
+// Shifts in pairs. Split the cells r of a column and the shifts s along it by parity, r = 2 k + a, s = 2 t + b, and
+// call x_a[k] = x[2 k + a], y_j[n] = y[2 n + j]. The two correlations that a pair of shifts needs share a product
+// (fast FIR, Winograd's F(2, 2)):
+//   b = 0:  x_0 * y_0 + x_1 * y_1     =  (x_0 + x_1) * y_0  +   x_1 * (y_1 - y_0)
+//   b = 1:  x_0 * y_-1 + x_1 * y_0    =  (x_0 + x_1) * y_0  +  -x_0 * (y_0 - y_-1)
+// three products of half the length instead of four. The same along x, nested: nine of a quarter of the size instead of
+// sixteen. The nine of y are prepared once a channel, those of x once a group.
+
+/// Which of the three products along an axis: the one the pair shares, or the one of its first or second shift.
+enum Part { kShared, kFirst, kSecond, kParts };
+
+float* pair_plane(const MapGeometry& map, float* planes, int part_x, int part_y) {
+  return planes + (part_x * kParts + part_y) * map.pair_plane_cells() * kVectorLanes;
+}
+
+/// y of the nine products, [Part along x][Part along y][pair_columns][pair_plane_rows].
+void subtract_pairs(const MapGeometry& map, const float* y, float* planes) {
+  for (std::int32_t m = 0; m < map.pair_columns(); ++m) {
+    const std::int64_t begin = (m * map.pair_plane_rows() + kPairPadding) * kVectorLanes;
+    Vector before[3] = {};  // the row before, of the columns 2 m - 1, 2 m, 2 m + 1
+    for (std::int32_t n = 0; n < map.pair_rows(); ++n) {
+      Vector here[3], after[3], along_y[3][kParts];
+#pragma GCC unroll 3
+      for (int c = 0; c < 3; ++c) {
+        const std::int32_t column = 2 * m - 1 + c, row = 2 * n;
+        const bool inside = column >= map.column_begin && column < map.column_end;
+        const float* cell = y + (static_cast<std::int64_t>(column) * map.height + row) * kLanes;
+        here[c] = inside && row >= map.row_begin && row < map.row_end ? load(cell) : Vector{};
+        after[c] = inside && row + 1 >= map.row_begin && row + 1 < map.row_end ? load(cell + kLanes) : Vector{};
+        along_y[c][kShared] = here[c];
+        along_y[c][kFirst] = after[c] - here[c];
+        along_y[c][kSecond] = here[c] - before[c];
+        before[c] = after[c];
+      }
+#pragma GCC unroll 3
+      for (int part = 0; part < kParts; ++part) {
+        const std::int64_t offset = begin + n * kVectorLanes;
+        store(pair_plane(map, planes, kShared, part) + offset, along_y[1][part]);
+        store(pair_plane(map, planes, kFirst, part) + offset, along_y[2][part] - along_y[1][part]);
+        store(pair_plane(map, planes, kSecond, part) + offset, along_y[1][part] - along_y[0][part]);
+      }
     }
   }
 }
 
-void prepare(const MapGeometry& map, const float* y, std::int32_t lane, bool differences, float* planes,
-             float* prefix) {
-  sum_prefixes(map, y + lane, prefix);
-  copy_support(map, y + lane, planes);
-  if (differences) subtract_neighbours(map, planes);
+void prepare(const MapGeometry& map, const float* y, float* plane, float* pair_planes, float* prefix) {
+  sum_prefixes(map, y, prefix);
+  if (plane != nullptr) copy_support(map, y, plane);
+  if (pair_planes != nullptr) subtract_pairs(map, y, pair_planes);
 }
 
 // ---- Products ------------------------------------------------------------------------------------------------------
 
-/// Sums of x * y over the cells of P, for each shift and view of a tile.
-template <int Views, int Shifts>
+/// Sums of x * y over the cells of P, for each shift and view of a tile. `Ragged`: views 1 and 3 lack the last shift,
+/// and their sums of it are not to be used.
+template <int Views, int Shifts, bool Ragged>
 struct Products {
+  static constexpr bool has(int shift, int view) { return !Ragged || shift + 1 < Shifts || view % 2 == 0; }
   Vector sum[Shifts][Views];
-
-  void operator+=(const Products& other) {
-    for (int s = 0; s < Shifts; ++s) {
-      for (int v = 0; v < Views; ++v) sum[s][v] += other.sum[s][v];
-    }
-  }
 };
+
+// Loops, since GCC copies and clears whole structures by string instructions.
+template <int Views, int Shifts, bool Ragged>
+void copy(const Products<Views, Shifts, Ragged>& from, Products<Views, Shifts, Ragged>& to) {
+#pragma GCC unroll 8
+  for (int s = 0; s < Shifts; ++s) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Views; ++v) to.sum[s][v] = from.sum[s][v];
+  }
+}
+
+template <int Views, int Shifts, bool Ragged>
+void add(const Products<Views, Shifts, Ragged>& a, const Products<Views, Shifts, Ragged>& b,
+         Products<Views, Shifts, Ragged>& sum) {
+#pragma GCC unroll 8
+  for (int s = 0; s < Shifts; ++s) {
+#pragma GCC unroll 4
+    for (int v = 0; v < Views; ++v) sum.sum[s][v] = a.sum[s][v] + b.sum[s][v];
+  }
+}
 
 /// One product of x with a plane of y, for a tile of shifts along y.
 struct Term {
   const float* x;  // [columns][rows][stored_views]
   std::int32_t stored_views, columns, rows;
   const std::int32_t *hull_begin, *hull_end;  // [columns]
-  const float* plane;
-  std::int32_t plane_columns_end, plane_rows_end;  // cells beyond are zero
-  std::int32_t first_row, first_column;            // cell of the plane at the box's first cell and the first shift
-  std::int32_t stride;                             // cells of the plane between neighbouring cells of x
-  std::int32_t step;                               // and between shifts, upwards
+  const float* plane;                         // cell (0, 0)
+  std::int64_t plane_rows;                    // from column to column
+  // Cells of the plane outside of these are zero.
+  std::int32_t row_begin, row_end, column_begin, column_end;
+  std::int32_t first_row, first_column;  // cell of the plane at the box's first cell and the first shift
+  std::int32_t step;                     // between shifts, upwards
+  Ahead* ahead;
 };
 
 /// Adds the products of `rows` cells of a column of x. Inlined, so that the sums stay in registers from column to
 /// column.
-template <int Views, int Shifts>
+template <int Views, int Shifts, bool Ragged>
 inline __attribute__((always_inline)) void multiply_column(const float* x, std::int64_t x_stride, const float* y,
-                                                           std::int64_t y_stride, std::int64_t y_step,
-                                                           std::int64_t rows, Products<Views, Shifts>& products) {
+                                                           std::int64_t y_step, std::int64_t rows,
+                                                           Products<Views, Shifts, Ragged>& products) {
   const float* shifted[Shifts];
 #pragma GCC unroll 8
   for (int s = 0; s < Shifts; ++s) shifted[s] = y - s * y_step;
-  for (std::int64_t offset = 0; offset < rows * y_stride; offset += y_stride, x += x_stride) {
+  for (std::int64_t offset = 0; offset < rows * kVectorLanes; offset += kVectorLanes, x += x_stride) {
     if constexpr (Views < Shifts) {
       Vector factor[Views];
 #pragma GCC unroll 4
@@ -151,7 +194,9 @@ inline __attribute__((always_inline)) void multiply_column(const float* x, std::
       for (int s = 0; s < Shifts; ++s) {
         const Vector value = load(shifted[s] + offset);
 #pragma GCC unroll 4
-        for (int v = 0; v < Views; ++v) products.sum[s][v] += factor[v] * value;
+        for (int v = 0; v < Views; ++v) {
+          if (products.has(s, v)) products.sum[s][v] += factor[v] * value;
+        }
       }
     } else {
       Vector value[Shifts];
@@ -161,52 +206,73 @@ inline __attribute__((always_inline)) void multiply_column(const float* x, std::
       for (int v = 0; v < Views; ++v) {
         const Vector factor = broadcast(x[v]);
 #pragma GCC unroll 8
-        for (int s = 0; s < Shifts; ++s) products.sum[s][v] += factor * value[s];
+        for (int s = 0; s < Shifts; ++s) {
+          if (products.has(s, v)) products.sum[s][v] += factor * value[s];
+        }
       }
     }
   }
 }
 
-/// ceil(n / stride), stride 1 or 2, n of any sign.
-int ceil_divided(int n, int stride) { return (n + stride - 1) >> (stride - 1); }
-
-/// Adds the products of columns [column, last) to `products`, until there are enough for a piece. Returns the column it
-/// has come to.
-template <int Views, int Shifts>
-__attribute__((noinline)) int multiply_piece(const MapGeometry& map, const Term& term, int column, int last,
-                                             Products<Views, Shifts>& products) {
-  const int row_begin = ceil_divided(map.row_begin - term.first_row, term.stride);
-  const int row_end = ceil_divided(term.plane_rows_end - term.first_row + (Shifts - 1) * term.step, term.stride);
-  Products<Views, Shifts> piece = {};
+/// The products of a piece: of columns from `column` on, until there are enough, onto `before` (null: nothing). Returns
+/// the column it has come to.
+template <int Views, int Shifts, bool Ragged>
+__attribute__((noinline)) int multiply_piece(const Term& term, int column, int last,
+                                             const Products<Views, Shifts, Ragged>* before,
+                                             Products<Views, Shifts, Ragged>& products) {
+  const int row_begin = term.row_begin - term.first_row;
+  const int row_end = term.row_end - term.first_row + (Shifts - 1) * term.step;
+  Products<Views, Shifts, Ragged> piece = {};
   for (int cells = 0; column < last && cells < kCellsPerPiece; ++column) {
     const int begin = max(row_begin, term.hull_begin[column]), end = min(row_end, term.hull_end[column]);
     if (begin >= end) continue;
-    const float* y = term.plane + ((term.first_column + column * term.stride) * map.plane_rows() + map.padding +
-                                   term.first_row + begin * term.stride) *
-                                      kVectorLanes;
+    term.ahead->fetch();
+    const float* y =
+        term.plane + ((term.first_column + column) * term.plane_rows + term.first_row + begin) * kVectorLanes;
     const float* x = term.x + (static_cast<std::int64_t>(column) * term.rows + begin) * term.stored_views;
-    multiply_column(x, term.stored_views, y, term.stride * kVectorLanes, term.step * kVectorLanes, end - begin, piece);
+    multiply_column(x, term.stored_views, y, term.step * kVectorLanes, end - begin, piece);
     cells += end - begin;
   }
-  products += piece;
+  if (before == nullptr) {
+    copy(piece, products);
+  } else {
+    add(piece, *before, products);
+  }
   return column;
 }
 
-/// Adds a term to `products`.
-template <int Views, int Shifts>
-void multiply(const MapGeometry& map, const Term& term, Products<Views, Shifts>& products) {
-  const int last = min(term.columns, ceil_divided(term.plane_columns_end - term.first_column, term.stride));
-  for (int column = max(0, ceil_divided(map.column_begin - term.first_column, term.stride)); column < last;) {
-    column = multiply_piece(map, term, column, last, products);
-  }
+/// The products of a term, onto `before` (null: nothing), which may be `products` itself.
+template <int Views, int Shifts, bool Ragged>
+void multiply(const Term& term, const Products<Views, Shifts, Ragged>* before,
+              Products<Views, Shifts, Ragged>& products) {
+  const int last = min(term.columns, term.column_end - term.first_column);
+  int column = max(0, term.column_begin - term.first_column);
+  do {
+    column = multiply_piece(term, column, last, before, products);
+    before = &products;
+  } while (column < last);
 }
 
 // ---- Window sums and scores ----------------------------------------------------------------------------------------
 
+/// What the score needs to know of x over P, at one pose.
+struct Statistics {
+  float inverse_count, x_mean, x_scale;
+
+  /// Whether this channel adds to the score at all.
+  bool counts() const { return inverse_count != 0 && x_scale != 0; }
+};
+
+Statistics statistics_at(const ViewWindow& view, int shift_x, int shift_y) {
+  const std::int64_t pose = static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y;
+  return {view.inverse_count[pose], view.x_mean[view.cut[pose]], view.x_scale[view.cut[pose]]};
+}
+
 /// The centred sums of a near-dead window in two passes over its cells.
-void sum_directly(const ChannelWork& work, const ViewWindow& view, int view_index, int shift_x, int shift_y,
-                  float inverse_count, float x_mean, Vector& product, Vector& variance_sum) {
+void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
+                  Vector& product, Vector& variance_sum) {
   const MapGeometry& map = work.map;
+  const ViewWindow& view = work.view[view_index];
   const CellLayout cell{work.rows, work.views, work.paired};
   const int row_offset = work.origin_y - shift_y * work.step;
   const auto for_each_cell = [&](auto&& visit) {
@@ -215,81 +281,60 @@ void sum_directly(const ChannelWork& work, const ViewWindow& view, int view_inde
       if (map_column < map.column_begin || map_column >= map.column_end) continue;
       const int begin = max(map.row_begin - row_offset, view.run_begin[run]);
       const int end = min(map.row_end - row_offset, view.run_end[run]);
-      const float* y = work.planes + (map_column * map.plane_rows() + map.padding + row_offset) * kVectorLanes;
+      const float* y = work.y + (static_cast<std::int64_t>(map_column) * map.height + row_offset) * kLanes;
       for (int row = begin; row < end; ++row) {
-        visit(work.x[cell(column, row, view_index)], load(y + static_cast<std::int64_t>(row) * kVectorLanes));
+        visit(work.x[cell(column, row, view_index)], load(y + static_cast<std::int64_t>(row) * kLanes));
       }
     }
   };
   Vector sum{};
   for_each_cell([&](float, Vector y) { sum += y; });
-  const Vector mean = sum * inverse_count;
+  const Vector mean = sum * at.inverse_count;
   Vector rest{};  // what rounding of the mean leaves
   product = variance_sum = Vector{};
   for_each_cell([&](float x, Vector y) {
     const Vector centred = y - mean;
     rest += centred;
-    product += centred * (x - x_mean);
+    product += centred * (x - at.x_mean);
     variance_sum += centred * centred;
   });
-  variance_sum -= rest * rest * inverse_count;
+  variance_sum -= rest * rest * at.inverse_count;
 }
 
-/// Sums over the window of one shift. `upper - lower` is the sum of squares; `upper`, what the prefix sums had reached,
-/// says how much of it rounding may have eaten.
+/// Sums over the window of one shift. `reached`, what the sum of squares had come to on the way, says how much of it
+/// rounding may have eaten.
 struct WindowSums {
-  Vector sum, upper, lower;
+  Vector sum, squares, reached;
 };
 
 constexpr std::int64_t kPrefixRow = 2 * kVectorLanes;
 
-void add_run(const float* begin, const float* end, WindowSums& sums) {
-  sums.sum += load(end) - load(begin);
-  sums.upper += load(end + kVectorLanes);
-  sums.lower += load(begin + kVectorLanes);
+/// Adds rows [begin, end) of the column whose prefix sums these are.
+void add_run(const float* prefix, int begin, int end, WindowSums& sums) {
+  const float *lower = prefix + begin * kPrefixRow, *upper = prefix + end * kPrefixRow;
+  const Vector squares = load(upper + kVectorLanes);
+  sums.sum += load(upper) - load(lower);
+  sums.squares += squares - load(lower + kVectorLanes);
+  sums.reached += squares;
 }
 
-bool frame_cuts(const ChannelWork& work, const ViewWindow& view, int shift_x, int shift_y) {
+/// Whether the frame cuts something off the window at one of the shifts [shift_y, shift_y + shifts).
+bool frame_cuts(const ChannelWork& work, const ViewWindow& view, int shift_x, int shift_y, int shifts) {
   const MapGeometry& map = work.map;
-  const int row = work.origin_y - shift_y * work.step, column = work.origin_x - shift_x * work.step;
-  return row + view.row_begin < map.row_begin || row + view.row_end > map.row_end ||
+  const int column = work.origin_x - shift_x * work.step;
+  const int row = work.origin_y - shift_y * work.step, last_row = row - (shifts - 1) * work.step;
+  return last_row + view.row_begin < map.row_begin || row + view.row_end > map.row_end ||
          column + view.column_begin < map.column_begin || column + view.column_end > map.column_end;
-}
-
-/// Shifts shift_y + s * stride of a view; one look at a run serves all. `Cut`: the frame may cut off some of the
-/// window.
-template <int Shifts, bool Cut>
-void sum_windows(const ChannelWork& work, const ViewWindow& view, int shift_x, int shift_y, int stride,
-                 WindowSums (&result)[Shifts]) {
-  const MapGeometry& map = work.map;
-  const int first_column = work.origin_x - shift_x * work.step, first_row = work.origin_y - shift_y * work.step;
-  const int step = stride * work.step;
-  WindowSums sums[Shifts] = {};
-  for (int run = 0; run < view.runs; ++run) {
-    const int column = first_column + view.run_column[run];
-    const int begin = first_row + view.run_begin[run], end = first_row + view.run_end[run];
-    if (Cut && (column < map.column_begin || column >= map.column_end)) continue;
-    const float* prefix = work.prefix + column * (map.height + 1) * kPrefixRow;
-#pragma GCC unroll 8
-    for (int s = 0; s < Shifts; ++s) {
-      const int first = Cut ? clamp(begin - s * step, map.row_begin, map.row_end) : begin - s * step;
-      const int last = Cut ? clamp(end - s * step, map.row_begin, map.row_end) : end - s * step;
-      add_run(prefix + first * kPrefixRow, prefix + last * kPrefixRow, sums[s]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int s = 0; s < Shifts; ++s) result[s] = sums[s];
 }
 
 /// Sums anew the windows whose variance rounding may have eaten, and leaves product 0 over variance 1 where y is flat.
 __attribute__((noinline)) void settle_doubtful(const ChannelWork& work, int view_index, int shift_x, int shift_y,
-                                               float inverse_count, float x_mean, Vector upper, Vector flat_sum,
-                                               Vector& product, Vector& variance_sum) {
-  const Vector limit = upper > flat_sum ? upper * kDoubtfulShare : broadcast(-__builtin_inff());
+                                               const Statistics& at, Vector reached, Vector flat_sum, Vector& product,
+                                               Vector& variance_sum) {
+  const Vector limit = reached > flat_sum ? reached * kDoubtfulShare : broadcast(-__builtin_inff());
   if (any_not_above(variance_sum, limit)) {
     Vector exact_product, exact_variance_sum;
-    sum_directly(work, work.view[view_index], view_index, shift_x, shift_y, inverse_count, x_mean, exact_product,
-                 exact_variance_sum);
+    sum_directly(work, view_index, shift_x, shift_y, at, exact_product, exact_variance_sum);
     product = variance_sum > limit ? product : exact_product;
     variance_sum = variance_sum > limit ? variance_sum : exact_variance_sum;
   }
@@ -299,77 +344,134 @@ __attribute__((noinline)) void settle_doubtful(const ChannelWork& work, int view
 
 /// Normalizes the product of one view at one shift, weighs it, and adds it to its score.
 inline __attribute__((always_inline)) void add_score(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                     const Statistics& at, float flat_square_sum,
                                                      const WindowSums& sums, Vector product) {
-  const ViewWindow& view = work.view[view_index];
-  const std::int64_t pose = static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y;
-  const float inverse_count = view.inverse_count[pose];
-  const float x_scale = view.x_scale[view.cut[pose]];
-  if (inverse_count == 0 || x_scale == 0) return;
-  const float x_mean = view.x_mean[view.cut[pose]];
-  const Vector flat_sum = broadcast(work.flat_square / inverse_count);
-  product -= x_mean * sums.sum;
-  Vector variance_sum = sums.upper - sums.lower - sums.sum * sums.sum * inverse_count;
-  if (any_not_above(variance_sum, larger(sums.upper * kDoubtfulShare, flat_sum))) [[unlikely]] {
-    settle_doubtful(work, view_index, shift_x, shift_y, inverse_count, x_mean, sums.upper, flat_sum, product,
-                    variance_sum);
+  const Vector flat_sum = broadcast(flat_square_sum);
+  product -= at.x_mean * sums.sum;
+  Vector variance_sum = sums.squares - sums.sum * sums.sum * at.inverse_count;
+  if (any_not_above(variance_sum, larger(sums.reached * kDoubtfulShare, flat_sum))) [[unlikely]] {
+    Vector settled_product = product, settled_variance_sum = variance_sum;  // so that the others stay in registers
+    settle_doubtful(work, view_index, shift_x, shift_y, at, sums.reached, flat_sum, settled_product,
+                    settled_variance_sum);
+    product = settled_product;
+    variance_sum = settled_variance_sum;
   }
-  float* score = view.scores + pose * kLanes + work.lane;
-  store(score, load(score) + product * reciprocal_sqrt(variance_sum) * x_scale);
+  const ViewWindow& view = work.view[view_index];
+  float* score = view.scores + (static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y) * kVectorLanes;
+  store(score, load(score) + product * reciprocal_sqrt(variance_sum) * at.x_scale);
+}
+
+/// Scores of a view at the first `shifts` of `Shifts` shifts, one cell apart: the window of the first from prefix sums,
+/// the others by the cells that each shift gains and loses. One look at a run serves all. `Cut`: the frame may cut off
+/// some of a window; without, x has the same statistics at all shifts.
+template <int Shifts, bool Cut, typename Product>
+inline __attribute__((always_inline)) void slide(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                 int shifts, const Product& product) {
+  const ViewWindow& view = work.view[view_index];
+  Statistics at = statistics_at(view, shift_x, shift_y);
+  if (!Cut && !at.counts()) return;
+  const MapGeometry& map = work.map;
+  const int first_column = work.origin_x - shift_x, first_row = work.origin_y - shift_y;
+  WindowSums sums = {};
+  Vector sum_change[Shifts] = {}, squares_change[Shifts] = {};
+  for (int run = 0; run < view.runs; ++run) {
+    const int column = first_column + view.run_column[run];
+    const int begin = first_row + view.run_begin[run], end = first_row + view.run_end[run];
+    if (Cut && (column < map.column_begin || column >= map.column_end)) continue;
+    add_run(work.prefix + column * (map.height + 1) * kPrefixRow,
+            Cut ? clamp(begin, map.row_begin, map.row_end) : begin, Cut ? clamp(end, map.row_begin, map.row_end) : end,
+            sums);
+    const float* y = work.y + static_cast<std::int64_t>(column) * map.height * kLanes;
+    const auto row_or_zero = [&](int row) {
+      return !Cut || (row >= map.row_begin && row < map.row_end) ? load(y + row * kLanes) : Vector{};
+    };
+#pragma GCC unroll 16
+    for (int s = 1; s < Shifts; ++s) {
+      const Vector gained = row_or_zero(begin - s), lost = row_or_zero(end - s), change = gained - lost;
+      sum_change[s] += change;
+      squares_change[s] += change * (gained + lost);
+    }
+  }
+  float flat_square_sum = work.flat_square / at.inverse_count;
+#pragma GCC unroll 16
+  for (int s = 0; s < Shifts; ++s) {
+    if (s == shifts) return;
+    if (s > 0) {
+      sums.sum += sum_change[s];
+      sums.squares += squares_change[s];
+      sums.reached = larger(sums.reached, sums.squares);
+    }
+    if (Cut) {
+      at = statistics_at(view, shift_x, shift_y + s);
+      if (!at.counts()) continue;
+      flat_square_sum = work.flat_square / at.inverse_count;
+    }
+    add_score(work, view_index, shift_x, shift_y + s, at, flat_square_sum, sums, product(s));
+  }
+}
+
+/// The score of a view at one shift.
+void score_alone(const ChannelWork& work, int view_index, int shift_x, int shift_y, Vector product) {
+  const ViewWindow& view = work.view[view_index];
+  const Statistics at = statistics_at(view, shift_x, shift_y);
+  if (!at.counts()) return;
+  const MapGeometry& map = work.map;
+  const int first_column = work.origin_x - shift_x * work.step, first_row = work.origin_y - shift_y * work.step;
+  WindowSums sums = {};
+  for (int run = 0; run < view.runs; ++run) {
+    const int column = first_column + view.run_column[run];
+    if (column < map.column_begin || column >= map.column_end) continue;
+    add_run(work.prefix + column * (map.height + 1) * kPrefixRow,
+            clamp(first_row + view.run_begin[run], map.row_begin, map.row_end),
+            clamp(first_row + view.run_end[run], map.row_begin, map.row_end), sums);
+  }
+  add_score(work, view_index, shift_x, shift_y, at, work.flat_square / at.inverse_count, sums, product);
+}
+
+/// Normalizes the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y + s.
+template <int Views, int Shifts, typename Product>
+void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product& product) {
+  for (int v = 0; v < Views; ++v) {
+    const ViewWindow& view = work.view[v];
+    if (shift_x >= view.shifts_x || shift_y >= view.shifts_y) continue;
+    const int shifts = min(Shifts, view.shifts_y - shift_y);
+    const auto product_of_view = [&](int s) { return product(v, s); };
+    if (work.step > 1) {
+      for (int s = 0; s < shifts; ++s) score_alone(work, v, shift_x, shift_y + s, product(v, s));
+    } else if (frame_cuts(work, view, shift_x, shift_y, Shifts)) {
+      slide<Shifts, true>(work, v, shift_x, shift_y, shifts, product_of_view);
+    } else {
+      slide<Shifts, false>(work, v, shift_x, shift_y, shifts, product_of_view);
+    }
+  }
 }
 
 // ---- Tiles ---------------------------------------------------------------------------------------------------------
 
-/// Normalizes the products of a tile: shift s of it is shift_y + s * stride.
-template <int Views, int Shifts>
-void add_scores(const ChannelWork& work, int shift_x, int shift_y, int stride,
-                const Products<Views, Shifts>& products) {
-  for (int v = 0; v < Views; ++v) {
-    const ViewWindow& view = work.view[v];
-    if (shift_x >= view.shifts_x || shift_y >= view.shifts_y) continue;
-    const int shifts = min(Shifts, (view.shifts_y - shift_y + stride - 1) / stride);
-    WindowSums sums[Shifts];
-    if (frame_cuts(work, view, shift_x, shift_y) || frame_cuts(work, view, shift_x, shift_y + (Shifts - 1) * stride)) {
-      sum_windows<Shifts, true>(work, view, shift_x, shift_y, stride, sums);
-    } else {
-      sum_windows<Shifts, false>(work, view, shift_x, shift_y, stride, sums);
-    }
-    for (int s = 0; s < shifts; ++s) {
-      add_score(work, v, shift_x, shift_y + s * stride, sums[s], products.sum[s][v]);
-    }
-  }
-}
-
 /// `Shifts` shifts along y from `shift_y` on, at one shift along x.
-template <int Views, int Shifts>
+template <int Views, int Shifts, bool Ragged>
 void correlate_tile(const ChannelWork& work, int shift_x, int shift_y) {
+  const MapGeometry& map = work.map;
   const Term term{work.x,
                   work.views,
                   work.columns,
                   work.rows,
                   work.hull_begin,
                   work.hull_end,
-                  work.planes,
-                  work.map.column_end,
-                  work.map.row_end,
+                  work.plane + map.padding * kVectorLanes,
+                  map.plane_rows(),
+                  map.row_begin,
+                  map.row_end,
+                  map.column_begin,
+                  map.column_end,
                   work.origin_y - shift_y * work.step,
                   work.origin_x - shift_x * work.step,
-                  1,
-                  work.step};
-  Products<Views, Shifts> products = {};
-  multiply(work.map, term, products);
-  add_scores(work, shift_x, shift_y, 1, products);
+                  work.step,
+                  work.ahead};
+  Products<Views, Shifts, Ragged> products;
+  multiply<Views, Shifts, Ragged>(term, nullptr, products);
+  add_scores<Views, Shifts>(work, shift_x, shift_y, [&](int v, int s) { return products.sum[s][v]; });
 }
-
-// Shifts in pairs. Split the cells r of a column and the shifts s along it by parity, r = 2 k + a, s = 2 t + b, and
-// call x_a[k] = x[2 k + a], y_j[n] = y[2 n + j]. The two correlations that a pair of shifts needs share a product
-// (fast FIR, Winograd's F(2, 2)):
-//   b = 0:  x_0 * y_0 + x_1 * y_1     =  (x_0 + x_1) * y_0  +   x_1 * (y_1 - y_0)
-//   b = 1:  x_0 * y_-1 + x_1 * y_0    =  (x_0 + x_1) * y_0  +  -x_0 * (y_0 - y_-1)
-// three products of half the length instead of four. The same along x, nested: nine of a quarter of the size instead of
-// sixteen. The differences of y are prepared once a channel, the sums of x once a group.
-
-/// Which of the three products along an axis: the one the pair shares, or the one of its first or second shift.
-enum Part { kShared, kFirst, kSecond, kParts };
 
 /// x of the nine products, [Part along x][Part along y][columns / 2][rows / 2][views].
 void sum_pairs(const ChannelWork& work) {
@@ -396,45 +498,62 @@ void sum_pairs(const ChannelWork& work) {
   }
 }
 
+/// The pairs of cells of a plane along an axis that may hold other than zeros.
+int pairs_begin(Part part, int begin) { return part == kFirst ? begin / 2 : (begin + 1) / 2; }
+int pairs_end(Part part, int end) { return part == kSecond ? end / 2 + 1 : (end + 1) / 2; }
+
+/// shift_x and shift_y are even.
 Term pair_term(const ChannelWork& work, Part part_x, Part part_y, int shift_x, int shift_y) {
+  const MapGeometry& map = work.map;
   const int columns = work.columns / 2, rows = work.rows / 2;
-  const bool column_difference = part_x != kShared, row_difference = part_y != kShared;
   return {work.pair_terms + (part_x * kParts + part_y) * static_cast<std::int64_t>(columns) * rows * work.views,
           work.views,
           columns,
           rows,
           work.hull_begin + part_x * columns,
           work.hull_end + part_x * columns,
-          work.planes + (2 * column_difference + row_difference) * work.map.plane_cells() * kVectorLanes,
-          work.map.column_end + column_difference,
-          work.map.row_end + row_difference,
-          work.origin_y - shift_y + (part_y == kFirst),
-          work.origin_x - shift_x + (part_x == kFirst),
-          2,
-          2};
+          pair_plane(map, work.pair_planes, part_x, part_y) + kPairPadding * kVectorLanes,
+          map.pair_plane_rows(),
+          pairs_begin(part_y, map.row_begin),
+          pairs_end(part_y, map.row_end),
+          pairs_begin(part_x, map.column_begin),
+          pairs_end(part_x, map.column_end),
+          (work.origin_y - shift_y) / 2,
+          (work.origin_x - shift_x) / 2,
+          1,
+          work.ahead};
 }
 
 /// `Shifts` pairs of shifts along y from `shift_y` on, at a pair of shifts along x.
 template <int Views, int Shifts>
 void correlate_pair_tile(const ChannelWork& work, int shift_x, int shift_y) {
-  const auto add = [&](Part part_x, Part part_y, Products<Views, Shifts>& products) {
-    multiply(work.map, pair_term(work, part_x, part_y, shift_x, shift_y), products);
+  using Tile = Products<Views, Shifts, false>;
+  const auto products_of = [&](Part part_x, Part part_y, const Tile* before, Tile& products) {
+    multiply(pair_term(work, part_x, part_y, shift_x, shift_y), before, products);
   };
-  Products<Views, Shifts> shared = {}, shared_along_x[2] = {};
-  add(kShared, kShared, shared);
-  add(kShared, kFirst, shared_along_x[0]);
-  add(kShared, kSecond, shared_along_x[1]);
+  Tile shared, shared_along_x[2];
+  products_of(kShared, kShared, nullptr, shared);
+  products_of(kShared, kFirst, nullptr, shared_along_x[0]);
+  products_of(kShared, kSecond, nullptr, shared_along_x[1]);
   for (int x = 0; x < 2; ++x) {
     const Part part_x = x == 0 ? kFirst : kSecond;
-    Products<Views, Shifts> shared_along_y = shared;
-    add(part_x, kShared, shared_along_y);
+    Tile shared_along_y, products[2];
+    products_of(part_x, kShared, &shared, shared_along_y);
     for (int y = 0; y < 2; ++y) {
-      Products<Views, Shifts> products = shared_along_x[y];
-      products += shared_along_y;
-      add(part_x, y == 0 ? kFirst : kSecond, products);
-      add_scores(work, shift_x + x, shift_y + y, 2, products);
+      add(shared_along_x[y], shared_along_y, products[y]);
+      products_of(part_x, y == 0 ? kFirst : kSecond, &products[y], products[y]);
     }
+    add_scores<Views, 2 * Shifts>(work, shift_x + x, shift_y,
+                                  [&](int v, int s) { return products[s % 2].sum[s / 2][v]; });
   }
+}
+
+/// Whether views 1 and 3 end before this shift along y.
+template <int Views>
+bool odd_views_lack(const ChannelWork& work, int shift_y) {
+  bool lack = true;
+  for (int v = 1; v < Views; v += 2) lack = lack && work.view[v].shifts_y <= shift_y;
+  return lack;
 }
 
 /// Tiles of nearly equal size, none above kTileShifts, that make up `units` shifts (pairs of shifts, where paired).
@@ -446,8 +565,10 @@ void correlate_units(const ChannelWork& work, int shift_x, int unit, int units) 
     if (size < Shifts) break;
     if (work.paired) {
       correlate_pair_tile<Views, Shifts>(work, shift_x, 2 * unit);
+    } else if (Views > 1 && unit + Shifts == units && odd_views_lack<Views>(work, units - 1)) {
+      correlate_tile<Views, Shifts, true>(work, shift_x, unit);
     } else {
-      correlate_tile<Views, Shifts>(work, shift_x, unit);
+      correlate_tile<Views, Shifts, false>(work, shift_x, unit);
     }
     unit += Shifts;
   }

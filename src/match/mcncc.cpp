@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <exception>
 #include <optional>
@@ -55,21 +54,24 @@ struct AlignedBuffer {
   at::Tensor tensor;
 };
 
-/// What a thread keeps between tasks.
+/// What a thread keeps between tasks. Planes that no group needs are empty.
 struct Scratch {
-  AlignedBuffer planes, prefix, pair_terms;
+  AlignedBuffer plane, pair_planes, prefix, pair_terms;
 };
 
 Scratch make_scratch(const PreparedMark::Layout& mark, const ChannelKernel& kernel) {
   const MapGeometry map = map_geometry(mark);
-  std::int64_t cells = 0;
+  bool any_single = false, any_paired = false;
+  std::int64_t pair_cells = 0;
   for (const auto& groups : mark.angles) {
     for (const GroupLayout& group : groups) {
-      if (group.paired) cells = std::max(cells, group.columns * group.rows * group.stored_views);
+      (group.paired ? any_paired : any_single) = true;
+      if (group.paired) pair_cells = std::max(pair_cells, group.columns * group.rows * group.stored_views);
     }
   }
-  return {AlignedBuffer(map.plane_cells() * kernel.lanes * (cells > 0 ? 4 : 1)),
-          AlignedBuffer(map.prefix_cells() * kernel.lanes), AlignedBuffer(cells / 4 * 9)};
+  return {AlignedBuffer(any_single ? map.plane_cells() * kernel.lanes : 0),
+          AlignedBuffer(any_paired ? 9 * map.pair_plane_cells() * kernel.lanes : 0),
+          AlignedBuffer(map.prefix_cells() * kernel.lanes), AlignedBuffer(pair_cells / 4 * 9)};
 }
 
 ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& group) {
@@ -103,46 +105,53 @@ ChannelWork describe_group(const PreparedMark::Layout& mark, const GroupLayout& 
   return work;
 }
 
-/// The scores of every pose of one view, [shifts_x][shifts_y][kLanes], merged into the best of each lane.
+/// A slice of a block: the exemplars that one vector holds.
+struct Slice {
+  const float* y;  // of the block [C][map_width][map_height][kLanes], from the slice's first exemplar on
+  BestPose* best;  // of the slice's exemplars
+};
+
+/// The scores of every pose of one view, [shifts_x][shifts_y][lanes], merged into the best of each lane.
 void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell_px, const float* scores,
-                   BestPose* best) {
+                   std::int64_t lanes, BestPose* best) {
   for (std::int64_t j = 0; j < view.offset.shifts_x; ++j) {
     for (std::int64_t i = 0; i < view.offset.shifts_y; ++i) {
       const std::int64_t index = j * view.offset.shifts_y + i;
       if (view.inverse_count[static_cast<std::size_t>(index)] == 0) continue;
       const Pose pose = {angle, narrow<std::int32_t>(view.offset.offset_y_px + i * view.offset.step_cells * cell_px),
                          narrow<std::int32_t>(view.offset.offset_x_px + j * view.offset.step_cells * cell_px)};
-      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
-        const float score = scores[index * kLanes + lane];
+      for (std::int64_t lane = 0; lane < lanes; ++lane) {
+        const float score = scores[index * lanes + lane];
         if (score >= best[lane].score) best[lane].merge({score, pose});
       }
     }
   }
 }
 
-/// Angles [first, last) of the mark against one block: all channels, all translations.
-void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, const at::Tensor& block,
-                   Scratch& scratch, BestPose* best) {
+/// Angles [first, last) of the mark against some slices: all channels, all translations. What a channel needs of the
+/// mark is fetched once for all slices, what it needs of a slice once for all angles.
+void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, std::span<const Slice> slices,
+                   Scratch& scratch) {
   const ChannelKernel& kernel = *channel_kernel();
   struct Job {
     const GroupLayout& group;
     std::int32_t angle_index;
     ChannelWork work;
-    std::vector<AlignedBuffer> scores;  // of each view
+    std::vector<AlignedBuffer> scores;  // of each view, [slices][shifts_x][shifts_y][lanes]
+  };
+  const auto scores_of = [&](const ViewLayout& view) {
+    return view.offset.shifts_y * view.offset.shifts_x * kernel.lanes;
   };
   const MapGeometry map = map_geometry(mark);
-  bool any_paired = false;
+  bool any_single = false, any_paired = false;
   std::vector<Job> jobs;
   for (std::size_t angle = first; angle < last; ++angle) {
     for (const GroupLayout& group : mark.angles[angle]) {
-      any_paired |= group.paired;
+      (group.paired ? any_paired : any_single) = true;
       Job job = {group, mark.angle_index[angle], describe_group(mark, group), {}};
-      for (std::size_t v = 0; v < group.views.size(); ++v) {
-        const ViewOffset& offset = group.views[v].offset;
-        job.scores.emplace_back(offset.shifts_y * offset.shifts_x * kLanes);
-        job.work.view[v].scores = job.scores.back().data();
-      }
-      job.work.planes = scratch.planes.data();
+      for (const ViewLayout& view : group.views) job.scores.emplace_back(std::ssize(slices) * scores_of(view));
+      job.work.plane = scratch.plane.data();
+      job.work.pair_planes = scratch.pair_planes.data();
       job.work.prefix = scratch.prefix.data();
       job.work.pair_terms = scratch.pair_terms.data();
       jobs.push_back(std::move(job));
@@ -154,18 +163,26 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
       return bool(job.group.channel_is_flat[static_cast<std::size_t>(channel)]);
     };
     if (std::all_of(jobs.begin(), jobs.end(), is_flat)) continue;
-    const float* y = block.data_ptr<float>() + channel * plane;
-    for (std::int32_t lane = 0; lane < kLanes; lane += kernel.lanes) {
-      kernel.prepare(map, y, lane, any_paired, scratch.planes.data(), scratch.prefix.data());
+    for (std::size_t slice = 0; slice < slices.size(); ++slice) {
+      const float* y = slices[slice].y + channel * plane;
+      kernel.prepare(map, y, any_single ? scratch.plane.data() : nullptr,
+                     any_paired ? scratch.pair_planes.data() : nullptr, scratch.prefix.data());
+      const float* next =
+          slice + 1 < slices.size() ? slices[slice + 1].y + channel * plane : slices[0].y + (channel + 1) * plane;
+      const bool is_last = slice + 1 == slices.size() && channel + 1 == mark.channels;
+      Ahead ahead = {next, is_last ? next : next + plane};
       for (Job& job : jobs) {
         if (is_flat(job)) continue;
         const GroupLayout& group = job.group;
-        job.work.lane = lane;
+        job.work.y = y;
+        job.work.ahead = &ahead;
         job.work.x = group.x.data() + channel * group.columns * group.rows * group.stored_views;
         job.work.flat_square = mark.flat_square[static_cast<std::size_t>(channel)];
         for (std::size_t v = 0; v < group.views.size(); ++v) {
-          job.work.view[v].x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
-          job.work.view[v].x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
+          ViewWindow& view = job.work.view[v];
+          view.x_mean = group.views[v].x_mean.data() + channel * group.views[v].cuts;
+          view.x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
+          view.scores = job.scores[v].data() + static_cast<std::int64_t>(slice) * scores_of(group.views[v]);
         }
         kernel.correlate(job.work);
       }
@@ -173,16 +190,26 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
   }
   for (Job& job : jobs) {
     for (std::size_t v = 0; v < job.group.views.size(); ++v) {
-      reduce_scores(job.group.views[v], job.angle_index, mark.frame.cell_px, job.scores[v].data(), best);
+      const ViewLayout& view = job.group.views[v];
+      for (std::size_t slice = 0; slice < slices.size(); ++slice) {
+        reduce_scores(view, job.angle_index, mark.frame.cell_px,
+                      job.scores[v].data() + static_cast<std::int64_t>(slice) * scores_of(view), kernel.lanes,
+                      slices[slice].best);
+      }
     }
   }
 }
 
-/// Angles a task takes: as many as their scores fit into a second-level cache, but few enough that there are tasks for
-/// all threads. Results do not depend on it.
-std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t blocks) {
-  constexpr std::int64_t kScoreBytes = 2 << 20;
-  constexpr std::int64_t kTasksPerThread = 4;
+/// How a search is cut into tasks: as many angles, then as many slices at a time, as their scores fit into a
+/// second-level cache, but few enough that there are tasks for all threads. Results do not depend on it.
+struct TaskSize {
+  std::int64_t angles, slices;
+};
+
+TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::int64_t lanes) {
+  constexpr std::int64_t kScoreBytes = 256 << 10;
+  constexpr std::int64_t kMostSlices = 8;
+  const std::int64_t tasks_wanted = omp_get_max_threads() == 1 ? 1 : 8 * omp_get_max_threads();
   const auto angles = static_cast<std::int64_t>(mark.angles.size());
   std::int64_t poses = 1;
   for (const auto& groups : mark.angles) {
@@ -190,11 +217,14 @@ std::int64_t angles_per_task(const PreparedMark::Layout& mark, std::int64_t bloc
       for (const ViewLayout& view : group.views) poses += static_cast<std::int64_t>(view.cut.size());
     }
   }
-  const std::int64_t bytes_per_angle = divide_up(poses * kLanes * static_cast<std::int64_t>(sizeof(float)), angles);
-  const std::int64_t by_cache = kScoreBytes / bytes_per_angle;
-  const std::int64_t by_threads =
-      omp_get_max_threads() == 1 ? angles : angles * blocks / (kTasksPerThread * omp_get_max_threads());
-  return std::clamp<std::int64_t>(std::min(by_cache, by_threads), 1, angles);
+  const std::int64_t bytes_per_angle = divide_up(poses * lanes * static_cast<std::int64_t>(sizeof(float)), angles);
+  TaskSize size;
+  size.angles =
+      std::clamp<std::int64_t>(std::min(kScoreBytes / bytes_per_angle, angles * slices / tasks_wanted), 1, angles);
+  const std::int64_t tasks_per_slice = divide_up(angles, size.angles);
+  size.slices = std::clamp<std::int64_t>(
+      std::min(kScoreBytes / (size.angles * bytes_per_angle), tasks_per_slice * slices / tasks_wanted), 1, kMostSlices);
+  return size;
 }
 
 }  // namespace
@@ -221,29 +251,38 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
   }
   const auto angles = static_cast<std::int64_t>(layout.angles.size());
   if (angles == 0 || blocks.empty()) return;
-  const std::int64_t task_angles = angles_per_task(layout, static_cast<std::int64_t>(blocks.size()));
-  const std::int64_t tasks_per_block = divide_up(angles, task_angles);
-  const std::int64_t tasks = static_cast<std::int64_t>(blocks.size()) * tasks_per_block;
+  const std::int64_t lanes = channel_kernel().load()->lanes;
+  const std::int64_t slices = std::ssize(blocks) * (kLanes / lanes);
+  const TaskSize size = task_size(layout, slices, lanes);
+  const std::int64_t angle_tasks = divide_up(angles, size.angles), tasks = divide_up(slices, size.slices) * angle_tasks;
   std::exception_ptr failure;
 #pragma omp parallel
   {
     std::optional<Scratch> scratch;
 #pragma omp for schedule(dynamic)
     for (std::int64_t task = 0; task < tasks; ++task) {
-      std::array<BestPose, kLanes> found;
-      const auto block = static_cast<std::size_t>(task / tasks_per_block);
-      const std::int64_t first = task % tasks_per_block * task_angles;
+      const std::int64_t first = task % angle_tasks * size.angles;
+      const std::int64_t first_slice = task / angle_tasks * size.slices;
+      const std::int64_t last_slice = std::min(first_slice + size.slices, slices);
+      std::vector<BestPose> found(static_cast<std::size_t>((last_slice - first_slice) * lanes));
       try {
         if (!scratch) scratch.emplace(make_scratch(layout, *channel_kernel()));
+        std::vector<Slice> task_slices;
+        for (std::int64_t slice = first_slice; slice < last_slice; ++slice) {
+          const std::int64_t lane = slice * lanes;
+          const at::Tensor& block = blocks[static_cast<std::size_t>(lane / kLanes)];
+          task_slices.push_back({block.data_ptr<float>() + lane % kLanes, found.data() + lane - first_slice * lanes});
+        }
         search_angles(layout, static_cast<std::size_t>(first),
-                      static_cast<std::size_t>(std::min(first + task_angles, angles)), blocks[block], *scratch,
-                      found.data());
+                      static_cast<std::size_t>(std::min(first + size.angles, angles)), task_slices, *scratch);
       } catch (...) {
 #pragma omp critical(outsole_search_failure)
         failure = std::current_exception();
       }
 #pragma omp critical(outsole_search_merge)
-      for (std::size_t lane = 0; lane < kLanes; ++lane) best[block * kLanes + lane].merge(found[lane]);
+      for (std::size_t lane = 0; lane < found.size(); ++lane) {
+        best[static_cast<std::size_t>(first_slice * lanes) + lane].merge(found[lane]);
+      }
     }
   }
   if (failure) std::rethrow_exception(failure);

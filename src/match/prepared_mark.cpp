@@ -204,6 +204,10 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
   }
   group.paired = pairs_pay(views);
   const std::int64_t even = group.paired ? 2 : 1;
+  if (group.paired) {  // pairs of cells of the box lie on pairs of cells of the stored map
+    group.origin_y -= (group.origin_y - mark.frame.border) & 1;
+    group.origin_x -= (group.origin_x - mark.frame.border) & 1;
+  }
   group.rows = divide_up(end_y - group.origin_y, even) * even;
   group.columns = divide_up(end_x - group.origin_x, even) * even;
   group.x.assign(static_cast<std::size_t>(
@@ -264,8 +268,8 @@ PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame,
   }
   std::erase_if(views, [](const MarkView& view) { return !view.support.any().item<bool>(); });
   std::stable_sort(views.begin(), views.end(), [](const MarkView& a, const MarkView& b) {
-    return std::tuple(a.angle, -a.offset.shifts_x, -a.offset.shifts_y) <
-           std::tuple(b.angle, -b.offset.shifts_x, -b.offset.shifts_y);
+    return std::tuple(a.angle, -a.offset.shifts_x, a.offset.offset_x_px, -a.offset.shifts_y) <
+           std::tuple(b.angle, -b.offset.shifts_x, b.offset.offset_x_px, -b.offset.shifts_y);
   });
   for (std::size_t begin = 0; begin < views.size();) {
     std::size_t end = begin;

@@ -59,6 +59,7 @@ void of_matrix_product(benchmark::State& state) {
 }
 BENCHMARK(of_matrix_product)
     ->Args({241, 121})
+    ->Args({289, 113})
     ->Args({285, 130})
     ->Args({150, 100})
     ->Args({90, 40})
