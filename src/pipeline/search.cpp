@@ -12,6 +12,7 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "comm/partition.h"
 #include "core/files.h"
@@ -178,30 +179,46 @@ class Search {
     return seen;
   }
 
-  /// The result of one mark; nothing when the mark is bad, and on ranks other than root where they share exemplars.
-  std::optional<MarkResult> search_mark(MarkQueue::Item item) {
+  /// The results of the next marks of the queue, of `counts[i]` marks in part i, in their order; without bad marks, and
+  /// on ranks other than root, where they share exemplars, without any. Where blocks are streamed, one pass over them
+  /// serves all of these marks.
+  std::vector<std::vector<MarkResult>> search_marks(MarkQueue& queue, std::span<const std::int64_t> counts) {
     const double start = now_s();
-    std::optional<SeenMark> seen;
-    on_all_ranks([&] { seen = unless_bad(item.file, [&] { return item.seen.get(); }); });
-    agree_on(item.file, seen.has_value());
-    if (!seen) return std::nullopt;
-    if (!splits_marks()) seen->views = share_views(comm_, std::move(seen->views));
-    seen->mark.image = seen->mark.support = at::Tensor();  // no longer needed
-    std::optional<MarkMatcher> matcher;
-    on_all_ranks([&] {
-      // A first pass will need the views again.
-      auto views = options_.coarse > 0 ? seen->views : std::move(seen->views);
-      matcher = unless_bad(item.file, [&] { return prepare(std::move(views), item.file); });
-    });
-    if (!matcher) return std::nullopt;
+    std::vector<ReadyMark> ready;
+    for (std::size_t part = 0; part < counts.size(); ++part) {
+      for (std::int64_t i = 0; i < counts[part]; ++i) {
+        if (auto mark = make_ready(queue.take(), part)) ready.push_back(std::move(*mark));
+      }
+    }
     summary_.seconds_features += now_s() - start;
 
-    MarkResult result =
-        options_.coarse > 0 ? search_coarsely_first(*matcher, *seen) : MarkResult{{}, search_all(*matcher), {}};
+    std::vector<MarkResult> results;
+    if (options_.coarse > 0) {
+      for (const ReadyMark& mark : ready) results.push_back(search_coarsely_first(mark.matcher, mark.seen));
+    } else {
+      std::vector<const MarkMatcher*> matchers;
+      for (const ReadyMark& mark : ready) matchers.push_back(&mark.matcher);
+      for (auto& best : search_all(matchers)) results.push_back({{}, std::move(best), {}});
+    }
     summary_.seconds_search += now_s() - start;
-    if (!splits_marks() && !comm_.is_root()) return std::nullopt;
-    result.mark = std::move(seen->mark);
-    return result;
+
+    std::vector<std::vector<MarkResult>> parts(counts.size());
+    if (!splits_marks() && !comm_.is_root()) return parts;
+    for (std::size_t i = 0; i < ready.size(); ++i) {
+      results[i].mark = std::move(ready[i].seen.mark);
+      parts[ready[i].part].push_back(std::move(results[i]));
+    }
+    return parts;
+  }
+
+  /// How many marks to search at a time: as many as fit where blocks are streamed, up to a number that makes reading
+  /// cheap, since what a batch has found is lost when the job is killed.
+  std::int64_t marks_at_a_time() const {
+    constexpr std::int64_t kMost = 8;
+    if (splits_marks() || options_.coarse > 0 || blocks_.in_memory()) return 1;
+    const std::int64_t spare =
+        setup_.block_memory_bytes - ExemplarBlocks::least_bytes(parameters(), setup_.path.block_access());
+    return std::clamp<std::int64_t>(1 + spare / setup_.mark_bytes, 1, kMost);
   }
 
   /// Every rank's findings to root, which gets the summary. Collective.
@@ -220,8 +237,32 @@ class Search {
   }
 
  private:
+  struct ReadyMark {
+    SeenMark seen;  // without its image; the views only for a first pass
+    MarkMatcher matcher;
+    std::size_t part;  // of the results
+  };
+
   const IndexParameters& parameters() const { return setup_.index.parameters; }
   bool splits_marks() const { return setup_.partition.splits_marks; }
+
+  /// A mark with all that its search needs; nothing when it is bad.
+  std::optional<ReadyMark> make_ready(MarkQueue::Item item, std::size_t part) {
+    std::optional<SeenMark> seen;
+    on_all_ranks([&] { seen = unless_bad(item.file, [&] { return item.seen.get(); }); });
+    agree_on(item.file, seen.has_value());
+    if (!seen) return std::nullopt;
+    if (!splits_marks()) seen->views = share_views(comm_, std::move(seen->views));
+    seen->mark.image = seen->mark.support = at::Tensor();  // no longer needed
+    std::optional<MarkMatcher> matcher;
+    on_all_ranks([&] {
+      // A first pass will need the views again.
+      auto views = options_.coarse > 0 ? seen->views : std::exchange(seen->views, {});
+      matcher = unless_bad(item.file, [&] { return prepare(std::move(views), item.file); });
+    });
+    if (!matcher) return std::nullopt;
+    return ReadyMark{std::move(*seen), std::move(*matcher), part};
+  }
 
   /// A step of one mark, which does not communicate. Where ranks share a mark, an error on one reaches all.
   void on_all_ranks(const std::function<void()>& step) const {
@@ -276,18 +317,30 @@ class Search {
     return all;
   }
 
-  /// The best pose of every exemplar. On root, or on this rank alone.
-  std::vector<BestPose> search_all(const MarkMatcher& matcher) {
-    std::vector<BestPose> best(static_cast<std::size_t>(own_.size() * kLanes));
+  /// The best pose of every exemplar for each mark, in one pass over the blocks. On root, or on this rank alone.
+  std::vector<std::vector<BestPose>> search_all(std::span<const MarkMatcher* const> marks) {
+    std::vector<std::vector<BestPose>> best(marks.size());
+    for (auto& of_mark : best) of_mark.resize(static_cast<std::size_t>(own_.size() * kLanes));
     on_all_ranks([&] {
+      if (marks.empty()) return;
       blocks_.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
-        matcher.search(run, std::span(best).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
+        for (std::size_t i = 0; i < marks.size(); ++i) {
+          marks[i]->search(run,
+                           std::span(best[i]).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
+        }
       });
     });
-    best = gather(std::move(best));
-    // On root: without the last block's empty lanes.
-    if (!best.empty()) best.resize(static_cast<std::size_t>(parameters().exemplars));
+    for (auto& of_mark : best) {
+      of_mark = gather(std::move(of_mark));
+      // On root: without the last block's empty lanes.
+      if (!of_mark.empty()) of_mark.resize(static_cast<std::size_t>(parameters().exemplars));
+    }
     return best;
+  }
+
+  std::vector<BestPose> search_all(const MarkMatcher& mark) {
+    const MarkMatcher* const marks[] = {&mark};
+    return std::move(search_all(marks).front());
   }
 
   /// The best pose of `exemplars` (ascending), in their order. On root, or on this rank alone.
@@ -380,26 +433,33 @@ void search_units(const comm::Communicator& comm, const SearchOptions& options, 
   }
   MarkQueue queue(
       files, [&](const std::filesystem::path& file) { return search.see(file); }, options.device.is_cuda());
-  const auto make_unit = [&](std::int64_t unit) {
-    std::vector<MarkResult> results;
-    for (std::size_t mark = 0; mark < setup.marks_of_unit(unit).size(); ++mark) {
-      if (auto result = search.search_mark(queue.take())) results.push_back(std::move(*result));
-    }
+  const auto columns_of = [&](const std::vector<MarkResult>& results) {
     return result_columns(results, setup.index, std::min(options.top, setup.index.parameters.exemplars),
                           options.all_scores, options.coarse > 0);
   };
+  const auto marks_of = [&](std::int64_t unit) { return std::ssize(setup.marks_of_unit(unit)); };
   if (setup.partition.splits_marks) {
-    return write_pending_units(comm, writer, setup.units, pending, "searching", make_unit);
+    return write_pending_units(comm, writer, setup.units, pending, "searching", [&](std::int64_t unit) {
+      const std::int64_t counts[] = {marks_of(unit)};
+      return columns_of(search.search_marks(queue, counts).front());
+    });
   }
   Progress progress("searching", setup.marks_per_unit == 1 ? "marks" : "units", setup.units, comm.is_root(),
                     setup.units - std::ssize(pending));
-  for (const std::int64_t unit : pending) {
-    const store::Columns columns = make_unit(unit);
-    comm.together([&] {
-      if (comm.is_root()) writer.write_unit(unit, columns);
-    });
-    progress.advance();
-    if (unit != pending.back()) leave_if_asked_to_stop(comm);
+  const auto units_at_a_time =
+      static_cast<std::size_t>(std::max<std::int64_t>(1, search.marks_at_a_time() / setup.marks_per_unit));
+  for (std::size_t begin = 0; begin < pending.size(); begin += units_at_a_time) {
+    const auto units = pending.subspan(begin, std::min(units_at_a_time, pending.size() - begin));
+    std::vector<std::int64_t> counts;
+    for (const std::int64_t unit : units) counts.push_back(marks_of(unit));
+    const auto results = search.search_marks(queue, counts);
+    for (std::size_t i = 0; i < units.size(); ++i) {
+      comm.together([&] {
+        if (comm.is_root()) writer.write_unit(units[i], columns_of(results[i]));
+      });
+      progress.advance();
+    }
+    if (units.back() != pending.back()) leave_if_asked_to_stop(comm);
   }
 }
 

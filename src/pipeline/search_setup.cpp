@@ -35,17 +35,21 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
   }
 }
 
-/// What is left of --memory-gib for blocks beside the libraries, what the code path needs, and a mark's views, which
-/// are there about twice.
-std::int64_t memory_for_blocks(const SearchOptions& options, const IndexParameters& index, const SearchPath& path) {
+/// The views of a mark that fills the frame.
+std::int64_t bytes_of_mark(const SearchOptions& options, const IndexParameters& index) {
   const std::int64_t offsets_per_axis =
       std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
-  const std::int64_t mark_bytes =
-      checked_product({2, std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
-                       index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
-                      "a mark's views");
-  const std::int64_t taken = kProcessBytes + mark_bytes + path.working_bytes(index);
-  ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, path.block_access()),
+  return checked_product({std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
+                          index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
+                         "a mark's views");
+}
+
+/// What is left of --memory-gib for blocks beside the libraries, what the code path needs, and a mark's views, which
+/// are there about twice.
+std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
+  const IndexParameters& index = setup.index.parameters;
+  const std::int64_t taken = kProcessBytes + 2 * setup.mark_bytes + setup.path.working_bytes(index);
+  ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, setup.path.block_access()),
                 "this index and protocol");
   return options.memory_bytes - taken;
 }
@@ -97,7 +101,8 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     setup->marks_per_unit = divide_up(count, kUnits);
     setup->units = divide_up(count, setup->marks_per_unit);
     setup->partition = choose_partition(setup->units, index.blocks(), comm.size());
-    setup->block_memory_bytes = memory_for_blocks(options, index, path);
+    setup->mark_bytes = bytes_of_mark(options, index);
+    setup->block_memory_bytes = memory_for_blocks(options, *setup);
   });
   return std::move(*setup);
 }

@@ -12,6 +12,7 @@
 #include "match/lanes.h"
 #include "pipeline/exemplar_blocks.h"
 #include "pipeline/open_index.h"
+#include "pipeline/search_setup.h"
 #include "retrieval_fixture.h"
 #include "synth/mark.h"
 
@@ -316,6 +317,22 @@ TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
   } catch (const EnvironmentError& error) {
     EXPECT_THAT(error.what(), HasSubstr("--memory-gib"));
   }
+}
+
+TEST_F(SearchBytes, AreTheSameWhenMarksShareAPassOverStreamedBlocks) {
+  SearchOptions options = search_options();
+  search(comm_, options);
+  const std::string kept = comm_.broadcast(comm_.is_root() ? sha256("results.h5") : "");
+  on_root([&] {
+    fs::remove(folder_ / "results.h5");
+    fs::remove_all(folder_ / "results.shards");
+  });
+  const SearchSetup setup = set_up_search(comm_, options);
+  // The least that will do, and room for two more marks; not for the blocks.
+  options.memory_bytes += ExemplarBlocks::least_bytes(setup.index.parameters) + 2 * setup.mark_bytes;
+  options.memory_bytes -= setup.block_memory_bytes;
+  search(comm_, options);
+  on_root([&] { EXPECT_EQ(sha256("results.h5"), kept); });
 }
 
 TEST_F(SearchBytes, AreTheSameAfterAnInterruption) {
