@@ -2,7 +2,9 @@
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "core/progress.h"
+#include "core/text.h"
 #include "image/image.h"
 #include "job.h"
 #include "report/contact_sheet.h"
@@ -29,22 +31,21 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text;
 }
 
-/// JSON as text that a terminal shows as it is, whatever the file holds.
-std::string printable(const nlohmann::json& json) {
+std::string json_text(const nlohmann::json& json) {
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
 void print_members(const nlohmann::json& json) {
   for (const auto& [name, value] : json.items()) {
-    std::string text = printable(value);
+    std::string text = json_text(value);
     if (text.size() > 100) text = text.substr(0, 97) + "...";
-    std::printf("    %s: %s\n", printable(name).c_str(), text.c_str());
+    std::printf("    %s: %s\n", json_text(name).c_str(), text.c_str());
   }
 }
 
 void print_store(const fs::path& path) {
   const store::Store store(path, "", store::Origin::kForeign);
-  std::printf("%s\n", path.c_str());
+  std::printf("%s\n", printable(path.string()).c_str());
   std::printf("  schema      %s, version %d\n", store.header().schema.c_str(), store.header().version);
   std::printf("  rows        %lld in %lld shards\n", static_cast<long long>(store.rows()),
               static_cast<long long>(store.units()));
@@ -59,9 +60,9 @@ void print_store(const fs::path& path) {
 }
 
 void print_json(const fs::path& path) {
-  const auto json = nlohmann::json::parse(read_text_file(path), nullptr, false);
-  if (json.is_discarded()) throw DataError(path.string() + ": is not JSON");
-  std::printf("%s\n", path.c_str());
+  const auto json = parse_json(read_text_file(path));
+  if (json.is_discarded()) throw DataError(path.string() + ": is not JSON, or is nested too deep");
+  std::printf("%s\n", printable(path.string()).c_str());
   print_members(json);
 }
 
@@ -81,7 +82,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     if (found.files.empty() && found.leftovers.empty()) throw DataError(paths.front() + ": no store in this folder");
     for (const fs::path& file : found.files) file.extension() == ".json" ? print_json(file) : print_store(file);
     if (options.count("contact-sheet") > 0) write_contact_sheet(found, options["contact-sheet"].as<std::string>());
-    for (const std::string& leftover : found.leftovers) std::printf("%s\n", leftover.c_str());
+    for (const std::string& leftover : found.leftovers) std::printf("%s\n", printable(leftover).c_str());
   });
 }
 

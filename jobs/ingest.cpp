@@ -5,6 +5,7 @@
 #include "comm/partition.h"
 #include "core/errors.h"
 #include "core/progress.h"
+#include "core/text.h"
 #include "job.h"
 #include "pipeline/ingest_exemplars.h"
 #include "pipeline/ingest_scans.h"
@@ -25,8 +26,9 @@ void add_options(po::options_description& options) {
       ("where", po::value<std::vector<std::string>>()->multitoken()->value_name("COLUMN=VALUE..."),
        "only images whose manifest row holds these values")  //
       ("week-column", po::value<std::string>()->value_name("NAME"),
-       "the manifest's column of weeks (scans; default: week)")                                                   //
-      ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels), "refuse larger images")         //
+       "the manifest's column of weeks (scans; default: week)")  //
+      ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels),
+       "refuse larger images, and half as large ones in 16-bit colour")                                           //
       ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
 }
@@ -99,7 +101,7 @@ void print_summary(const pipeline::IngestSummary& summary, const pipeline::Inges
     std::printf("%zu rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
   if (!summary.skipped.empty()) std::printf("%zu files skipped:\n", summary.skipped.size());
-  for (const pipeline::SkippedFile& file : summary.skipped) std::printf("  %s\n", file.reason.c_str());
+  for (const pipeline::SkippedFile& file : summary.skipped) std::printf("  %s\n", printable(file.reason).c_str());
 }
 
 void run(const po::variables_map& options, const JobContext& context) {

@@ -21,8 +21,10 @@
 #include "core/log.h"
 #include "core/status.h"
 #include "core/stop.h"
+#include "core/text.h"
 #include "job.h"
 #include "match/mcncc.h"
+#include "options.h"
 #include "store/store.h"
 
 namespace outsole::jobs {
@@ -77,41 +79,6 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
   return options;
 }
 
-/// Boost's errors, in words that name the option and the nearest known one.
-[[noreturn]] void refuse_options(const Job& job, const po::options_description& all, const po::error& error) {
-  const std::string help = "; see `outsole " + job.name + " --help`";
-  if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
-    std::vector<std::string> names;
-    for (const auto& option : all.options()) names.push_back(option->long_name());
-    std::string name = unknown->get_option_name();
-    name.erase(0, name.find_first_not_of('-'));
-    const std::string nearest = nearest_name(name, names);
-    throw UsageError("unknown option --" + name + (nearest.empty() ? "" : ", did you mean --" + nearest + "?") + help);
-  }
-  throw UsageError(std::string(error.what()) + help);
-}
-
-po::variables_map read_options(const Job& job, const std::vector<std::string>& words,
-                               const po::options_description& all) {
-  po::variables_map options;
-  try {
-    po::positional_options_description positional;
-    if (!job.positional.empty()) positional.add(job.positional.c_str(), -1);
-    // No guessing of abbreviated names: a script must not change its meaning when an option is added.
-    const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(words).options(all).positional(positional).style(style).run(), options);
-    if (options.count("help") > 0) return options;
-    if (options.count("config") > 0) {
-      std::istringstream file(read_text_file(options["config"].as<std::string>(), 1 << 20));
-      po::store(po::parse_config_file(file, all), options);
-    }
-    po::notify(options);
-  } catch (const po::error& error) {
-    refuse_options(job, all, error);
-  }
-  return options;
-}
-
 void warn_of_slow_blas(const comm::Communicator& comm) {
   constexpr double kSlowGflops = 8;
   const double gflops = comm::measured_sgemm_gflops();
@@ -130,7 +97,7 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   job.add_options(own);
   po::options_description all = own;
   all.add(common_options(common, log_level));
-  const po::variables_map options = read_options(job, {words.begin() + 2, words.end()}, all);
+  const po::variables_map options = read_options("outsole " + job.name, job.positional, {words.begin() + 2, words.end()}, all);
   if (options.count("help") > 0) {
     if (comm.is_root()) std::cout << all << "\n" << job.details;
     return;
@@ -154,7 +121,7 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
 
 /// Prints the error once, or on the rank that alone knows of it before it ends all.
 int leave_with(const comm::Communicator& comm, bool known_to_all, ExitCode code, const std::string& message) {
-  if (!known_to_all || comm.is_root()) std::fprintf(stderr, "outsole: %s\n", message.c_str());
+  if (!known_to_all || comm.is_root()) std::fprintf(stderr, "outsole: %s\n", printable(message).c_str());
   if (!known_to_all && comm.size() > 1) comm::abort_job(static_cast<int>(code));
   return static_cast<int>(code);
 }
@@ -194,7 +161,7 @@ int main(int argc, char** argv) {
     const outsole::comm::Environment environment(argc, argv);
     return outsole::jobs::run(words);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "outsole: %s\n", error.what());
+    std::fprintf(stderr, "outsole: %s\n", outsole::printable(error.what()).c_str());
     return static_cast<int>(outsole::ExitCode::kEnvironment);
   }
 }

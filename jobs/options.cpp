@@ -2,8 +2,10 @@
 
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 #include "core/errors.h"
+#include "core/files.h"
 
 namespace outsole::jobs {
 
@@ -28,7 +30,43 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+/// Boost's errors, in words that name the option and the nearest known one.
+[[noreturn]] void refuse_options(const std::string& command, const po::options_description& known,
+                                 const po::error& error) {
+  const std::string help = "; see `" + command + " --help`";
+  if (const auto* unknown = dynamic_cast<const po::unknown_option*>(&error)) {
+    std::vector<std::string> names;
+    for (const auto& option : known.options()) names.push_back(option->long_name());
+    std::string name = unknown->get_option_name();
+    name.erase(0, name.find_first_not_of('-'));
+    const std::string nearest = nearest_name(name, names);
+    throw UsageError("unknown option --" + name + (nearest.empty() ? "" : ", did you mean --" + nearest + "?") + help);
+  }
+  throw UsageError(std::string(error.what()) + help);
+}
+
 }  // namespace
+
+po::variables_map read_options(const std::string& command, const std::string& positional,
+                               const std::vector<std::string>& words, const po::options_description& known) {
+  po::variables_map options;
+  try {
+    po::positional_options_description places;
+    if (!positional.empty()) places.add(positional.c_str(), -1);
+    // No guessing of abbreviated names: a script must not change its meaning when an option is added.
+    const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(words).options(known).positional(places).style(style).run(), options);
+    if (options.count("help") > 0) return options;
+    if (options.count("config") > 0) {
+      std::istringstream file(read_text_file(options["config"].as<std::string>(), 1 << 20));
+      po::store(po::parse_config_file(file, known), options);
+    }
+    po::notify(options);
+  } catch (const po::error& error) {
+    refuse_options(command, known, error);
+  }
+  return options;
+}
 
 HeightWidth parse_size(const std::string& text, const std::string& option) {
   const auto parts = split(text, 'x');
@@ -44,13 +82,13 @@ HeightWidth parse_size(const std::string& text, const std::string& option) {
 std::vector<double> parse_angles(const std::string& text, const std::string& option) {
   const UsageError wrong("--" + option + " " + text +
                          ": expected first:last:step, as in -20:20:4, or a list, as in 0,90,180");
-  constexpr double kMostAngles = 3600;
+  constexpr std::int64_t kMostAngles = 3600;
   std::vector<double> angles;
   const auto range = split(text, ':');
   if (range.size() == 3) {
     const auto first = parse_number<double>(range[0]), last = parse_number<double>(range[1]),
                step = parse_number<double>(range[2]);
-    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < kMostAngles))
+    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < static_cast<double>(kMostAngles)))
       throw wrong;
     const auto steps = static_cast<int>(std::floor((*last - *first) / *step + 1e-9));
     for (int i = 0; i <= steps; ++i) angles.push_back(*first + i * *step);
@@ -61,6 +99,7 @@ std::vector<double> parse_angles(const std::string& text, const std::string& opt
     const auto angle = parse_number<double>(part);
     if (!angle || !std::isfinite(*angle)) throw wrong;
     angles.push_back(*angle);
+    if (std::ssize(angles) > kMostAngles) throw wrong;
   }
   return angles;
 }

@@ -8,6 +8,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
+#include "core/text.h"
 #include "image/image.h"
 #include "job.h"
 #include "options.h"
@@ -97,7 +98,7 @@ void print_summary(const pipeline::PrepareSummary& summary, const pipeline::Prep
               static_cast<long long>(summary.plan.width_px));
   std::printf("%zu flagged: not registered\n", summary.flagged.size());
   for (const pipeline::FlaggedScan& scan : summary.flagged) {
-    std::printf("  %s: %s\n", scan.id.c_str(), scan.reason.c_str());
+    std::printf("  %s: %s\n", printable(scan.id).c_str(), printable(scan.reason).c_str());
   }
 }
 

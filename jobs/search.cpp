@@ -5,6 +5,7 @@
 #include "comm/device.h"
 #include "core/errors.h"
 #include "core/progress.h"
+#include "core/text.h"
 #include "job.h"
 #include "options.h"
 
@@ -121,7 +122,7 @@ void run(const po::variables_map& options, const JobContext& context) {
   }
   print_recall(summary.coarse_recall);
   if (!summary.skipped.empty()) std::printf("%zu marks skipped:\n", summary.skipped.size());
-  for (const std::string& reason : summary.skipped) std::printf("  %s\n", reason.c_str());
+  for (const std::string& reason : summary.skipped) std::printf("  %s\n", printable(reason).c_str());
 }
 
 }  // namespace

@@ -3,7 +3,9 @@
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "core/provenance.h"
+#include "core/text.h"
 #include "job.h"
 #include "store/find.h"
 #include "store/store.h"
@@ -22,8 +24,8 @@ void add_options(po::options_description& options) {
 
 std::vector<std::string> complaints_about(const fs::path& file) {
   if (file.extension() != ".json") return store::Store::validate_in_child(file);
-  if (nlohmann::json::accept(read_text_file(file))) return {};
-  return {file.string() + ": is not JSON"};
+  if (!parse_json(read_text_file(file)).is_discarded()) return {};
+  return {file.string() + ": is not JSON, or is nested too deep"};
 }
 
 /// A sound store and what it says of its making.
@@ -44,7 +46,7 @@ Making making_of(const fs::path& path) {
 std::string lack_of_provenance(const fs::path& store) {
   const fs::path file = provenance_path(store);
   if (!fs::exists(file)) return file.string() + ": lacking, so nobody can tell what made " + store.string();
-  const auto json = nlohmann::json::parse(read_text_file(file), nullptr, false);
+  const auto json = parse_json(read_text_file(file));
   if (json.is_object() && json.value("output", nlohmann::json()) == store.filename().string()) return "";
   return file.string() + ": is not the provenance of " + store.string();
 }
@@ -83,22 +85,24 @@ void validate(const std::vector<std::string>& paths, bool strict) {
   std::vector<fs::path> sound_stores;
   for (const fs::path& file : found.files) {
     const auto wrong = complaints_about(file);
-    if (wrong.empty()) std::printf("%s: OK\n", file.c_str());
+    if (wrong.empty()) std::printf("%s: OK\n", printable(file.string()).c_str());
     if (wrong.empty() && file.extension() != ".json") sound_stores.push_back(file);
-    for (const std::string& complaint : wrong) std::printf("%s\n", complaint.c_str());
+    for (const std::string& complaint : wrong) std::printf("%s\n", printable(complaint).c_str());
     std::fflush(stdout);
     complaints += wrong.size();
   }
-  for (const std::string& leftover : found.leftovers) std::printf("%s\n", leftover.c_str());
+  for (const std::string& leftover : found.leftovers) std::printf("%s\n", printable(leftover).c_str());
   const auto notes = notes_on(sound_stores);
-  for (const std::string& note : notes) std::printf("%s%s\n", strict ? "" : "note: ", note.c_str());
+  for (const std::string& note : notes) std::printf("%s%s\n", strict ? "" : "note: ", printable(note).c_str());
   if (strict) complaints += notes.size();
   if (found.files.empty() && complaints == 0) throw DataError(paths.front() + ": no store in this folder");
   if (complaints > 0) throw DataError("validate: " + std::to_string(complaints) + " complaints, see above");
 }
 
 void print_plan(const std::vector<std::string>& paths) {
-  for (const fs::path& file : store::find_stores({paths.begin(), paths.end()}).files) std::printf("%s\n", file.c_str());
+  for (const fs::path& file : store::find_stores({paths.begin(), paths.end()}).files) {
+    std::printf("%s\n", printable(file.string()).c_str());
+  }
 }
 
 void run(const po::variables_map& options, const JobContext& context) {

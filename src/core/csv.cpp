@@ -1,6 +1,8 @@
 #include "core/csv.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "core/errors.h"
 #include "core/files.h"
@@ -20,71 +22,103 @@ std::size_t CsvTable::column(std::string_view name) const {
   throw DataError(path.string() + ": no column '" + std::string(name) + "'; it has: " + known);
 }
 
+namespace {
+
+constexpr std::size_t kMostColumns = 4096;
+
+/// Takes records as they are read: the first is the header, the others are its rows. A broken file is refused at the
+/// first record that tells, not when all of it has been taken into memory.
+class TableBuilder {
+ public:
+  explicit TableBuilder(const std::filesystem::path& path) : table_{path, {}, {}} {}
+
+  [[noreturn]] void refuse(std::size_t line, const std::string& complaint) const {
+    throw DataError(table_.path.string() + ", line " + std::to_string(line) + ": " + complaint);
+  }
+
+  void add(std::vector<std::string> record, std::size_t line) {
+    const bool is_blank = record.size() == 1 && record[0].empty();
+    if (is_blank) return;
+    if (table_.columns.empty()) {
+      std::set<std::string_view> seen;
+      for (const std::string& column : record) {
+        if (!seen.insert(column).second) refuse(line, "column '" + column + "' appears twice");
+      }
+      table_.columns = std::move(record);
+      return;
+    }
+    if (record.size() != table_.columns.size()) {
+      refuse(line,
+             std::to_string(record.size()) + " fields where the header has " + std::to_string(table_.columns.size()));
+    }
+    table_.rows.push_back(std::move(record));
+  }
+
+  CsvTable finish() {
+    if (table_.columns.empty()) throw DataError(table_.path.string() + ": empty; expected a header line and rows");
+    return std::move(table_);
+  }
+
+ private:
+  CsvTable table_;
+};
+
+}  // namespace
+
 CsvTable read_csv(const std::filesystem::path& path) {
   std::string text = read_text_file(path);
   if (text.starts_with("\xEF\xBB\xBF")) text.erase(0, 3);
   if (text.find('\0') != std::string::npos)
     throw DataError(path.string() + ": holds NUL bytes, so it is not a CSV file");
 
-  std::vector<std::vector<std::string>> records;
-  std::vector<std::size_t> record_lines;
+  TableBuilder table(path);
   std::vector<std::string> record;
   std::string field;
-  bool quoted = false;
+  bool is_quoted = false, was_quoted = false;  // inside of quotes; the field began with one
   std::size_t line = 1, record_line = 1;
-  const auto end_record = [&] {
+  const auto end_field = [&] {
+    if (record.size() == kMostColumns)
+      table.refuse(record_line, "more than " + std::to_string(kMostColumns) + " fields");
     record.push_back(std::move(field));
     field.clear();
-    const bool blank = record.size() == 1 && record[0].empty();
-    if (!blank) {
-      records.push_back(record);
-      record_lines.push_back(record_line);
-    }
+    was_quoted = false;
+  };
+  const auto end_record = [&] {
+    end_field();
+    table.add(std::move(record), record_line);
     record.clear();
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
     if (c == '\n') ++line;
-    if (quoted) {
+    if (is_quoted) {
       if (c != '"') {
         field += c;
-      } else if (i + 1 < text.size() && text[i + 1] == '"') {
+      } else if (next == '"') {
         field += '"';
         ++i;
       } else {
-        quoted = false;
+        is_quoted = false;
       }
-    } else if (c == '"' && field.empty()) {
-      quoted = true;
     } else if (c == ',') {
-      record.push_back(std::move(field));
-      field.clear();
+      end_field();
     } else if (c == '\n') {
       end_record();
       record_line = line;
-    } else if (c != '\r') {
+    } else if (c == '\r') {
+      if (next != '\n' && i + 1 < text.size()) table.refuse(line, "a carriage return that ends no line");
+    } else if (was_quoted) {
+      table.refuse(line, "text behind the quotes of a field");
+    } else if (c == '"' && field.empty()) {
+      is_quoted = was_quoted = true;
+    } else {
       field += c;
     }
   }
-  if (quoted) throw DataError(path.string() + ", line " + std::to_string(record_line) + ": a quoted field never ends");
-  if (!field.empty() || !record.empty()) end_record();
-
-  if (records.empty()) throw DataError(path.string() + ": empty; expected a header line and rows");
-  CsvTable table{path, records.front(), {}};
-  for (std::size_t i = 0; i < table.columns.size(); ++i) {
-    if (std::find(table.columns.begin() + i + 1, table.columns.end(), table.columns[i]) != table.columns.end()) {
-      throw DataError(path.string() + ": column '" + table.columns[i] + "' appears twice");
-    }
-  }
-  for (std::size_t i = 1; i < records.size(); ++i) {
-    if (records[i].size() != table.columns.size()) {
-      throw DataError(path.string() + ", line " + std::to_string(record_lines[i]) + ": " +
-                      std::to_string(records[i].size()) + " fields where the header has " +
-                      std::to_string(table.columns.size()));
-    }
-    table.rows.push_back(std::move(records[i]));
-  }
-  return table;
+  if (is_quoted) table.refuse(record_line, "a quoted field never ends");
+  if (!field.empty() || was_quoted || !record.empty()) end_record();
+  return table.finish();
 }
 
 std::string csv_field(std::string_view text) {

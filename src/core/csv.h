@@ -21,8 +21,8 @@ struct CsvTable {
   std::size_t column(std::string_view name) const;
 };
 
-/// Reads a table; throws DataError naming file and line for a missing header, a repeated column, a ragged row, an
-/// open quote or a NUL byte.
+/// Reads a table; throws DataError naming file and line for a missing header, a repeated column, a ragged row, more
+/// than 4096 columns, an open quote, text behind a closing one, a lone carriage return or a NUL byte.
 CsvTable read_csv(const std::filesystem::path& path);
 
 /// One field, quoted where it must be.

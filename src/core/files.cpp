@@ -40,6 +40,8 @@ void publish_file(const fs::path& temporary, const fs::path& path) {
 
 void write_file_atomically(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".part";
+  std::error_code ignored;
+  fs::remove(temporary, ignored);  // a link there must not lead the writing elsewhere
   try {
     std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
     file.write(content.data(), static_cast<std::streamsize>(content.size()));
@@ -47,7 +49,6 @@ void write_file_atomically(const fs::path& path, std::string_view content) {
     if (!file) fail(path, "cannot be written");
     publish_file(temporary, path);
   } catch (const EnvironmentError&) {
-    std::error_code ignored;
     fs::remove(temporary, ignored);
     throw;
   }

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <mutex>
 #include <opencv2/core/utils/logger.hpp>
 #include <opencv2/imgcodecs.hpp>
@@ -156,9 +157,13 @@ DecodedImage split_channels(const cv::Mat& pixels) {
 }
 
 void check_size(const ImageHeader& header, const DecodeLimits& limits, const std::string& name) {
-  if (header.height_px > limits.max_pixels / header.width_px) {
+  // Eight bytes a pixel before it is grey, where 8-bit colour has four at most.
+  const bool is_deep_colour = header.bits_per_sample == 16 && header.samples_per_pixel > 1;
+  const std::int64_t most_pixels = is_deep_colour ? limits.max_pixels / 2 : limits.max_pixels;
+  if (header.height_px > most_pixels / header.width_px) {
     throw DataError(name + ": " + std::to_string(header.height_px) + " x " + std::to_string(header.width_px) +
-                    " pixels (height x width), above the limit of " + std::to_string(limits.max_pixels) + " pixels");
+                    " pixels (height x width), above the limit of " + std::to_string(most_pixels) + " pixels" +
+                    (is_deep_colour ? " in 16-bit colour" : ""));
   }
 }
 
@@ -184,7 +189,8 @@ const std::vector<std::string>& image_extensions() {
 
 DecodedImage read_image(const fs::path& path, const DecodeLimits& limits) {
   const std::string name = path.string();
-  const std::vector<std::byte> bytes = read_bytes(path, limits.max_file_bytes);
+  constexpr std::int64_t kMostEncodedBytes = std::numeric_limits<int>::max();  // what OpenCV takes
+  const std::vector<std::byte> bytes = read_bytes(path, std::min(limits.max_file_bytes, kMostEncodedBytes));
   const ImageHeader header = read_image_header(bytes, name);
   check_size(header, limits, name);
   if (header.several_pages) spdlog::warn("{}: a TIFF of several pages; only the first is read", name);

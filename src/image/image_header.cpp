@@ -110,12 +110,13 @@ bool is_start_of_frame(std::uint64_t marker) {
   return marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
 }
 
-/// The offset of the first marker (0xFF and a byte that is neither stuffing nor a restart) at or after `offset`.
+/// The offset of the first marker with a segment (0xFF and a byte that is neither stuffing, a restart nor TEM) at or
+/// after `offset`.
 std::uint64_t next_marker(const Reader& reader, std::uint64_t offset) {
   for (;; ++offset) {
     if (reader.integer(offset, 1) != 0xFF) continue;
     const std::uint64_t code = reader.integer(offset + 1, 1);
-    if (code != 0x00 && code != 0xFF && !(code >= 0xD0 && code <= 0xD7)) return offset;
+    if (code != 0x00 && code != 0x01 && code != 0xFF && !(code >= 0xD0 && code <= 0xD7)) return offset;
   }
 }
 
@@ -181,13 +182,16 @@ class TiffDirectory {
     if (entries > reader.size() / entry_bytes) reader.fail("truncated: its directory is larger than the file");
     for (std::uint64_t i = 0; i < entries; ++i) {
       const std::uint64_t entry = directory + count_bytes + i * entry_bytes;
+      const std::uint64_t tag = reader.integer(entry, 2);
       TiffField field{width_of_type(reader.integer(entry + 2, 2)), reader.integer(entry + 4, word), entry + 4 + word};
+      if (decides_memory(tag) && field.width == 0) reader.fail("broken TIFF: a size of an unusual type");
       if (field.width == 0) continue;
       if (field.count > reader.size() / field.width)
         reader.fail("truncated: a tag has more values than the file has bytes");
       if (field.count * field.width > word) field.offset = reader.integer(field.offset, word);
       reader.require(field.offset, field.count * field.width);
-      fields_[reader.integer(entry, 2)] = field;
+      // Libtiff takes the first of several: reading the last would tell of another image.
+      if (!fields_.emplace(tag, field).second) reader.fail("broken TIFF: a tag appears twice");
     }
     has_next_ = reader.integer(directory + count_bytes + entries * entry_bytes, word) != 0;
   }
@@ -213,6 +217,12 @@ class TiffDirectory {
   }
 
  private:
+  /// Whether libtiff takes memory by the value of the tag, which then must be understood here.
+  static bool decides_memory(std::uint64_t tag) {
+    return tag == kImageWidth || tag == kImageLength || tag == kBitsPerSample || tag == kSamplesPerPixel ||
+           tag == kRowsPerStrip || tag == kTileWidth || tag == kTileLength;
+  }
+
   /// Bytes of a value of the unsigned types BYTE, SHORT, LONG, RATIONAL, LONG8; 0 for the others, which no tag read
   /// here has.
   static std::uint64_t width_of_type(std::uint64_t type) {
@@ -246,6 +256,11 @@ void require_tiff_pixels(const Reader& reader, const TiffDirectory& directory, c
   const std::int64_t piece_width_px = static_cast<std::int64_t>(
       tiled ? std::min<std::uint64_t>(directory.value_or(kTileWidth, INT64_MAX), header.width_px) : header.width_px);
   if (piece_height_px == 0 || piece_width_px == 0) reader.fail("broken TIFF: strips or tiles without pixels");
+  // A tile is decoded whole, also where the image is smaller.
+  constexpr std::uint64_t kLongestTile = 1 << 13;
+  if (tiled && std::max(directory.value_or(kTileLength, 0), directory.value_or(kTileWidth, 0)) > kLongestTile) {
+    reader.fail("TIFF with tiles of more than " + std::to_string(kLongestTile) + " pixels a side");
+  }
 
   const bool separate_planes = directory.value_or(kPlanarConfiguration, 1) == 2;
   const std::int64_t planes = separate_planes ? header.samples_per_pixel : 1;

@@ -6,6 +6,7 @@
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/text.h"
 #include "image/image.h"
 #include "store/exemplars.h"
 
@@ -14,15 +15,6 @@ namespace outsole::pipeline {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool is_utf8(const std::string& text) {
-  try {
-    nlohmann::json(text).dump();
-    return true;
-  } catch (const nlohmann::json::type_error&) {
-    return false;
-  }
-}
 
 void check_id(const ImageSource& source) {
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };

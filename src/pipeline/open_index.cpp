@@ -1,6 +1,7 @@
 #include "pipeline/open_index.h"
 
 #include "core/errors.h"
+#include "match/lanes.h"
 
 namespace outsole::pipeline {
 
@@ -10,11 +11,19 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
   IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
   if (store.rows() != p.blocks())
     throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
+  const match::FrameCells cells = p.frame_cells();
+  if (store.shape("maps") !=
+      std::vector<std::int64_t>{p.blocks(), p.geometry.channels, cells.width, cells.height, match::kLanes}) {
+    throw DataError(name + ": its maps do not have the shape that its parameters say");
+  }
   auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
   auto width_px = std::get<std::vector<std::int32_t>>(store.read("exemplar_width_px").values);
   auto mirrored = std::get<std::vector<std::uint8_t>>(store.read("exemplar_mirror").values);
   if (static_cast<std::int64_t>(ids.size()) != p.exemplars)
     throw DataError(name + ": exemplar_id does not fit its parameters");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (width_px[i] < 1) throw DataError(name + ": exemplar '" + ids[i] + "' has an impossible width");
+  }
 
   const store::Column sums = store.read("channel_square_sum");
   const auto& values = std::get<std::vector<double>>(sums.values);

@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/csv.h"
+#include "core/errors.h"
 #include "core/files.h"
 #include "pipeline/exemplar_image.h"
 
@@ -122,11 +123,14 @@ void write_candidates_csv(const std::filesystem::path& results, const std::files
     const auto x = std::get<std::vector<double>>(column("top_x_px"));
     const auto mirrored = std::get<std::vector<std::uint8_t>>(column("top_mirrored"));
     for (std::size_t k = 0; k < exemplar.size(); ++k) {
+      if (exemplar[k] < 0 || exemplar[k] >= std::ssize(ids)) {
+        throw DataError(results.string() + ": the list of mark '" + mark + "' names an exemplar that does not exist");
+      }
       char numbers[160];
       std::snprintf(numbers, sizeof numbers, ",%.6f,%g,%.2f,%.2f,%.6g,%d\n", static_cast<double>(score[k]), angle[k],
                     y[k], x[k], scale, mirrored[k]);
       text += csv_field(mark) + "," + std::to_string(k + 1) + "," +
-              csv_field(ids.at(static_cast<std::size_t>(exemplar[k]))) + numbers;
+              csv_field(ids[static_cast<std::size_t>(exemplar[k])]) + numbers;
     }
   }
   write_file_atomically(csv, text);

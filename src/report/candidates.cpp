@@ -160,7 +160,7 @@ struct ResultLists {
   }
 
   /// The first entries of a mark's list; it may be shorter than its row, where positions are negative. Throws DataError
-  /// for a position that does not exist.
+  /// for a position or a pose that does not exist.
   std::vector<ListEntry> head(std::size_t row, std::int64_t count) const {
     std::vector<ListEntry> entries;
     for (std::int64_t place = 0; place < std::min(count, length); ++place) {
@@ -170,6 +170,9 @@ struct ResultLists {
         throw DataError("mark '" + mark_ids[row] + "': its list names exemplar " + std::to_string(exemplar[at]) +
                         " of " + std::to_string(exemplar_ids.size()));
       }
+      const bool is_pose = std::isfinite(angle_deg[at]) && std::isfinite(y_px[at]) && std::isfinite(x_px[at]) &&
+                           std::isfinite(scale[row]) && scale[row] > 0;
+      if (!is_pose) throw DataError("mark '" + mark_ids[row] + "': its list holds an impossible pose");
       entries.push_back({exemplar[at], score[at], {angle_deg[at], y_px[at], x_px[at], scale[row], mirrored[at] != 0}});
     }
     return entries;

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdio>
 
+#include "core/text.h"
+
 namespace outsole::report::svg {
 
 namespace {
@@ -11,21 +13,6 @@ namespace {
 constexpr std::array<const char*, 7> kColours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                               "#e69f00", "#56b4e9", "#000000"};
 constexpr std::array<const char*, 3> kDashes{"none", "7 4", "2 3"};
-
-/// Length of the well-formed UTF-8 sequence (RFC 3629) that `text` begins with; 0 when there is none.
-std::size_t utf8_length(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
-  const auto continues = [&](std::size_t i) { return (byte(i) & 0xC0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xC2 && first <= 0xDF) return continues(1) ? 2 : 0;
-  const bool is_overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
-  const bool is_no_character = (first == 0xED && byte(1) > 0x9F) || (first == 0xF4 && byte(1) > 0x8F);
-  if (is_overlong || is_no_character) return 0;
-  if (first >= 0xE0 && first <= 0xEF) return continues(1) && continues(2) ? 3 : 0;
-  if (first >= 0xF0 && first <= 0xF4) return continues(1) && continues(2) && continues(3) ? 4 : 0;
-  return 0;
-}
 
 /// Text as XML content or attribute.
 std::string escaped(std::string_view text) {

@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include "core/errors.h"
@@ -39,11 +40,24 @@ class Descriptor {
   int descriptor_;
 };
 
+/// Memory beyond `more_bytes` than the process has now is refused to it.
+void limit_memory(std::int64_t more_bytes) {
+  long long pages = 0;
+  std::FILE* file = std::fopen("/proc/self/statm", "r");  // the sixth number: pages of data and stack
+  const bool is_known = file != nullptr && std::fscanf(file, "%*d %*d %*d %*d %*d %lld", &pages) == 1;
+  if (file != nullptr) std::fclose(file);
+  if (!is_known) return;
+  const auto bytes = static_cast<rlim_t>(pages * sysconf(_SC_PAGESIZE) + more_bytes);
+  const rlimit limit{bytes, bytes};
+  setrlimit(RLIMIT_DATA, &limit);
+}
+
 /// The child's life: the answer, led by the exit code of its error or 0, goes into the pipe. Signals act as if nobody
 /// had installed handlers (MPI prints stack traces), no core is dumped, and the C library's last words go nowhere: the
 /// parent reports.
 [[noreturn]] void answer_and_exit(int pipe_end, const std::filesystem::path& path,
-                                  const std::function<std::string()>& work) {
+                                  const std::function<std::string()>& work, std::int64_t memory_bytes) {
+  limit_memory(memory_bytes);
   for (const int signal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTERM, SIGINT}) std::signal(signal, SIG_DFL);
   const rlimit no_core{0, 0};
   setrlimit(RLIMIT_CORE, &no_core);
@@ -81,17 +95,17 @@ bool receive(int pipe_end, Clock::time_point deadline, std::string& answer) {
 }
 
 std::string run_forked(const std::filesystem::path& path, const std::function<std::string()>& work,
-                       std::chrono::milliseconds limit) {
+                       const ChildLimits& limits) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) fail("pipe");
   Descriptor reading(ends[0]), writing(ends[1]);
   const pid_t child = ::fork();
   if (child < 0) fail("fork");
-  if (child == 0) answer_and_exit(writing.get(), path, work);
+  if (child == 0) answer_and_exit(writing.get(), path, work, limits.memory_bytes);
   writing.close();
 
   std::string answer;
-  const bool in_time = receive(reading.get(), Clock::now() + limit, answer);
+  const bool in_time = receive(reading.get(), Clock::now() + limits.time, answer);
   if (!in_time) ::kill(child, SIGKILL);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
@@ -113,8 +127,8 @@ std::string run_forked(const std::filesystem::path& path, const std::function<st
 // very thread and may use the library at once. No other thread exists in the child; the work touches nothing of theirs
 // (glibc keeps malloc usable after a fork), and the child leaves by _exit, running no handlers of MPI or the parent.
 std::string run_in_child(const std::filesystem::path& path, const std::function<std::string()>& work,
-                         std::chrono::milliseconds limit) {
-  return io_thread().run([&] { return run_forked(path, work, limit); });
+                         const ChildLimits& limits) {
+  return io_thread().run([&] { return run_forked(path, work, limits); });
 }
 
 }  // namespace outsole::store

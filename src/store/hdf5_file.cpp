@@ -19,6 +19,7 @@ constexpr std::int64_t kMaxChunkBytes = 64 << 20;  // a chunk read is held whole
 constexpr std::int64_t kMaxAttributeBytes = 64 << 20;
 constexpr std::int64_t kMaxDeflateRatio = 1032;  // what deflate reaches at best
 constexpr int kMaxDimensions = 8;
+constexpr hsize_t kMaxLength = hsize_t{1} << 40;  // of a dimension: sums over shards stay far from overflow
 constexpr unsigned kMaxCompactLinks = 1024;
 constexpr unsigned kDeflateLevel = 1;  // higher ones gain little on scans and cost much time
 
@@ -188,6 +189,18 @@ std::string unescape_percent(const std::string& name) {
   return plain;
 }
 
+/// The filters that chunks go through on their way into the file.
+std::vector<H5Z_filter_t> filters_of(const Handle& properties) {
+  std::vector<H5Z_filter_t> filters;
+  for (int i = 0; i < H5Pget_nfilters(properties.get()); ++i) {
+    unsigned flags = 0, config = 0;
+    std::size_t parameters = 0;
+    filters.push_back(
+        H5Pget_filter2(properties.get(), static_cast<unsigned>(i), &flags, &parameters, nullptr, 0, nullptr, &config));
+  }
+  return filters;
+}
+
 std::string quoted_or_file(const std::string& object) { return object.empty() ? "the file" : "'" + object + "'"; }
 
 }  // namespace
@@ -214,6 +227,8 @@ void File::fail(const char* failure, const std::string& object) const {
 
 File File::create(const std::filesystem::path& path, std::int64_t user_block_bytes) {
   File file(path, true);
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);  // a link there must not lead the writing elsewhere
   const Handle creation = creation_properties(H5P_FILE_CREATE);
   must(H5Pset_userblock(creation.get(), static_cast<hsize_t>(user_block_bytes)));
   // Names stay in the group's checksummed header: HDF5 frees wild pointers when a damaged heap of names is listed.
@@ -314,6 +329,7 @@ Handle File::open_dataset(const std::string& dataset) const {
 DatasetInfo File::info(const std::string& dataset) const {
   const Handle handle = open_dataset(dataset);
   const Handle type(check(H5Dget_type(handle.get()), "has no type", dataset), H5Tclose);
+  const Handle properties(check(H5Dget_create_plist(handle.get()), "has no properties", dataset), H5Pclose);
   const Handle space(check(H5Dget_space(handle.get()), "has no shape", dataset), H5Sclose);
   DatasetInfo info;
   if (!recognize(type, info.type)) {
@@ -326,40 +342,40 @@ DatasetInfo File::info(const std::string& dataset) const {
   Dimensions lengths(static_cast<std::size_t>(rank));
   check(H5Sget_simple_extent_dims(space.get(), lengths.data(), nullptr), "has no shape", dataset);
   for (const hsize_t length : lengths) {
-    if (!std::in_range<std::int64_t>(length)) throw DataError(path_.string() + ": '" + dataset + "' is absurdly large");
+    if (length > kMaxLength) throw DataError(path_.string() + ": '" + dataset + "' is absurdly large");
     info.shape.push_back(static_cast<std::int64_t>(length));
   }
-  const Handle properties(check(H5Dget_create_plist(handle.get()), "has no properties", dataset), H5Pclose);
   info.is_virtual = H5Pget_layout(properties.get()) == H5D_VIRTUAL;
-  if (!info.is_virtual) check_storage(handle, properties, dataset, info);
+  if (!info.is_virtual) info.is_compressed = check_storage(handle, properties, dataset, info);
   return info;
 }
 
-void File::check_storage(const Handle& handle, const Handle& properties, const std::string& dataset,
+bool File::check_storage(const Handle& handle, const Handle& properties, const std::string& dataset,
                          const DatasetInfo& info) const {
   const auto refuse = [&](const std::string& why) { throw DataError(path_.string() + ": '" + dataset + "' " + why); };
   const std::int64_t bytes =
       checked_product({product(info.shape), info.type.bytes}, path_.string() + ": '" + dataset + "'");
-  if (bytes == 0) return;
+  if (bytes == 0) return false;
   if (H5Pget_layout(properties.get()) != H5D_CHUNKED) refuse("is not stored in chunks");
 
   Dimensions chunk(info.shape.size());
   check(H5Pget_chunk(properties.get(), static_cast<int>(chunk.size()), chunk.data()), "has no chunk size", dataset);
   std::int64_t chunk_bytes = info.type.bytes;
   for (const hsize_t length : chunk) {
-    chunk_bytes =
-        checked_product({chunk_bytes, narrow<std::int64_t>(length)}, path_.string() + ": a chunk of '" + dataset + "'");
+    if (length > kMaxLength) refuse("has absurdly large chunks");
+    chunk_bytes = checked_product({chunk_bytes, static_cast<std::int64_t>(length)},
+                                  path_.string() + ": a chunk of '" + dataset + "'");
   }
   if (chunk_bytes > kMaxChunkBytes) refuse("has chunks of " + std::to_string(chunk_bytes) + " bytes");
-  if (H5Pget_filter_by_id2(properties.get(), H5Z_FILTER_FLETCHER32, nullptr, nullptr, nullptr, 0, nullptr, nullptr) <
-      0) {
-    refuse("has no checksums");
-  }
-  H5Eclear2(H5E_DEFAULT);
-  const auto stored = static_cast<std::int64_t>(H5Dget_storage_size(handle.get()));
-  if (bytes / kMaxDeflateRatio > stored) {
+  const std::vector<H5Z_filter_t> filters = filters_of(properties);
+  const bool is_compressed = filters == std::vector<H5Z_filter_t>{H5Z_FILTER_DEFLATE, H5Z_FILTER_FLETCHER32};
+  if (std::ranges::find(filters, H5Z_FILTER_FLETCHER32) == filters.end()) refuse("has no checksums");
+  if (!is_compressed && filters.size() > 1) refuse("is stored through filters that outsole does not use");
+  const hsize_t stored = H5Dget_storage_size(handle.get());
+  if (stored < static_cast<hsize_t>(bytes / (is_compressed ? kMaxDeflateRatio : 1))) {
     refuse("claims " + std::to_string(bytes) + " bytes where " + std::to_string(stored) + " are stored");
   }
+  return is_compressed;
 }
 
 void File::write(const std::string& dataset, const ElementType& type, const Shape& shape,
@@ -428,8 +444,14 @@ std::vector<VirtualSource> File::virtual_sources(const std::string& dataset) con
   };
   std::vector<VirtualSource> sources;
   for (std::size_t i = 0; i < count; ++i) {
+    const Handle rows(check(H5Pget_virtual_vspace(properties.get(), i), "has a source without place", dataset),
+                      H5Sclose);
     const Handle space(check(H5Pget_virtual_srcspace(properties.get(), i), "has a source without shape", dataset),
                        H5Sclose);
+    // HDF5 counts an unlimited selection as -1: to learn its length it would open the source, whatever that is.
+    if (H5Sget_select_npoints(rows.get()) < 0 || H5Sget_select_npoints(space.get()) < 0) {
+      throw DataError(path_.string() + ": '" + dataset + "' has a source without a fixed length");
+    }
     Dimensions lengths(kMaxDimensions);
     const int rank =
         check(H5Sget_simple_extent_dims(space.get(), nullptr, nullptr), "has a source without shape", dataset);
@@ -462,7 +484,7 @@ namespace {
 
 Values read_list(const File& file, const std::string& dataset, const ElementType& type) {
   const DatasetInfo info = file.info(dataset);
-  if (info.type.kind != type.kind || info.shape.size() != 1 || info.is_virtual) {
+  if (info.type.kind != type.kind || info.shape.size() != 1 || info.is_virtual || info.is_compressed) {
     throw DataError(file.path().string() + ": '" + dataset + "' is not a list of " + type_name(type));
   }
   return values_from_file(

@@ -51,6 +51,7 @@ struct DatasetInfo {
   ElementType type;
   std::vector<std::int64_t> shape;
   bool is_virtual = false;
+  bool is_compressed = false;
 };
 
 /// A stretch of a virtual data set: `rows` rows, all there are, of `dataset` in `file` (relative to the view's folder).
@@ -82,7 +83,8 @@ class File {
   std::vector<std::string> names(const std::string& group = "/") const;
 
   /// Type and shape; DataError for a type outsole does not use, for storage other than checksummed chunks in this file,
-  /// and for dimensions that the bytes stored cannot back.
+  /// perhaps deflated, and for dimensions that the bytes stored cannot back. Where sources decide the length of a
+  /// virtual data set HDF5 opens them: let virtual_sources refuse those first.
   DatasetInfo info(const std::string& dataset) const;
 
   /// Writes a whole data set; `bytes` as a file holds them.
@@ -91,7 +93,8 @@ class File {
   /// Writes a data set whose rows are those of `sources`, one after another.
   void write_virtual(const std::string& dataset, const ElementType& type, const std::vector<std::int64_t>& shape,
                      const std::vector<VirtualSource>& sources);
-  /// The sources of a virtual data set that have rows.
+  /// The sources of a virtual data set that have rows, none of which is opened; empty for another data set. DataError
+  /// for a source whose rows the source itself decides.
   std::vector<VirtualSource> virtual_sources(const std::string& dataset) const;
 
   /// Reads rows [first, first + count) into `bytes`, which has just their size. Checksums are verified.
@@ -105,7 +108,8 @@ class File {
   Result check(Result result, const char* failure, const std::string& object = "") const;
   [[noreturn]] void fail(const char* failure, const std::string& object) const;
   Handle open_dataset(const std::string& dataset) const;
-  void check_storage(const Handle& handle, const Handle& properties, const std::string& dataset,
+  /// Whether the data set is compressed; DataError as info says.
+  bool check_storage(const Handle& handle, const Handle& properties, const std::string& dataset,
                      const DatasetInfo& info) const;
 
   std::filesystem::path path_;
@@ -116,7 +120,8 @@ class File {
 /// "1.10.8".
 std::string library_version();
 
-/// A whole one-dimensional data set of int64, or of texts of any field size; DataError when it is of another type.
+/// A whole one-dimensional data set of int64, or of texts of any field size, that is not compressed; DataError when it
+/// is of another kind.
 std::vector<std::int64_t> read_integers(const File& file, const std::string& dataset);
 std::vector<std::string> read_texts(const File& file, const std::string& dataset);
 

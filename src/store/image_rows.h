@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/errors.h"
+#include "core/json.h"
 #include "store/store.h"
 
 namespace outsole::store {
@@ -54,12 +55,20 @@ Columns image_columns(std::span<const Record> records) {
   return columns;
 }
 
+constexpr std::int64_t kMostPixels = std::int64_t{1} << 30;         // OpenCV's limit
+constexpr std::int64_t kMostMetadataBytes = std::int64_t{1} << 24;  // of an image
+
 /// Values of a data set, one a row; all rows unless told.
 template <typename Value>
 std::vector<Value> read_values(const Store& store, const std::string& dataset, std::int64_t first = 0,
                                std::int64_t count = -1) {
   return std::get<std::vector<Value>>(store.read(dataset, first, count).values);
 }
+
+/// The elements of rows [first, first + count) of a ragged data set: how much memory reading them takes, before it
+/// does. DataError when the lengths are impossible; Bug when the rows lie outside.
+std::vector<std::int64_t> row_lengths(const Store& store, const std::string& dataset, std::int64_t first,
+                                      std::int64_t count);
 
 /// The rows of a ragged data set of bytes.
 inline std::vector<std::span<const std::uint8_t>> split_rows(const Column& column) {
@@ -81,7 +90,7 @@ inline std::vector<std::span<const std::uint8_t>> split_rows(const Column& colum
 
 /// The metadata of the row named `id`; DataError when it is not a JSON object.
 inline nlohmann::json parse_metadata(const Store& store, const std::string& id, std::span<const std::uint8_t> text) {
-  auto attributes = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+  nlohmann::json attributes = parse_json({reinterpret_cast<const char*>(text.data()), text.size()});
   if (!attributes.is_object()) refuse_row(store, "metadata", id, "not a JSON object");
   return attributes;
 }
@@ -105,6 +114,9 @@ void read_image_infos(const Store& store, std::vector<Info>& infos) {
     info.bit_depth = depths[i];
     info.was_colour = colours[i] != 0;
     if (info.height_px < 1 || info.width_px < 1) refuse_row(store, "height_px", info.id, "an image without pixels");
+    if (info.height_px > kMostPixels / info.width_px) {
+      refuse_row(store, "height_px", info.id, "of more pixels than an image can have");
+    }
     if (info.bit_depth != 8 && info.bit_depth != 16) refuse_row(store, "bit_depth", info.id, "neither 8 nor 16");
     if (!seen.insert(info.id).second) refuse_row(store, "id", info.id, "appears twice");
   }
@@ -115,17 +127,24 @@ void read_image_infos(const Store& store, std::vector<Info>& infos) {
 template <typename Record, typename Info>
 std::vector<Record> read_image_records(const Store& store, std::int64_t first, std::span<const Info> infos) {
   const auto count = static_cast<std::int64_t>(infos.size());
+  const auto pixel_bytes = row_lengths(store, "pixels", first, count);
+  for (std::size_t i = 0; i < infos.size(); ++i) {
+    const Info& info = infos[i];
+    const std::int64_t wanted = std::int64_t{info.height_px} * info.width_px * (info.bit_depth / 8);
+    if (pixel_bytes[i] == wanted) continue;
+    refuse_row(store, "pixels", info.id,
+               std::to_string(pixel_bytes[i]) + " bytes where its size needs " + std::to_string(wanted));
+  }
+  for (const std::int64_t bytes : row_lengths(store, "metadata", first, count)) {
+    if (bytes <= kMostMetadataBytes) continue;
+    throw DataError(store.path().string() + ", data set 'metadata': a row of " + std::to_string(bytes) + " bytes");
+  }
   const Column metadata = store.read("metadata", first, count), pixels = store.read("pixels", first, count);
   const auto digests = read_values<std::string>(store, "source_sha256", first, count);
   const auto metadata_rows = split_rows(metadata), pixel_rows = split_rows(pixels);
   std::vector<Record> records(infos.size());
   for (std::size_t i = 0; i < infos.size(); ++i) {
     const Info& info = infos[i];
-    const std::int64_t wanted = std::int64_t{info.height_px} * info.width_px * (info.bit_depth / 8);
-    if (std::cmp_not_equal(pixel_rows[i].size(), wanted)) {
-      refuse_row(store, "pixels", info.id,
-                 std::to_string(pixel_rows[i].size()) + " bytes where its size needs " + std::to_string(wanted));
-    }
     Record& record = records[i];
     record.id = info.id;
     record.height_px = info.height_px;

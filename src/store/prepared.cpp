@@ -66,6 +66,9 @@ PreparedStore::PreparedStore(const std::filesystem::path& path) : store_(path, k
   const auto shape = store_.shape("pixels");
   height_px_ = shape.at(1);
   width_px_ = shape.at(2);
+  if (height_px_ < 1 || width_px_ < 1 || height_px_ > kMostPixels / width_px_) {
+    throw DataError(path.string() + ": data set 'pixels': images of impossible size");
+  }
   const auto ids = read_values<std::string>(store_, "id");
   scans_.resize(ids.size());
   const auto fill = [&]<typename Value>(const char* name, Value, auto field) {
@@ -86,6 +89,9 @@ PreparedRecord PreparedStore::record(std::int64_t index) const {
   PreparedRecord record;
   record.info = scans_[static_cast<std::size_t>(index)];
   record.source_sha256 = read_values<std::string>(store_, "source_sha256", index, 1).front();
+  if (row_lengths(store_, "metadata", index, 1).front() > kMostMetadataBytes) {
+    refuse_row(store_, "metadata", record.info.id, "absurdly long");
+  }
   const Column metadata = store_.read("metadata", index, 1);
   record.metadata = parse_metadata(store_, record.info.id, split_rows(metadata).front());
   record.pixels = read_values<std::uint8_t>(store_, "pixels", index, 1);

@@ -6,6 +6,7 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "store/seal.h"
 
 namespace outsole::store {
@@ -20,18 +21,6 @@ std::string json_text(const nlohmann::json& json) {
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
-/// The sum of a ragged data set's row lengths, each checked before it is added.
-std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where) {
-  std::int64_t sum = 0;
-  for (std::size_t i = 0; i < end; ++i) {
-    if (lengths[i] < 0 || lengths[i] > std::numeric_limits<std::int64_t>::max() - sum) {
-      throw DataError(where + ": row " + std::to_string(i) + " has an impossible length");
-    }
-    sum += lengths[i];
-  }
-  return sum;
-}
-
 }  // namespace
 
 fs::path shards_folder(const fs::path& view) { return fs::path(view).replace_extension(".shards"); }
@@ -42,6 +31,17 @@ std::string shard_name(std::int64_t unit) {
 }
 
 std::string length_name(const std::string& dataset) { return dataset + "_length"; }
+
+std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where) {
+  std::int64_t sum = 0;
+  for (std::size_t i = 0; i < end; ++i) {
+    if (lengths[i] < 0 || lengths[i] > std::numeric_limits<std::int64_t>::max() - sum) {
+      throw DataError(where + ": row " + std::to_string(i) + " has an impossible length");
+    }
+    sum += lengths[i];
+  }
+  return sum;
+}
 
 void write_header(File& file, const StoreHeader& header, std::int64_t units) {
   file.write_attribute("schema", header.schema);
@@ -54,8 +54,10 @@ StoreHeader read_header(const File& file) {
   const std::string schema = file.text_attribute("schema");
   const std::int64_t version = file.integer_attribute("version");
   find_schema(schema, version, file.path().string());
-  auto parameters = nlohmann::json::parse(file.text_attribute("parameters"), nullptr, false);
-  if (parameters.is_discarded()) throw DataError(file.path().string() + ": attribute 'parameters' is not JSON");
+  auto parameters = parse_json(file.text_attribute("parameters"));
+  if (parameters.is_discarded()) {
+    throw DataError(file.path().string() + ": attribute 'parameters' is not JSON, or is nested too deep");
+  }
   return {schema, static_cast<std::int32_t>(version), std::move(parameters)};
 }
 
@@ -80,6 +82,9 @@ Layout read_layout(const File& file, const Schema& schema, Part part) {
   for (const DatasetSchema& dataset : schema.datasets) {
     if (dataset.by_row != (part == Part::kRows) || !take(dataset.name)) continue;
     const DatasetInfo info = file.info(dataset.name);
+    if (info.is_compressed && !dataset.compress) {
+      throw DataError(file.path().string() + ": '" + dataset.name + "' is compressed, which by its schema it is not");
+    }
     layout[dataset.name] = {info.type, info.shape};
     if (!dataset.ragged) continue;
     const std::string lengths = length_name(dataset.name);
@@ -166,6 +171,18 @@ Shard open_shard(const fs::path& path) {
     throw DataError(path.string() + ": " + complaint);
   }
   return shard;
+}
+
+std::vector<std::int64_t> read_lengths(const File& file, const std::string& dataset, std::int64_t first,
+                                       std::int64_t count) {
+  const std::string where = file.path().string() + ": '" + dataset + "'";
+  const auto lengths = read_integers(file, length_name(dataset));
+  ensure(first >= 0 && count >= 0 && first <= std::ssize(lengths) && count <= std::ssize(lengths) - first,
+         "rows outside of " + where);
+  if (sum_lengths(lengths, static_cast<std::size_t>(first + count), where) > file.info(dataset).shape[0]) {
+    throw DataError(where + ": its row lengths exceed its elements");
+  }
+  return {lengths.begin() + first, lengths.begin() + first + count};
 }
 
 Column read_column(const File& file, const std::string& dataset, bool ragged, std::int64_t first, std::int64_t count) {

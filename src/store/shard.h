@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "store/hdf5_file.h"
 #include "store/schema.h"
@@ -18,6 +19,10 @@ std::string shard_name(std::int64_t unit);
 
 /// A ragged data set is stored as its elements, named as itself, and the elements of each row, named so.
 std::string length_name(const std::string& dataset);
+
+/// The sum of the first `end` row lengths of a ragged data set; DataError naming `where` for one that is negative or
+/// makes the sum overflow.
+std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where);
 
 /// A shard that is open for reading.
 struct Shard {
@@ -55,6 +60,11 @@ Shard open_shard(const std::filesystem::path& path);
 
 /// Rows [first, first + count) of a data set of the shard, `rows` being the shard's.
 Column read_column(const File& file, const std::string& dataset, bool ragged, std::int64_t first, std::int64_t count);
+
+/// The elements of rows [first, first + count) of a ragged data set of the shard, each length between 0 and all there
+/// are.
+std::vector<std::int64_t> read_lengths(const File& file, const std::string& dataset, std::int64_t first,
+                                       std::int64_t count);
 
 /// Elements [first, first + count) of one row of a ragged data set of the shard.
 Values read_elements(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,

@@ -24,14 +24,26 @@ constexpr std::int64_t kValidatePieceBytes = 64 << 20;
 constexpr std::chrono::milliseconds kProbeLimit{60'000};
 constexpr std::int64_t kSlowestBytesPerMillisecond = 5'000;  // a busy network disk
 
-/// How long validating may take: it reads every byte twice.
-std::chrono::milliseconds validation_limit(const fs::path& view) {
+std::int64_t shard_bytes(const fs::path& view) {
   std::int64_t bytes = 0;
   std::error_code error;
   for (fs::directory_iterator entry(shards_folder(view), error), end; !error && entry != end; entry.increment(error)) {
     if (entry->is_regular_file(error)) bytes += static_cast<std::int64_t>(entry->file_size(error));
   }
-  return kProbeLimit + std::chrono::milliseconds(2 * bytes / kSlowestBytesPerMillisecond);
+  return bytes;
+}
+
+/// What a child may take to look at a store. Rows are as large as the shards let them be, but for compressed images.
+ChildLimits probe_limits(const fs::path& view) {
+  constexpr std::int64_t kLargestImages = std::int64_t{4} << 30;
+  return {kProbeLimit, kLargestImages + 2 * shard_bytes(view)};
+}
+
+/// The same for validating, which reads every byte twice.
+ChildLimits validation_limits(const fs::path& view) {
+  ChildLimits limits = probe_limits(view);
+  limits.time += std::chrono::milliseconds(2 * shard_bytes(view) / kSlowestBytesPerMillisecond);
+  return limits;
 }
 
 }  // namespace
@@ -293,7 +305,7 @@ std::vector<std::string> Store::validate_in_child(const fs::path& path) {
   };
   std::string lines;
   try {
-    lines = run_in_child(path, work, validation_limit(path));
+    lines = run_in_child(path, work, validation_limits(path));
   } catch (const DataError& error) {
     return {error.what()};
   }
@@ -309,7 +321,7 @@ void Store::probe_in_child(const fs::path& path) {
     State(path).touch();
     return std::string();
   };
-  run_in_child(path, work, kProbeLimit);
+  run_in_child(path, work, probe_limits(path));
 }
 
 std::string hdf5_version() {

@@ -73,7 +73,7 @@ void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& he
     if (!schema.find(name)->ragged) continue;
     const auto lengths = read_integers(shard.file, length_name(name));
     const std::int64_t elements = shard.file.info(name).shape[0];
-    if (std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0}) != elements) {
+    if (sum_lengths(lengths, lengths.size(), path.string() + ": '" + name + "'") != elements) {
       throw DataError(path.string() + ": '" + name + "': its row lengths do not sum to its elements");
     }
     auto& all = inventory.row_lengths[name];
@@ -134,12 +134,14 @@ void write_shard_table(File& file, const std::vector<ShardEntry>& shards) {
 /// Names come from the file: only those that write_view gives are taken, so none leads out of the folder.
 std::vector<ShardEntry> read_shard_table(const File& file, std::int64_t units) {
   file.names("shards");  // refuses links that lead out of the file
+  const std::string where = file.path().string() + ": the table of shards ";
+  for (const char* column : {"shards/name", "shards/sha256", "shards/size_bytes", "shards/rows"}) {
+    if (file.info(column).shape != std::vector{units}) {
+      throw DataError(where + "does not list " + std::to_string(units) + " shards");
+    }
+  }
   const auto names = read_texts(file, "shards/name"), hashes = read_texts(file, "shards/sha256");
   const auto sizes = read_integers(file, "shards/size_bytes"), rows = read_integers(file, "shards/rows");
-  const std::string where = file.path().string() + ": the table of shards ";
-  for (const std::size_t count : {names.size(), hashes.size(), sizes.size(), rows.size()}) {
-    if (std::cmp_not_equal(count, units)) throw DataError(where + "does not list " + std::to_string(units) + " shards");
-  }
   std::vector<ShardEntry> shards;
   std::int64_t total = 0;
   for (std::size_t i = 0; i < names.size(); ++i) {
@@ -153,7 +155,24 @@ std::vector<ShardEntry> read_shard_table(const File& file, std::int64_t units) {
   return shards;
 }
 
-/// The objects of the view that are no data set of the schema's own names.
+/// Whether `file` is named like NAME.shards/00000.h5, which cannot lead out of the view's folder.
+bool is_shard_of_some_view(const std::string& file) {
+  const std::size_t slash = file.find('/');
+  if (slash == std::string::npos || !file.substr(0, slash).ends_with(".shards")) return false;
+  const std::string_view name = std::string_view(file).substr(slash + 1);
+  return name.ends_with(".h5") && name.find_first_not_of("0123456789") == name.size() - 3;
+}
+
+/// Other programs read the virtual data sets: a crafted one must not show them files from elsewhere.
+void check_sources(const File& file, const std::string& dataset) {
+  for (const VirtualSource& source : file.virtual_sources(dataset)) {
+    if (is_shard_of_some_view(source.file)) continue;
+    throw DataError(file.path().string() + ": '" + dataset + "' takes its rows from '" + source.file +
+                    "', which is no shard; the store was crafted");
+  }
+}
+
+/// The objects of the view that are no data set of the schema's own names or take their rows from elsewhere.
 void check_view_names(const File& file, const Schema& schema) {
   for (const std::string& name : file.names()) {
     const auto derived = [&](const DatasetSchema& dataset) {
@@ -163,6 +182,7 @@ void check_view_names(const File& file, const Schema& schema) {
         name == "shards" || schema.find(name) != nullptr || std::ranges::any_of(schema.datasets, derived);
     if (!known)
       throw DataError(file.path().string() + ": '" + name + "' does not belong there by schema '" + schema.name + "'");
+    if (name != "shards") check_sources(file, name);
   }
 }
 

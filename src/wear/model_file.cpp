@@ -208,10 +208,11 @@ class TensorTable {
     if (at::IntArrayRef(shape) != wanted) {
       throw DataError(where + " has the shape " + text_of(shape) + " where the network has " + text_of(wanted));
     }
-    const auto values = store::read_values<float>(store_, "values", row->second, 1);
-    if (std::ssize(values) != expected.tensor.numel()) {
-      throw DataError(where + " has " + std::to_string(values.size()) + " values, which do not fill its shape");
+    if (const std::int64_t elements = store::row_lengths(store_, "values", row->second, 1).front();
+        elements != expected.tensor.numel()) {
+      throw DataError(where + " has " + std::to_string(elements) + " values, which do not fill its shape");
     }
+    const auto values = store::read_values<float>(store_, "values", row->second, 1);
     at::Tensor tensor = at::empty(wanted, at::kFloat);
     std::memcpy(tensor.data_ptr<float>(), values.data(), values.size() * sizeof(float));
     if (!tensor.isfinite().all().item<bool>()) throw DataError(where + " holds values that are not finite");

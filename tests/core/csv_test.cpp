@@ -50,7 +50,18 @@ TEST_F(Csv, RefusesWhatIsNoTable) {
   EXPECT_THAT(refusal("a,b\n\"open,2\n3,4\n"), HasSubstr("line 2"));
   EXPECT_THAT(refusal("a,a\n1,2\n"), HasSubstr("twice"));
   EXPECT_THAT(refusal(std::string_view("a,b\n1,\0\n", 8)), HasSubstr("NUL"));
+  EXPECT_THAT(refusal("a,b\n1,2\r3\n"), HasSubstr("line 2: a carriage return"));
+  EXPECT_THAT(refusal("a,b\n1,\"2\"3\n"), HasSubstr("line 2: text behind"));
+  EXPECT_THAT(refusal("a,b\n1,\"2\" \"3\"\n"), HasSubstr("line 2: text behind"));
   EXPECT_THROW(read_csv(folder_ / "missing.csv"), DataError);
+}
+
+TEST_F(Csv, RefusesMoreColumnsThanATableHasBeforeTheyTakeMemory) {
+  std::string header = "c0";
+  for (int i = 1; i < 4096; ++i) header += ",c" + std::to_string(i);
+  EXPECT_EQ(parse(header).columns.size(), 4096U);
+  EXPECT_THAT(refusal(header + ",c4096"), HasSubstr("line 1: more than 4096 fields"));
+  EXPECT_THAT(refusal("a\n" + std::string(1 << 20, ',')), HasSubstr("line 2: more than 4096 fields"));
 }
 
 TEST_F(Csv, NamesTheColumnsItHasWhenOneIsMissing) {

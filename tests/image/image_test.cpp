@@ -228,6 +228,61 @@ TEST_F(ReadImage, RefusesAbsurdSizesBeforeDecoding) {
   EXPECT_THAT(refusal(folder_ / "a.png", {.max_file_bytes = 10}), HasSubstr("above the limit of 10"));
 }
 
+TEST_F(ReadImage, CountsDeepColourTwice) {
+  const auto path = save("a.png", gradient(CV_16UC4));
+  EXPECT_THAT(refusal(path, {.max_pixels = 2 * 40 * 60 - 1}), HasSubstr("16-bit colour"));
+  EXPECT_EQ(refusal(path, {.max_pixels = 2 * 40 * 60}), "no refusal");
+}
+
+TEST_F(ReadImage, SeesTheFrameThatLibjpegSeesBehindAMarkerWithoutSegment) {
+  std::string jpeg = read(save("a.jpg", gradient(CV_8UC1)));
+  jpeg.insert(2, "\xFF\x01");
+  EXPECT_EQ(read_image(write("b.jpg", jpeg)).grey.size(), cv::Size(60, 40));
+}
+
+/// Where the directory of a little-endian TIFF holds `tag`: 12 bytes of tag, type, count and value.
+std::size_t place_of_tag(const std::string& tiff, std::uint16_t tag) {
+  const auto word = [&](std::size_t at, int bytes) {
+    std::size_t value = 0;
+    for (int i = 0; i < bytes; ++i) value |= std::size_t{static_cast<unsigned char>(tiff.at(at + i))} << (8 * i);
+    return value;
+  };
+  const std::size_t directory = word(4, 4);
+  for (std::size_t i = 0; i < word(directory, 2); ++i) {
+    if (word(directory + 2 + 12 * i, 2) == tag) return directory + 2 + 12 * i;
+  }
+  ADD_FAILURE() << "no tag " << tag;
+  return directory;
+}
+
+TEST_F(ReadImage, RefusesATiffWhoseSizeLibtiffWouldReadOtherwise) {
+  constexpr std::uint16_t kWidth = 256, kResolutionUnit = 296;
+  const std::string tiff =
+      read(save("a.tif", gradient(CV_8UC1), {cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 300}));
+  std::string twice = tiff;
+  twice.replace(place_of_tag(tiff, kResolutionUnit), 2, std::string("\x00\x01", 2));  // another width
+  EXPECT_THAT(refusal(write("b.tif", twice)), HasSubstr("twice"));
+  std::string is_signed = tiff;
+  is_signed[place_of_tag(tiff, kWidth) + 2] = 9;  // type SLONG
+  EXPECT_THAT(refusal(write("c.tif", is_signed)), HasSubstr("unusual type"));
+}
+
+TEST_F(ReadImage, RefusesTilesThatAreLargeWhateverTheImage) {
+  // 16 x 16 pixels in one tile of 32768 x 32768, of which libtiff would take a buffer.
+  const std::string tiff(
+      "II*\0\x08\0\0\0\x07\0"
+      "\x00\x01\x03\0\x01\0\0\0\x10\0\0\0"   // width
+      "\x01\x01\x03\0\x01\0\0\0\x10\0\0\0"   // length
+      "\x02\x01\x03\0\x01\0\0\0\x08\0\0\0"   // bits
+      "\x42\x01\x03\0\x01\0\0\0\x00\x80\0\0"  // tile width
+      "\x43\x01\x03\0\x01\0\0\0\x00\x80\0\0"  // tile length
+      "\x44\x01\x04\0\x01\0\0\0\x08\0\0\0"   // tile offset
+      "\x45\x01\x04\0\x01\0\0\0\x10\0\0\0"   // tile bytes
+      "\0\0\0\0",
+      10 + 7 * 12 + 4);
+  EXPECT_THAT(refusal(write("a.tif", tiff)), HasSubstr("tiles of more than 8192"));
+}
+
 TEST_F(ReadImage, RefusesSamplesThatAreNotWholeNumbers) {
   const cv::Mat values(8, 8, CV_32FC1, cv::Scalar(0.5));
   EXPECT_THAT(refusal(save("a.tif", values)), HasSubstr("floating-point"));

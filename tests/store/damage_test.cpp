@@ -186,22 +186,23 @@ TEST_F(DamagedStore, FoldersAreSearchedForStoresAndForWhatJobsLeftBehind) {
   EXPECT_THAT(message_of<DataError>([&] { find_stores({folder_ / "absent"}); }), HasSubstr("absent"));
 }
 
+constexpr ChildLimits kLimits{std::chrono::seconds(20), 1 << 30};
+
 TEST(RunInChild, ACrashIsADataErrorThatNamesTheFile) {
   const auto crash = [] {
     return run_in_child(
-        "crafted.h5", []() -> std::string { std::abort(); }, std::chrono::seconds(20));
+        "crafted.h5", []() -> std::string { std::abort(); }, kLimits);
   };
   EXPECT_THAT(message_of<DataError>(crash), AllOf(HasSubstr("crafted.h5"), HasSubstr("crashes")));
 }
 
 TEST(RunInChild, AnEndlessReadIsCutOff) {
   const auto hang = [] {
-    return run_in_child(
-        "crafted.h5",
-        []() -> std::string {
-          while (true) pause();
-        },
-        std::chrono::milliseconds(100));
+    return run_in_child("crafted.h5",
+                        []() -> std::string {
+                          while (true) pause();
+                        },
+                        {std::chrono::milliseconds(100), 1 << 30});
   };
   EXPECT_THAT(message_of<DataError>(hang), AllOf(HasSubstr("crafted.h5"), HasSubstr("does not end")));
 }
@@ -209,16 +210,16 @@ TEST(RunInChild, AnEndlessReadIsCutOff) {
 TEST(RunInChild, LongAnswersAndErrorsComeBack) {
   const std::string text(1 << 20, 'x');
   EXPECT_EQ(run_in_child(
-                "f.h5", [&] { return text; }, std::chrono::seconds(20)),
+                "f.h5", [&] { return text; }, kLimits),
             text);
   const auto fail = [] {
     return run_in_child(
-        "f.h5", []() -> std::string { throw DataError("why"); }, std::chrono::seconds(20));
+        "f.h5", []() -> std::string { throw DataError("why"); }, kLimits);
   };
   EXPECT_EQ(message_of<DataError>(fail), "why");
   const auto exhaust = [] {
     return run_in_child(
-        "f.h5", []() -> std::string { throw std::bad_alloc(); }, std::chrono::seconds(20));
+        "f.h5", []() -> std::string { return std::string(std::size_t{2} << 30, 'x').substr(0, 1); }, kLimits);
   };
   EXPECT_THAT(message_of<DataError>(exhaust), HasSubstr("f.h5"));
 }

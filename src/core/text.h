@@ -1,0 +1,21 @@
+#pragma once
+// Text from outside: whether it is UTF-8, and how to show it to a person without letting it act.
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace outsole {
+
+/// Length of the well-formed UTF-8 sequence (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF) that
+/// `text` begins with; 0 when there is none.
+std::size_t utf8_length(std::string_view text);
+
+bool is_utf8(std::string_view text);
+
+/// `text` as a terminal or a log may show it. File names, ids and what files say of themselves can hold bytes that move
+/// the cursor, begin new lines or reverse the direction of writing: control characters, bidirectional overrides and
+/// bytes that are not UTF-8 appear as \x1b; everything else stays. Beyond 4 KiB the middle is left out.
+std::string printable(std::string_view text);
+
+}  // namespace outsole
