@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
-# With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
+# With --fuzz also a clang that brings libFuzzer. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
 # libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
 set -euo pipefail
 
@@ -13,6 +13,10 @@ packages=(
 
 if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then
   packages+=(slurm-wlm munge)
+fi
+
+if [ "${1:-}" = --fuzz ]; then
+  packages+=(clang-16 libclang-rt-16-dev)
 fi
 
 missing=()

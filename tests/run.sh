@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds, and runs every test. With --long also the whole matrix of fault drills (minutes).
+# Installs what is missing, builds, and runs every test. With --long also what takes hours (tests/long.sh says what).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ] && [ "$*" != --long ]; then
@@ -18,5 +18,5 @@ if [ -z "${OUTSOLE_DATA:-}" ]; then
 fi
 ctest --test-dir build/release --output-on-failure --no-tests=error
 if [ "${1:-}" == --long ]; then
-  build/release/tests/fault_drills
+  tests/long.sh
 fi
