@@ -30,6 +30,20 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
+/// What is wrong. Boost's own text is not asked for where it has a value to put in: it replaces %value% and its like
+/// over and over, and never ends when the value itself holds such a word.
+std::string reason_of(const po::error& error) {
+  const auto* named = dynamic_cast<const po::error_with_option_name*>(&error);
+  if (named == nullptr) return error.what();
+  const std::string option = "option '" + named->get_option_name() + "'";
+  if (dynamic_cast<const po::required_option*>(named) != nullptr) return "the " + option + " is required but missing";
+  if (dynamic_cast<const po::multiple_occurrences*>(named) != nullptr) return option + " is given more than once";
+  if (const auto* line = dynamic_cast<const po::invalid_config_file_syntax*>(named)) {
+    return "the line '" + line->tokens() + "' of the configuration file is not of the form option = value";
+  }
+  return "the value of " + option + " is missing or of the wrong kind";
+}
+
 /// Boost's errors, in words that name the option and the nearest known one.
 [[noreturn]] void refuse_options(const std::string& command, const po::options_description& known,
                                  const po::error& error) {
@@ -42,7 +56,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     const std::string nearest = nearest_name(name, names);
     throw UsageError("unknown option --" + name + (nearest.empty() ? "" : ", did you mean --" + nearest + "?") + help);
   }
-  throw UsageError(std::string(error.what()) + help);
+  throw UsageError(reason_of(error) + help);
 }
 
 }  // namespace
@@ -88,7 +102,8 @@ std::vector<double> parse_angles(const std::string& text, const std::string& opt
   if (range.size() == 3) {
     const auto first = parse_number<double>(range[0]), last = parse_number<double>(range[1]),
                step = parse_number<double>(range[2]);
-    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) || !((*last - *first) / *step < static_cast<double>(kMostAngles)))
+    if (!first || !last || !step || !(*step > 0) || !(*last >= *first) ||
+        !((*last - *first) / *step < static_cast<double>(kMostAngles)))
       throw wrong;
     const auto steps = static_cast<int>(std::floor((*last - *first) / *step + 1e-9));
     for (int i = 0; i <= steps; ++i) angles.push_back(*first + i * *step);

@@ -120,8 +120,8 @@ void redirect(hid_t file, const char* source, bool is_unlimited) {
 }
 
 TEST_F(CraftedStore, RowsComeFromItsOwnShardsOnly) {
-  for (const char* source : {"/tmp/elsewhere.h5", "../s.h5", ".", "other.h5", "s.shards/../../x.h5",
-                             "../t.shards/00000.h5", "s.shards/%b.h5"}) {
+  for (const char* source :
+       {"/tmp/elsewhere.h5", "../s.h5", ".", "other.h5", "s.shards/../../x.h5", "../t.shards/00000.h5"}) {
     alter_view([&](hid_t file) { redirect(file, source, false); });
     EXPECT_THAT(open_error(), AllOf(HasSubstr(path_.string()), HasSubstr("was_colour"), HasSubstr("no shard")))
         << source;
@@ -185,7 +185,7 @@ TEST_F(CraftedStore, FiltersThatAreNotOursAreRefused) {
 
 TEST_F(CraftedStore, ADataSetThatClaimsMoreThanIsStoredTakesNoMemory) {
   alter_shard([](hid_t file) {
-    replace(file, "was_colour", {hsize_t{1} << 36}, {4}, [](hid_t properties) { H5Pset_fletcher32(properties); });
+    replace(file, "was_colour", {hsize_t{1} << 36}, {1 << 20}, [](hid_t properties) { H5Pset_fletcher32(properties); });
   });
   const Store store(path_);
   EXPECT_THAT(message_of<DataError>([&] { store.read("was_colour"); }), HasSubstr("claims 68719476736 bytes"));
