@@ -34,6 +34,16 @@ void add_options(po::options_description& options) {
       ("batch", po::value<std::int64_t>()->value_name("N")->default_value(defaults.batch),
        "pairs a step, shared by the ranks")                                                           //
       ("learning-rate", po::value<std::string>()->value_name("R")->default_value("1e-5"), "of Adam")  //
+      ("schedule", po::value<std::string>()->value_name("constant|cosine")->default_value("constant"),
+       "the learning rate, always; or a short rise and half a cosine down to nothing at the last of --epochs")  //
+      ("network", po::value<std::string>()->value_name("paper|residual")->default_value("paper"),
+       "the paper's, which draws an outsole from memory; or one that learns the change of what it is given, for shoes "
+       "it has not seen")  //
+      ("shift-px", po::value<std::int64_t>()->value_name("N")->default_value(defaults.movements.most_px),
+       "each epoch moves each pair at random by up to so many pixels, up or down and left or right")  //
+      ("mirror", po::bool_switch(), "each epoch mirrors half of the pairs, left to right")            //
+      ("first-maps", po::value<std::int64_t>()->value_name("N")->default_value(defaults.first_maps),
+       "maps of the encoder's first layer; each of the further four has twice as many")  //
       ("time-hidden", po::value<std::int64_t>()->value_name("N")->default_value(defaults.time_hidden),
        "width of the first layer of the time branch")  //
       ("time-maps", po::value<std::int64_t>()->value_name("N")->default_value(defaults.time_maps),
@@ -68,6 +78,10 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   if (options.count("minutes") > 0) train.minutes = options["minutes"].as<double>();
   train.batch = options["batch"].as<std::int64_t>();
   train.adam.learning_rate = parse_learning_rate(options["learning-rate"].as<std::string>());
+  train.schedule = wear::parse_schedule(options["schedule"].as<std::string>());
+  train.network = wear::parse_network_kind(options["network"].as<std::string>());
+  train.movements = {options["shift-px"].as<std::int64_t>(), options["mirror"].as<bool>()};
+  train.first_maps = options["first-maps"].as<std::int64_t>();
   train.time_hidden = options["time-hidden"].as<std::int64_t>();
   train.time_maps = options["time-maps"].as<std::int64_t>();
   train.mixed_precision = options["mixed-precision"].as<bool>();
@@ -118,6 +132,10 @@ void print_summary(const wear::TrainSummary& summary, const wear::TrainOptions& 
   if (summary.was_finished) std::printf("%s was there already, trained by the same options\n", model.c_str());
   std::printf("%s: %lld epochs, %lld steps, loss %.6f\n", model.c_str(), static_cast<long long>(summary.epochs),
               static_cast<long long>(summary.steps), summary.loss);
+  if (summary.stands_still) {
+    std::printf(
+        "It has learned nothing: its loss stands still. Start anew in another folder with a lower --learning-rate\n");
+  }
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
@@ -144,9 +162,13 @@ Job train_job() {
       "train",
       "learn how outsoles wear from prepared scans",
       "",
-      "Example:\n"
-      "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --epochs 500 --learning-rate 1e-4 \\\n"
-      "      --output forward/\n"
+      "Examples:\n"
+      "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --output forward/\n"
+      "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --network residual --schedule cosine \\\n"
+      "      --learning-rate 1e-3 --batch 8 --epochs 30 --output forward/\n"
+      "The first are the paper's settings, for days on GPUs; the second a start for minutes on a few cores. With shoes "
+      "held\n"
+      "out, --shift-px 4 --mirror help. Where the loss stands still from the start, lower --learning-rate.\n"
       "RUN_DIR holds model.h5 at the end, history.csv (a line an epoch: losses, time) with history.svg, and "
       "checkpoints/.\n"
       "Stopped by TERM or by a crash, the same command carries on from the newest checkpoint, on any number of ranks.\n"

@@ -18,9 +18,9 @@ struct StepConstants {
   double beta1, beta2, step_size, root_of_correction2, epsilon;
 };
 
-StepConstants constants_of(const AdamOptions& options, std::int64_t step) {
+StepConstants constants_of(const AdamOptions& options, std::int64_t step, double share) {
   const auto t = static_cast<double>(step);
-  return {options.beta1, options.beta2, options.learning_rate / (1 - std::pow(options.beta1, t)),
+  return {options.beta1, options.beta2, share * options.learning_rate / (1 - std::pow(options.beta1, t)),
           std::sqrt(1 - std::pow(options.beta2, t)), options.epsilon};
 }
 
@@ -63,9 +63,9 @@ Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
   }
 }
 
-void Adam::step() {
+void Adam::step(double share) {
   const at::NoGradGuard no_gradients;
-  const StepConstants constants = constants_of(options_, ++state_.steps);
+  const StepConstants constants = constants_of(options_, ++state_.steps, share);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor &parameter = parameters_[i], &first = state_.first_moments[i], &second = state_.second_moments[i];
     ensure(parameter.grad().defined() && parameter.grad().is_contiguous(),

@@ -19,9 +19,9 @@ class Adam {
   /// Moments start at zero, on the parameters' devices.
   Adam(std::vector<at::Tensor> parameters, const AdamOptions& options);
 
-  /// One step from the parameters' gradients, which must all be defined; on CPUs fused and vectorized, on other devices
-  /// in ATen operations. The gradients are left as they are.
-  void step();
+  /// One step from the parameters' gradients, which must all be defined, at `share` of the learning rate; on CPUs fused
+  /// and vectorized, on other devices in ATen operations. The gradients are left as they are.
+  void step(double share = 1);
 
   /// For checkpoints: what has to come back for the next step to be the same bit for bit.
   struct State {

@@ -16,12 +16,12 @@ namespace {
 using Pairs = std::span<const TrainingPair>;
 
 /// Of every scan; each rank counts its part of them.
-std::vector<std::int64_t> agreed_known_pixels(const comm::Communicator& comm, const store::PreparedStore& scans) {
+std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, const store::PreparedStore& scans) {
   const comm::UnitRange mine = comm::units_of(scans.size(), comm.rank(), comm.size());
-  std::vector<std::int64_t> counts;
-  comm.together([&] { counts = count_known_pixels(scans, mine.begin, mine.size()); });
-  const std::string bytes(reinterpret_cast<const char*>(counts.data()), counts.size() * sizeof(std::int64_t));
-  std::vector<std::int64_t> all(static_cast<std::size_t>(scans.size()));
+  std::vector<KnownPixels> own;
+  comm.together([&] { own = sum_known_pixels(scans, mine.begin, mine.size()); });
+  const std::string bytes(reinterpret_cast<const char*>(own.data()), own.size() * sizeof own[0]);
+  std::vector<KnownPixels> all(static_cast<std::size_t>(scans.size()));
   auto* position = reinterpret_cast<char*>(all.data());
   for (const std::string& part : comm.all_gather(bytes)) position = std::copy(part.begin(), part.end(), position);
   return all;
@@ -34,11 +34,11 @@ std::shared_ptr<WearNetwork> make_network(const store::PreparedStore& scans, con
 }
 
 /// Inputs, then targets.
-std::vector<std::int64_t> scans_of(Pairs pairs) {
-  std::vector<std::int64_t> indices;
-  for (const TrainingPair& pair : pairs) indices.push_back(pair.input);
-  for (const TrainingPair& pair : pairs) indices.push_back(pair.target);
-  return indices;
+std::vector<ShownScan> scans_of(Pairs pairs) {
+  std::vector<ShownScan> scans;
+  for (const TrainingPair& pair : pairs) scans.push_back({pair.input, pair.movement});
+  for (const TrainingPair& pair : pairs) scans.push_back({pair.target, pair.movement});
+  return scans;
 }
 
 /// The time inputs, [pairs, time_inputs].
@@ -99,9 +99,20 @@ double Learner::loss_of(Pairs pairs, std::int64_t batch) {
 double Learner::known_pixels(Pairs pairs) const {
   double known = 0;
   for (const TrainingPair& pair : pairs) {
-    known += static_cast<double>(known_pixels_[static_cast<std::size_t>(pair.target)]);
+    known += static_cast<double>(known_pixels_[static_cast<std::size_t>(pair.target)].count);
   }
   return std::max(known, 1.0);
+}
+
+double Learner::one_grey_loss(Pairs pairs) const {
+  const double known = known_pixels(pairs);
+  double grey = 0, square = 0;
+  for (const TrainingPair& pair : pairs) {
+    const KnownPixels& pixels = known_pixels_[static_cast<std::size_t>(pair.target)];
+    grey += pixels.grey_sum / known;
+    square += pixels.square_sum / known;
+  }
+  return square - grey * grey;
 }
 
 Pairs Learner::my_share(Pairs pairs) const {

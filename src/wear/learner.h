@@ -27,18 +27,22 @@ class Learner {
           const comm::Communicator& comm);
 
   /// Leaves in every rank's parameters the gradient of the batch's mean squared difference, and returns this rank's
-  /// part of it: the sum over ranks is the loss. Meanwhile the scans of `next` are read. Throws DataError on all ranks
-  /// when the store is damaged. Collective.
+  /// part of it: the sum over ranks is the loss. A pixel that a pair's movement takes out of the image counts as right.
+  /// Meanwhile the scans of `next` are read. Throws DataError on all ranks when the store is damaged. Collective.
   double compute_gradients(std::span<const TrainingPair> batch, std::span<const TrainingPair> next);
 
-  /// Moves the weights by the gradients. Every rank does, and comes to the same weights.
-  void update() { adam_.step(); }
+  /// Moves the weights by the gradients, at `share` of the learning rate. Every rank does, and comes to the same
+  /// weights.
+  void update(double share = 1) { adam_.step(share); }
 
   /// The mean squared difference of `pairs`, without learning from them, at most `batch` at a time. Collective.
   double loss_of(std::span<const TrainingPair> pairs, std::int64_t batch);
 
-  /// Pixels of the pairs' targets that the scanner saw; at least 1.
+  /// Pixels of the pairs' targets that the scanner saw, unmoved; at least 1.
   double known_pixels(std::span<const TrainingPair> pairs) const;
+
+  /// The loss of answering them all with one grey, the best one: their variance.
+  double one_grey_loss(std::span<const TrainingPair> pairs) const;
 
   WearNetwork& network() { return *network_; }
   Adam& adam() { return adam_; }
@@ -51,7 +55,7 @@ class Learner {
   const comm::Communicator& comm_;
   at::Device device_;
   bool mixed_precision_;
-  std::vector<std::int64_t> known_pixels_;  // of each scan
+  std::vector<KnownPixels> known_pixels_;  // of each scan
   std::shared_ptr<WearNetwork> network_;
   GradientSum gradients_;
   Adam adam_;

@@ -18,6 +18,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
+constexpr std::int32_t kVersion = 2;  // of both schemas; 1 knew only the paper's network
+
 struct NamedTensor {
   std::string name;
   at::Tensor tensor;
@@ -96,11 +98,9 @@ void write_store(const fs::path& path, const store::StoreHeader& header, const s
 }
 
 json json_of(const NetworkShape& shape) {
-  return {{"task", name_of(shape.task)},
-          {"height_px", shape.height_px},
-          {"width_px", shape.width_px},
-          {"time_hidden", shape.time_hidden},
-          {"time_maps", shape.time_maps}};
+  return {{"task", name_of(shape.task)},      {"height_px", shape.height_px}, {"width_px", shape.width_px},
+          {"time_hidden", shape.time_hidden}, {"time_maps", shape.time_maps}, {"kind", name_of(shape.kind)},
+          {"first_maps", shape.first_maps}};
 }
 
 json json_of(const TrainingPosition& position) {
@@ -139,7 +139,9 @@ double finite_number(const json& object, const char* name, const fs::path& path)
   return value.get<double>();
 }
 
-NetworkShape shape_from(const json& network, const fs::path& path) {
+NetworkShape shape_from(const store::Store& store) {
+  const fs::path& path = store.path();
+  const json& network = entry(store.header().parameters, "network", path);
   constexpr std::int64_t kLongestSide = 1 << 17;
   NetworkShape shape;
   const json& task = entry(network, "task", path);
@@ -152,6 +154,14 @@ NetworkShape shape_from(const json& network, const fs::path& path) {
   shape.width_px = whole_number(network, "width_px", kSizeStep, kLongestSide, path);
   shape.time_hidden = whole_number(network, "time_hidden", 1, kMostTimeHidden, path);
   shape.time_maps = whole_number(network, "time_maps", 1, kMostTimeMaps, path);
+  if (store.header().version == 1) return shape;  // there was only the paper's network
+  const json& kind = entry(network, "kind", path);
+  if (kind == name_of(NetworkKind::kResidual)) {
+    shape.kind = NetworkKind::kResidual;
+  } else if (kind != name_of(NetworkKind::kPaper)) {
+    throw DataError(path.string() + ": 'kind' of its network is neither paper nor residual");
+  }
+  shape.first_maps = whole_number(network, "first_maps", 1, kMostFirstMaps, path);
   return shape;
 }
 
@@ -166,14 +176,9 @@ TrainingPosition position_from(const json& parameters, const fs::path& path) {
           .seconds = finite_number(position, "seconds", path)};
 }
 
-/// A network of that shape cannot be larger than the file that claims to hold it: found out before memory is taken. The
-/// second layer of the time branch is the one part whose size a shape can choose freely.
+/// A network of that shape cannot be larger than the file that claims to hold it: found out before memory is taken.
 void require_plausible(const NetworkShape& shape, const store::Store& store) {
-  const std::int64_t cells =
-      checked_product({divide_up(shape.height_px, kSizeStep), divide_up(shape.width_px, kSizeStep)}, "cells");
-  const std::int64_t weights =
-      checked_product({shape.time_hidden, shape.time_maps, cells}, "weights of the time branch");
-  if (weights > store.size_bytes() / static_cast<std::int64_t>(sizeof(float))) {
+  if (weight_count(shape) > store.size_bytes() / static_cast<std::int64_t>(sizeof(float))) {
     throw DataError(store.path().string() + ": claims a network of more weights than the file holds");
   }
 }
@@ -254,13 +259,14 @@ void remove_tensor_store(const fs::path& path) {
 }
 
 void save_model(const fs::path& path, const WearNetwork& network, const json& training) {
-  const store::StoreHeader header{kModelSchema, 1, {{"network", json_of(network.shape())}, {"training", training}}};
+  const store::StoreHeader header{
+      kModelSchema, kVersion, {{"network", json_of(network.shape())}, {"training", training}}};
   write_store(path, header, columns_of(weights_of(network), path));
 }
 
 Model load_model(const fs::path& path) {
   const store::Store store(path, kModelSchema, store::Origin::kForeign);
-  const NetworkShape shape = shape_from(entry(store.header().parameters, "network", path), path);
+  const NetworkShape shape = shape_from(store);
   require_plausible(shape, store);
   Model model{std::make_shared<WearNetwork>(shape, 0), training_of(store)};
   const std::vector<NamedTensor> weights = weights_of(*model.network);
@@ -275,7 +281,7 @@ void save_checkpoint(const fs::path& path, const WearNetwork& network, const Ada
   ensure(adam.state().steps == position.steps, "the optimizer stands where the training does");
   const store::StoreHeader header{
       kCheckpointSchema,
-      1,
+      kVersion,
       {{"network", json_of(network.shape())}, {"training", training}, {"position", json_of(position)}}};
   write_store(path, header, columns_of(training_tensors(network, adam.state()), path));
 }
@@ -283,7 +289,7 @@ void save_checkpoint(const fs::path& path, const WearNetwork& network, const Ada
 TrainingPosition load_checkpoint(const fs::path& path, WearNetwork& network, Adam& adam, const json& training) {
   const store::Store store(path, kCheckpointSchema);
   require_same_training(training_of(store), training, path);
-  if (shape_from(entry(store.header().parameters, "network", path), path) != network.shape()) {
+  if (shape_from(store) != network.shape()) {
     throw UsageError(path.string() + ": holds another network than this run's; choose another --output");
   }
   const TrainingPosition position = position_from(store.header().parameters, path);

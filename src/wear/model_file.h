@@ -18,8 +18,8 @@ namespace outsole::wear {
 inline constexpr char kModelSchema[] = "outsole.model";
 inline constexpr char kCheckpointSchema[] = "outsole.checkpoint";
 
-/// The widest time branch that a file may ask for.
-inline constexpr std::int64_t kMostTimeHidden = 1 << 16, kMostTimeMaps = 1 << 12;
+/// The widest network that a file may ask for.
+inline constexpr std::int64_t kMostTimeHidden = 1 << 16, kMostTimeMaps = 1 << 12, kMostFirstMaps = 1 << 9;
 
 /// A model as read from a file.
 struct Model {

@@ -4,8 +4,11 @@
 #include <torch/nn/functional/padding.h>
 #include <torch/utils.h>
 
+#include <algorithm>
 #include <cmath>
+#include <span>
 #include <string>
+#include <utility>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -16,6 +19,9 @@ namespace {
 
 constexpr std::int64_t kKernel = 4, kStride = 2, kPadding = 1;
 constexpr double kPaper = 1.0;
+/// A residual network takes no input for darker or lighter than this: the sigmoid's slope there is a hundredth, so that
+/// a pixel of paper can still learn to become ink.
+constexpr double kDarkest = 0.01;
 
 std::int64_t padded(std::int64_t side_px) { return divide_up(side_px, kSizeStep) * kSizeStep; }
 
@@ -28,6 +34,7 @@ void check(const NetworkShape& shape) {
     throw UsageError("a wear model of " + std::to_string(shape.height_px) + " x " + std::to_string(shape.width_px) +
                      " px: images need at least " + std::to_string(kSizeStep) + " px a side");
   }
+  if (shape.first_maps < 1) throw UsageError("a wear model's first layer needs at least 1 map");
   if (shape.time_hidden < 1 || shape.time_maps < 1) {
     throw UsageError("a wear model's time branch needs a width of at least 1 and at least 1 map");
   }
@@ -76,11 +83,44 @@ struct ConvolutionAdjoint : torch::autograd::Function<ConvolutionAdjoint> {
 
 }  // namespace
 
+std::array<std::int64_t, kLayers> encoder_maps(const NetworkShape& shape) {
+  std::array<std::int64_t, kLayers> maps{};
+  for (std::size_t layer = 0; layer < maps.size(); ++layer) maps[layer] = shape.first_maps << layer;
+  return maps;
+}
+
+std::array<std::int64_t, kLayers> decoder_maps(const NetworkShape& shape) {
+  std::array<std::int64_t, kLayers> maps = encoder_maps(shape);
+  std::ranges::reverse(maps);
+  std::ranges::copy(std::span(maps).subspan(1), maps.begin());
+  maps.back() = 1;
+  return maps;
+}
+
+std::int64_t weight_count(const NetworkShape& shape) {
+  const auto layer_weights = [](std::int64_t from, std::int64_t to) { return from * to * kKernel * kKernel + to; };
+  std::int64_t count = 0, maps = 1;
+  for (const std::int64_t next : encoder_maps(shape)) count += layer_weights(std::exchange(maps, next), next);
+  maps += shape.time_maps;
+  for (const std::int64_t next : decoder_maps(shape)) count += layer_weights(std::exchange(maps, next), next);
+  return count + shape.time_hidden * (time_inputs(shape.task) + 1) +
+         checked_product({shape.time_hidden + 1, shape.time_maps, coarsest_cells(shape)}, "weights of the time branch");
+}
+
+std::string name_of(NetworkKind kind) { return kind == NetworkKind::kPaper ? "paper" : "residual"; }
+
+NetworkKind parse_network_kind(const std::string& text) {
+  for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
+    if (text == name_of(kind)) return kind;
+  }
+  throw UsageError("no network '" + text + "': paper (draws the outsole from memory) or residual (learns the change)");
+}
+
 WearNetwork::WearNetwork(const NetworkShape& shape, std::uint64_t seed) : shape_(shape) {
   check(shape);
   torch::manual_seed(seed);
   std::int64_t maps = 1;
-  for (const std::int64_t next : kEncoderMaps) {
+  for (const std::int64_t next : encoder_maps(shape)) {
     encoder_.push_back(register_module(
         "encoder" + std::to_string(encoder_.size()),
         torch::nn::Conv2d(torch::nn::Conv2dOptions(maps, next, kKernel).stride(kStride).padding(kPadding))));
@@ -90,13 +130,15 @@ WearNetwork::WearNetwork(const NetworkShape& shape, std::uint64_t seed) : shape_
   time_hidden_ = register_module("time0", torch::nn::Linear(time_inputs(shape.task), shape.time_hidden));
   time_maps_ = register_module("time1", torch::nn::Linear(shape.time_hidden, shape.time_maps * coarsest_cells(shape)));
   maps += shape.time_maps;
-  for (const std::int64_t next : {256, 128, 64, 32, 1}) {
+  for (const std::int64_t next : decoder_maps(shape)) {
     decoder_.push_back(
         register_module("decoder" + std::to_string(decoder_.size()),
                         torch::nn::ConvTranspose2d(
                             torch::nn::ConvTranspose2dOptions(maps, next, kKernel).stride(kStride).padding(kPadding))));
     const std::int64_t inputs = maps * kKernel * kKernel / (kStride * kStride);  // a stride of 2 skips three of four
-    start(decoder_.back()->weight, decoder_.back()->bias, inputs, next == 1 ? 1 : 2);
+    const bool is_last = std::ssize(decoder_) == kLayers;
+    const double last_gain = shape.kind == NetworkKind::kPaper ? 1 : 1e-2;
+    start(decoder_.back()->weight, decoder_.back()->bias, inputs, is_last ? last_gain : 2);
     maps = next;
   }
 }
@@ -108,13 +150,24 @@ torch::Tensor WearNetwork::forward(const torch::Tensor& x, const torch::Tensor& 
 
   const std::int64_t bottom = padded(height_px) - height_px, right = padded(width_px) - width_px;
   torch::Tensor maps = at::constant_pad_nd(x, {0, right, 0, bottom}, kPaper);
-  for (auto& layer : encoder_) maps = layer(maps).relu_();
+  const bool adds = shape_.kind == NetworkKind::kResidual;
+  std::vector<torch::Tensor> added;  // what the decoder's layers add, the last one's first
+  if (adds) added.push_back(at::logit(maps, kDarkest));
+  for (auto& layer : encoder_) {
+    maps = layer(maps).relu_();
+    if (adds) added.push_back(maps);
+  }
+  if (adds) added.pop_back();  // the decoder's input
 
   const torch::Tensor when = time_maps_(time_hidden_(time).relu_()).relu_();
   maps = at::cat({maps, when.view({images, shape_.time_maps, maps.size(2), maps.size(3)})}, 1);
 
   for (auto& layer : decoder_) {
     maps = double_size(maps, layer->weight, layer->bias);
+    if (adds) {
+      maps = maps.add_(added.back());
+      added.pop_back();
+    }
     maps = layer.get() == decoder_.back().get() ? maps.sigmoid_() : maps.relu_();
   }
   return maps.slice(2, 0, height_px).slice(3, 0, width_px);

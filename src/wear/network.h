@@ -4,6 +4,10 @@
 // F: five convolutions to 32, 64, 128, 256, 512 maps, each halving the size, ReLU. G: two fully connected layers from
 // the time input to `time_maps` maps of the size F ends with. H: five transposed convolutions back, ReLU, the last one
 // a sigmoid. Kernel 4, stride 2, padding 1 throughout, so that every layer halves or doubles exactly.
+//
+// That is the paper's network: all it knows of x has gone through the smallest maps, so it has to draw the outsole from
+// memory. The residual network, of the same tensors, learns the change instead: every layer of H adds what F had at
+// that size, the last one the logit of x itself.
 
 #include <torch/nn/module.h>
 #include <torch/nn/modules/conv.h>
@@ -11,30 +15,49 @@
 
 #include <array>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
 
-/// What decides a network's tensors.
+/// What the decoder adds to: nothing, or the encoder's maps and the image.
+enum class NetworkKind { kPaper, kResidual };
+
+std::string name_of(NetworkKind kind);
+/// "paper" or "residual"; throws UsageError naming them for another word.
+NetworkKind parse_network_kind(const std::string& text);
+
+/// What decides a network's tensors and what it makes of them.
 struct NetworkShape {
   Task task = Task::kPrediction;
   std::int64_t height_px = 0, width_px = 0;  // of the images; padded inside to multiples of 32
   std::int64_t time_hidden = 64;             // width of G's first layer
   std::int64_t time_maps = 8;  // maps that G gives; its second layer has time_hidden x time_maps x cells weights
+  NetworkKind kind = NetworkKind::kPaper;
+  std::int64_t first_maps = 32;  // of F's first layer; each further one has twice as many
   bool operator==(const NetworkShape&) const = default;
 };
 
 /// The network pads sides to multiples of this.
 inline constexpr std::int64_t kSizeStep = 32;
-/// Maps after each layer of the encoder.
-inline constexpr std::array<std::int64_t, 5> kEncoderMaps = {32, 64, 128, 256, 512};
+/// Layers of the encoder, and of the decoder.
+inline constexpr int kLayers = 5;
+
+/// Maps after each layer of the encoder: 32, 64, 128, 256, 512 for first_maps = 32.
+std::array<std::int64_t, kLayers> encoder_maps(const NetworkShape& shape);
+/// Maps after each layer of the decoder: 256, 128, 64, 32, 1.
+std::array<std::int64_t, kLayers> decoder_maps(const NetworkShape& shape);
+
+/// Numbers in all tensors together.
+std::int64_t weight_count(const NetworkShape& shape);
 
 class WearNetwork : public torch::nn::Module {
  public:
-  /// Random weights that keep the variance of what passes through (He et al. 2015), from `seed` alone; reseeds LibTorch's
-  /// generator. Throws UsageError for a size below 32 px a side or a time branch without width.
+  /// Random weights that keep the variance of what passes through (He et al. 2015), from `seed` alone; reseeds
+  /// LibTorch's generator. A residual network's last layer starts near zero: at first it gives its input back. Throws
+  /// UsageError for a size below 32 px a side or a time branch without width.
   WearNetwork(const NetworkShape& shape, std::uint64_t seed);
 
   const NetworkShape& shape() const { return shape_; }

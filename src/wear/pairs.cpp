@@ -192,4 +192,21 @@ std::vector<std::int64_t> epoch_order(std::int64_t pairs, std::uint64_t seed, st
   return order;
 }
 
+std::vector<Movement> epoch_movements(std::int64_t pairs, const MovementRange& range, std::uint64_t seed,
+                                      std::int64_t epoch) {
+  std::vector<Movement> movements(static_cast<std::size_t>(pairs));
+  constexpr std::uint64_t kStreams = std::uint64_t{1} << 63;  // epoch_order has those below
+  std::mt19937_64 generator = seeded(seed, kStreams + static_cast<std::uint64_t>(epoch));
+  const auto way = [&] {
+    return static_cast<std::int64_t>(draw(generator, static_cast<std::uint64_t>(2 * range.most_px + 1))) -
+           range.most_px;
+  };
+  for (Movement& movement : movements) {
+    movement.down_px = way();
+    movement.right_px = way();
+    movement.is_mirrored = range.mirrors && draw(generator, 2) == 1;
+  }
+  return movements;
+}
+
 }  // namespace outsole::wear

@@ -22,12 +22,26 @@ Split parse_split(const std::string& text);
 /// The paper's split: 80 % to train on. Of 26 weeks 5 are held out, of 52 scans 10.
 inline constexpr double kHeldOutShare = 0.2;
 
+/// How a pair is shown in one epoch: both scans mirrored alike, then moved alike.
+struct Movement {
+  std::int64_t down_px = 0, right_px = 0;
+  bool is_mirrored = false;  // left to right
+  bool operator==(const Movement&) const = default;
+};
+
+/// What movements an epoch draws from.
+struct MovementRange {
+  std::int64_t most_px = 0;  // up, down, left and right
+  bool mirrors = false;      // every other time
+};
+
 /// {X, time, Y}: positions of two scans of one shoe in the prepared store.
 struct TrainingPair {
   std::int64_t input = 0, target = 0;
   double weeks = 0;  // prediction: between them; reconstruction: the target's week
   /// Reconstruction: no training pair has this target's week, so its slot was never trained.
   bool unseen_target = false;
+  Movement movement;
 };
 
 struct PairSets {
@@ -45,5 +59,9 @@ PairSets make_pairs(std::span<const store::PreparedInfo> scans, Task task, Split
 /// A permutation of 0..pairs-1 that depends on seed and epoch alone: the order of an epoch on any number of ranks and
 /// any machine.
 std::vector<std::int64_t> epoch_order(std::int64_t pairs, std::uint64_t seed, std::int64_t epoch);
+
+/// How each of an epoch's pairs, in its order, is shown; as epoch_order it depends on nothing else.
+std::vector<Movement> epoch_movements(std::int64_t pairs, const MovementRange& range, std::uint64_t seed,
+                                      std::int64_t epoch);
 
 }  // namespace outsole::wear

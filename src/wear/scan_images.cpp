@@ -30,13 +30,25 @@ struct Scan {
   }
 };
 
-/// Writes one scan's [height, width] into a batch.
-void convert(const Scan& scan, std::span<float> grey, std::span<float> known) {
+/// Writes one scan's [height, width] into a batch: where nothing is known, paper.
+void convert(const Scan& scan, const Movement& movement, std::int64_t width_px, std::span<float> grey,
+             std::span<float> known) {
   ensure(scan.pixels.size() == grey.size() && scan.support.size() == known.size(), "a scan has the store's size");
-  for (std::size_t i = 0; i < grey.size(); ++i) {
-    const bool is_known = scan.support[i] != 0;
-    known[i] = is_known ? 1.0F : 0.0F;
-    grey[i] = is_known ? static_cast<float>(scan.pixels[i]) / 255.0F : 1.0F;
+  const std::int64_t height_px = std::ssize(grey) / width_px;
+  std::ranges::fill(grey, 1.0F);
+  std::ranges::fill(known, 0.0F);
+  for (std::int64_t y = std::max<std::int64_t>(0, movement.down_px);
+       y < std::min(height_px, height_px + movement.down_px); ++y) {
+    for (std::int64_t x = std::max<std::int64_t>(0, movement.right_px);
+         x < std::min(width_px, width_px + movement.right_px); ++x) {
+      const std::int64_t column = x - movement.right_px;
+      const auto from = static_cast<std::size_t>((y - movement.down_px) * width_px +
+                                                 (movement.is_mirrored ? width_px - 1 - column : column));
+      if (scan.support[from] == 0) continue;
+      const auto to = static_cast<std::size_t>(y * width_px + x);
+      known[to] = 1.0F;
+      grey[to] = static_cast<float>(scan.pixels[from]) / 255.0F;
+    }
   }
 }
 
@@ -79,37 +91,45 @@ ScanImages::ScanImages(const store::PreparedStore& scans, std::int64_t memory_by
 
 ScanImages::~ScanImages() = default;
 
-ScanBatch ScanImages::batch(std::span<const std::int64_t> indices) {
+ScanBatch ScanImages::batch(std::span<const ShownScan> shown) {
   State& state = *state_;
   ++state.turn;
-  for (const std::int64_t index : indices) state.wanted(index, state.turn);
+  for (const ShownScan& scan : shown) state.wanted(scan.index, state.turn);
   state.make_room();
-  const std::vector<std::int64_t> shape{std::ssize(indices), 1, state.scans.height_px(), state.scans.width_px()};
+  const std::vector<std::int64_t> shape{std::ssize(shown), 1, state.scans.height_px(), state.scans.width_px()};
   ScanBatch batch{at::empty(shape, at::kFloat), at::empty(shape, at::kFloat)};
   const auto pixels = static_cast<std::size_t>(state.pixels());
-  for (std::size_t i = 0; i < indices.size(); ++i) {
-    Scan& scan = state.kept.at(indices[i]);
+  for (std::size_t i = 0; i < shown.size(); ++i) {
+    Scan& scan = state.kept.at(shown[i].index);
     scan.arrive();
-    convert(scan, {batch.grey.data_ptr<float>() + i * pixels, pixels},
+    convert(scan, shown[i].movement, state.scans.width_px(), {batch.grey.data_ptr<float>() + i * pixels, pixels},
             {batch.known.data_ptr<float>() + i * pixels, pixels});
   }
   return batch;
 }
 
-void ScanImages::prefetch(std::span<const std::int64_t> indices) {
+void ScanImages::prefetch(std::span<const ShownScan> shown) {
   State& state = *state_;
-  for (const std::int64_t index : indices) state.wanted(index, state.turn + 1);
+  for (const ShownScan& scan : shown) state.wanted(scan.index, state.turn + 1);
   state.make_room();
 }
 
-std::vector<std::int64_t> count_known_pixels(const store::PreparedStore& scans, std::int64_t first,
-                                             std::int64_t count) {
-  std::vector<std::int64_t> known;
+std::vector<KnownPixels> sum_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count) {
+  std::vector<KnownPixels> sums;
   for (std::int64_t index = first; index < first + count; ++index) {
     const Bytes support = bytes_of(scans.store().read("support", index, 1));
-    known.push_back(std::ssize(support) - std::ranges::count(support, std::uint8_t{0}));
+    const Bytes pixels = bytes_of(scans.store().read("pixels", index, 1));
+    ensure(support.size() == pixels.size(), "a scan has the store's size");
+    KnownPixels& sum = sums.emplace_back();
+    for (std::size_t i = 0; i < pixels.size(); ++i) {
+      if (support[i] == 0) continue;
+      const double grey = pixels[i] / 255.0;
+      ++sum.count;
+      sum.grey_sum += grey;
+      sum.square_sum += grey * grey;
+    }
   }
-  return known;
+  return sums;
 }
 
 }  // namespace outsole::wear

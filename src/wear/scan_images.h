@@ -9,13 +9,20 @@
 #include <vector>
 
 #include "store/prepared.h"
+#include "wear/pairs.h"
 
 namespace outsole::wear {
+
+/// A scan of the store, by position, and how it is shown.
+struct ShownScan {
+  std::int64_t index = 0;
+  Movement movement;
+};
 
 /// Images of a batch.
 struct ScanBatch {
   at::Tensor grey;   // [N, 1, height, width] float32 in [0, 1]; 1 is paper, also where nothing is known
-  at::Tensor known;  // [N, 1, height, width] float32: 1 where the scanner saw it, 0 elsewhere
+  at::Tensor known;  // [N, 1, height, width] float32: 1 where the scanner saw it (and it was moved to), 0 elsewhere
 };
 
 /// Not thread-safe; the reading is done on the store's own thread.
@@ -26,18 +33,23 @@ class ScanImages {
   ScanImages(const store::PreparedStore& scans, std::int64_t memory_bytes);
   ~ScanImages();
 
-  /// The scans at `indices`, in that order, on the CPU. Throws DataError when the store is damaged.
-  ScanBatch batch(std::span<const std::int64_t> indices);
+  /// The scans in that order, on the CPU. Throws DataError when the store is damaged.
+  ScanBatch batch(std::span<const ShownScan> shown);
   /// Starts reading those that are not here yet, in the background, for the next call of batch.
-  void prefetch(std::span<const std::int64_t> indices);
+  void prefetch(std::span<const ShownScan> shown);
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-/// Pixels that the scanner saw, of the scans [first, first + count). Reads their supports, one at a time. Throws
-/// DataError when the store is damaged.
-std::vector<std::int64_t> count_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count);
+/// The pixels of a scan that the scanner saw.
+struct KnownPixels {
+  std::int64_t count = 0;
+  double grey_sum = 0, square_sum = 0;  // of grey in [0, 1], and of its square
+};
+
+/// Of each of the scans [first, first + count). Reads them one at a time. Throws DataError when the store is damaged.
+std::vector<KnownPixels> sum_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count);
 
 }  // namespace outsole::wear

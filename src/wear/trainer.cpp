@@ -27,6 +27,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::int64_t kMostMovementPx = 4096;
+
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 void check(const TrainOptions& options) {
@@ -39,6 +41,9 @@ void check(const TrainOptions& options) {
   require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "--time-maps: from 1 to 4096");
   require(options.adam.learning_rate > 0 && std::isfinite(options.adam.learning_rate),
           "--learning-rate: a positive number");
+  require(options.first_maps >= 1 && options.first_maps <= kMostFirstMaps, "--first-maps: from 1 to 512");
+  require(options.movements.most_px >= 0 && options.movements.most_px <= kMostMovementPx,
+          "--shift-px: a number of pixels, 0 to 4096");
   require(options.checkpoint_minutes > 0, "--checkpoint-minutes: a positive number");
   require(options.keep_checkpoints >= 1, "--keep-checkpoints: at least 1");
   require(!options.minutes || *options.minutes > 0, "--minutes: a positive number");
@@ -49,20 +54,30 @@ void check(const TrainOptions& options) {
 json identity_of(const TrainOptions& options, const store::PreparedStore& scans) {
   const json& prepared = scans.store().header().parameters;
   const bool has_dpi = prepared.is_object() && prepared.contains("dpi") && prepared["dpi"].is_number();
-  return {{"scans_sha256", scans.store().sha256()},
-          {"dpi", has_dpi ? prepared["dpi"].get<double>() : 0.0},
-          {"task", name_of(options.task)},
-          {"split", name_of(options.split)},
-          {"seed", options.seed},
-          {"held_out_share", kHeldOutShare},
-          {"batch", options.batch},
-          {"learning_rate", options.adam.learning_rate},
-          {"beta1", options.adam.beta1},
-          {"beta2", options.adam.beta2},
-          {"epsilon", options.adam.epsilon},
-          {"time_hidden", options.time_hidden},
-          {"time_maps", options.time_maps},
-          {"mixed_precision", options.mixed_precision}};
+  json identity{{"scans_sha256", scans.store().sha256()},
+                {"dpi", has_dpi ? prepared["dpi"].get<double>() : 0.0},
+                {"task", name_of(options.task)},
+                {"split", name_of(options.split)},
+                {"seed", options.seed},
+                {"held_out_share", kHeldOutShare},
+                {"batch", options.batch},
+                {"learning_rate", options.adam.learning_rate},
+                {"beta1", options.adam.beta1},
+                {"beta2", options.adam.beta2},
+                {"epsilon", options.adam.epsilon},
+                {"time_hidden", options.time_hidden},
+                {"time_maps", options.time_maps},
+                {"mixed_precision", options.mixed_precision}};
+  // Later options are named where they are used: runs of earlier versions go on.
+  if (options.first_maps != TrainOptions().first_maps) identity["first_maps"] = options.first_maps;
+  if (options.network != NetworkKind::kPaper) identity["network"] = name_of(options.network);
+  if (options.movements.most_px > 0) identity["shift_px"] = options.movements.most_px;
+  if (options.movements.mirrors) identity["mirror"] = true;
+  if (options.schedule != Schedule::kConstant) {
+    identity["schedule"] = name_of(options.schedule);
+    identity["scheduled_epochs"] = options.epochs;
+  }
+  return identity;
 }
 
 TrainPlan plan_of(const TrainOptions& options, const store::PreparedStore& scans, const PairSets& pairs, int ranks) {
@@ -180,7 +195,7 @@ class Run {
   /// Writes model.h5. Collective.
   void save_model_file();
 
-  TrainSummary summary() const { return {data_.plan, position_.epoch, position_.steps, loss(), false}; }
+  TrainSummary summary() const { return {data_.plan, position_.epoch, position_.steps, loss(), false, stands_still_}; }
 
  private:
   fs::path newest_good_checkpoint();
@@ -188,6 +203,7 @@ class Run {
   StepReport step();
   StepReport agreed(const StepReport& mine) const;
   void end_epoch();
+  void notice_standstill(double loss_before);
   void save();
 
   bool is_over() const { return time_over_ || position_.epoch >= options_.epochs; }
@@ -204,7 +220,7 @@ class Run {
 
   TrainingPosition position_;
   std::vector<TrainingPair> epoch_pairs_;  // in the epoch's order
-  bool time_over_ = false;
+  bool time_over_ = false, stands_still_ = false;
   std::int64_t saved_steps_ = 0;  // of the newest checkpoint
   double seconds_before_ = 0;     // trained by earlier runs
   Clock::time_point start_ = Clock::now(), last_save_ = start_, epoch_start_ = start_;
@@ -282,6 +298,8 @@ void Run::begin_epoch() {
   for (const std::int64_t index : epoch_order(std::ssize(pairs), options_.seed, position_.epoch)) {
     epoch_pairs_.push_back(pairs[static_cast<std::size_t>(index)]);
   }
+  const auto movements = epoch_movements(std::ssize(pairs), options_.movements, options_.seed, position_.epoch);
+  for (std::size_t i = 0; i < epoch_pairs_.size(); ++i) epoch_pairs_[i].movement = movements[i];
   epoch_start_ = Clock::now();
   pairs_since_epoch_start_ = 0;
 }
@@ -306,7 +324,8 @@ StepReport Run::step() {
                                             ", step " + std::to_string(position_.step + 1) +
                                             "; the last checkpoint stays. Lower --learning-rate");
   }
-  learner_.update();
+  learner_.update(
+      learning_rate_share(options_.schedule, position_.steps, options_.epochs * data_.plan.steps_per_epoch));
   position_.loss_sum += all.loss * learner_.known_pixels(pairs);
   ++position_.step;
   ++position_.steps;
@@ -321,18 +340,34 @@ StepReport Run::agreed(const StepReport& mine) const {
 }
 
 void Run::end_epoch() {
+  const double loss_before = position_.epoch_loss;
   position_.epoch_loss = position_.loss_sum / learner_.known_pixels(data_.pairs.training);
   position_.loss_sum = 0;
   position_.step = 0;
   ++position_.epoch;
-  EpochRecord record{.epoch = position_.epoch, .steps = position_.steps, .loss = position_.epoch_loss};
+  EpochRecord record{
+      .epoch = position_.epoch, .steps = position_.steps, .loss = position_.epoch_loss, .held_out_loss = {}};
   record.pairs_per_second = static_cast<double>(pairs_since_epoch_start_) / seconds_since(epoch_start_);
   if (is_held_out_due()) record.held_out_loss = learner_.loss_of(sample_, options_.batch);
   record.seconds = seconds();
   comm_.together([&] {
     if (comm_.is_root()) append_history(history_path(options_.output), record);
   });
+  if (position_.epoch > 1) notice_standstill(loss_before);
   if (position_.epoch < options_.epochs) begin_epoch();
+}
+
+/// Says so, once, when the epoch's loss is that of a network that has died.
+void Run::notice_standstill(double loss_before) {
+  constexpr double kNearly = 0.98, kUnchanged = 1e-4;  // at a small learning rate a loss falls slowly, but it falls
+  const double one_grey = learner_.one_grey_loss(data_.pairs.training), loss = position_.epoch_loss;
+  if (stands_still_ || loss < kNearly * one_grey || std::abs(loss - loss_before) > kUnchanged * loss) return;
+  stands_still_ = true;
+  if (!comm_.is_root()) return;
+  spdlog::warn(
+      "epoch {}: the loss stands still at {:.6f}, where one grey for all pixels has {:.6f}: nothing is being learned. "
+      "Start anew in another folder with a lower --learning-rate",
+      position_.epoch, loss, one_grey);
 }
 
 /// As often as keeps it within a twentieth of the time: a pair costs a third of what it costs in training.
@@ -380,7 +415,8 @@ void Run::save_model_file() {
 }  // namespace
 
 NetworkShape network_shape(const TrainOptions& options, const store::PreparedStore& scans) {
-  return {options.task, scans.height_px(), scans.width_px(), options.time_hidden, options.time_maps};
+  return {options.task,      scans.height_px(), scans.width_px(),  options.time_hidden,
+          options.time_maps, options.network,   options.first_maps};
 }
 
 TrainPlan plan_training(const TrainOptions& options, int ranks) { return read_data(options, ranks).plan; }

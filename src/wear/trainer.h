@@ -13,6 +13,7 @@
 #include "wear/adam.h"
 #include "wear/network.h"
 #include "wear/pairs.h"
+#include "wear/schedule.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
@@ -26,6 +27,10 @@ struct TrainOptions {
   std::int64_t epochs = 10000;
   std::int64_t batch = 16;  // pairs a step, over all ranks
   AdamOptions adam;
+  Schedule schedule = Schedule::kConstant;
+  MovementRange movements;  // what each epoch moves and mirrors its pairs by
+  NetworkKind network = NetworkKind::kPaper;
+  std::int64_t first_maps = 32;
   std::int64_t time_hidden = 64, time_maps = 8;
   double checkpoint_minutes = 10;  // time between checkpoints
   std::int64_t keep_checkpoints = 3;
@@ -52,6 +57,9 @@ struct TrainSummary {
   std::int64_t epochs = 0, steps = 0;  // done, over all runs
   double loss = 0;                     // of the last epoch: mean squared difference, grey in [0, 1]
   bool was_finished = false;
+  /// After some epoch of this run the network did no better than one grey for all pixels, and no longer changed: it is
+  /// dead (too large a learning rate drives all images to white paper, where the gradient vanishes).
+  bool stands_still = false;
 };
 
 /// What training would do on `ranks` ranks. Any one rank; reads only the list of scans.

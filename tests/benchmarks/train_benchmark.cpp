@@ -46,7 +46,7 @@ struct StockNetwork : torch::nn::Module {
   explicit StockNetwork(const wear::NetworkShape& shape) : time_maps(shape.time_maps) {
     using namespace torch::nn;
     std::int64_t maps = 1;
-    for (const std::int64_t next : wear::kEncoderMaps) {
+    for (const std::int64_t next : wear::encoder_maps(shape)) {
       encoder->push_back(Conv2d(Conv2dOptions(maps, next, 4).stride(2).padding(1)));
       encoder->push_back(ReLU());
       maps = next;
@@ -55,7 +55,7 @@ struct StockNetwork : torch::nn::Module {
     time = Sequential(Linear(wear::time_inputs(shape.task), shape.time_hidden), ReLU(),
                       Linear(shape.time_hidden, time_maps * cells), ReLU());
     maps += time_maps;
-    for (const std::int64_t next : {256, 128, 64, 32, 1}) {
+    for (const std::int64_t next : wear::decoder_maps(shape)) {
       decoder->push_back(ConvTranspose2d(ConvTranspose2dOptions(maps, next, 4).stride(2).padding(1)));
       if (next > 1) decoder->push_back(ReLU());
       maps = next;

@@ -166,6 +166,10 @@ TEST_F(Train, WhatCannotBeDoneIsRefusedByName) {
   };
   EXPECT_THAT(refusal({"--split", "week"}, 2), HasSubstr("no split 'week'"));
   EXPECT_THAT(refusal({"--split", "pair"}, 3), HasSubstr("nothing to hold out"));
+  EXPECT_THAT(refusal({"--network", "deep"}, 2), HasSubstr("no network 'deep'"));
+  EXPECT_THAT(refusal({"--schedule", "linear"}, 2), HasSubstr("no schedule 'linear'"));
+  EXPECT_THAT(refusal({"--shift-px", "-1"}, 2), HasSubstr("--shift-px"));
+  EXPECT_THAT(refusal({"--first-maps", "513"}, 2), HasSubstr("--first-maps"));
   EXPECT_THAT(refusal({"--minutes", "0"}, 2), HasSubstr("--minutes"));
   EXPECT_THAT(refusal({"--mixed-precision", "--device", "cpu"}, 2), HasSubstr("--mixed-precision"));
   EXPECT_FALSE(fs::exists(folder_ / "run"));

@@ -57,7 +57,7 @@ class WearBaselines : public outsole::testing::TemporaryFolder {
   std::map<std::string, cv::Mat1b> answers(std::int64_t input, std::int64_t target,
                                            const std::vector<std::int64_t>& training) {
     Baselines baselines(*scans_, training);
-    return baselines.answers({input, target, week(target) - week(input)}, image(input));
+    return baselines.answers({input, target, week(target) - week(input), false, {}}, image(input));
   }
 
   /// Of one pixel: (week, grey) of the given scans that saw it.
@@ -159,7 +159,7 @@ TEST_F(WearBaselines, AreTheSameWhicheverShoeWasAskedAboutBefore) {
   const std::vector<std::int64_t> training{0, 1, 2, 3, 4, 5};
   Baselines baselines(*scans_, training);
   for (const std::int64_t input : {0, 2, 4, 2, 0, 4}) {
-    const auto together = baselines.answers({input, input + 1, 4}, image(input));
+    const auto together = baselines.answers({input, input + 1, 4, false, {}}, image(input));
     const auto alone = answers(input, input + 1, training);
     for (const auto& [name, answer] : alone) EXPECT_EQ(cv::norm(together.at(name), answer, cv::NORM_INF), 0) << name;
   }

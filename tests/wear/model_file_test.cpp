@@ -3,10 +3,9 @@
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
 
-#include <functional>
-
 #include "comm/communicator.h"
 #include "core/errors.h"
+#include "message_of.h"
 #include "store/store.h"
 #include "temporary_folder.h"
 
@@ -15,22 +14,12 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
+using outsole::testing::message_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
 
-constexpr NetworkShape kShape{Task::kReconstruction, 40, 33, 4, 2};
+constexpr NetworkShape kShape{Task::kReconstruction, 40, 33, 4, 2, NetworkKind::kResidual, 6};
 const json kTraining{{"seed", 7}, {"split", "time"}};
-
-template <typename Error>
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing, or another error, was thrown";
-  return "";
-}
 
 bool have_equal_weights(const WearNetwork& a, const WearNetwork& b) {
   const auto left = a.parameters(), right = b.parameters();
@@ -64,15 +53,17 @@ class ModelFile : public outsole::testing::TemporaryFolder {
     if (!comm::Communicator().is_root()) GTEST_SKIP() << "one rank is enough";
   }
 
-  /// A file that only a stranger would write.
-  std::string refusal_of(const json& parameters, const store::Columns& columns) {
+  void write_strange(std::int32_t version, const json& parameters, const store::Columns& columns) const {
     fs::remove_all(folder_ / "strange.shards");
     fs::remove(folder_ / "strange.h5");
-    {
-      store::StoreWriter writer(folder_ / "strange.h5", {kModelSchema, 1, parameters}, 1, true);
-      writer.write_unit(0, columns);
-      writer.finish();
-    }
+    store::StoreWriter writer(folder_ / "strange.h5", {kModelSchema, version, parameters}, 1, true);
+    writer.write_unit(0, columns);
+    writer.finish();
+  }
+
+  /// What is said to a file that only a stranger would write.
+  std::string refusal_of(const json& parameters, const store::Columns& columns) {
+    write_strange(2, parameters, columns);
     const std::string message = message_of<DataError>([&] { load_model(folder_ / "strange.h5"); });
     EXPECT_THAT(message, HasSubstr("strange.h5"));
     return message;
@@ -81,7 +72,13 @@ class ModelFile : public outsole::testing::TemporaryFolder {
   json parameters() const {
     return {{"training", kTraining},
             {"network",
-             {{"task", "reconstruction"}, {"height_px", 40}, {"width_px", 33}, {"time_hidden", 4}, {"time_maps", 2}}}};
+             {{"task", "reconstruction"},
+              {"height_px", 40},
+              {"width_px", 33},
+              {"time_hidden", 4},
+              {"time_maps", 2},
+              {"kind", "residual"},
+              {"first_maps", 6}}}};
   }
   json with(const char* name, const json& value) const {
     json changed = parameters();
@@ -102,6 +99,18 @@ TEST_F(ModelFile, GivesBackTheNetworkBitForBit) {
   EXPECT_TRUE(have_equal_weights(*model.network, network_));
   EXPECT_EQ(model.training, kTraining);
   EXPECT_EQ(read_training(folder_ / "model.h5"), kTraining);
+}
+
+TEST_F(ModelFile, OfVersion1IsThePapersNetwork) {
+  const NetworkShape shape{Task::kReconstruction, 40, 33, 4, 2};
+  const WearNetwork network(shape, 5);
+  json old = parameters();
+  old["network"].erase("kind");
+  old["network"].erase("first_maps");
+  write_strange(1, old, columns_of(network));
+  const Model model = load_model(folder_ / "strange.h5");
+  EXPECT_EQ(model.network->shape(), shape);
+  EXPECT_TRUE(have_equal_weights(*model.network, network));
 }
 
 TEST_F(ModelFile, ReplacesAnOlderOneAndLeavesNothingElse) {
@@ -165,6 +174,9 @@ TEST_F(ModelFile, WithAnImpossibleNetworkIsRefusedBeforeMemoryIsTaken) {
   EXPECT_THAT(refusal_of(with("time_maps", 1.5), columns), HasSubstr("time_maps"));
   EXPECT_THAT(refusal_of(with("time_maps", std::uint64_t{1} << 63), columns), HasSubstr("time_maps"));
   EXPECT_THAT(refusal_of(with("task", 3), columns), HasSubstr("task"));
+  EXPECT_THAT(refusal_of(with("kind", "transformer"), columns), HasSubstr("kind"));
+  EXPECT_THAT(refusal_of(with("first_maps", 513), columns), HasSubstr("first_maps"));
+  EXPECT_THAT(refusal_of(with("first_maps", 512), columns), HasSubstr("more weights than the file"));
   // Each length is possible, the network is not: 2^16 x 2^12 x 2^24 weights.
   json huge = with("height_px", 1 << 17);
   huge["network"].update({{"width_px", 1 << 17}, {"time_hidden", 1 << 16}, {"time_maps", 1 << 12}});
@@ -173,7 +185,7 @@ TEST_F(ModelFile, WithAnImpossibleNetworkIsRefusedBeforeMemoryIsTaken) {
   EXPECT_THAT(refusal_of(json::array(), columns), HasSubstr("network"));
   json mute = parameters();
   mute["training"] = "secret";
-  EXPECT_THAT(refusal_of(mute, columns), HasSubstr("training"));
+  EXPECT_THAT(refusal_of(mute, columns_of(network_)), HasSubstr("training"));
 }
 
 TEST_F(ModelFile, WhoseTensorsDoNotFitTheNetworkIsRefusedNamingTheTensor) {

@@ -53,7 +53,11 @@ TEST(DoubleSize, IsTheTransposedConvolutionWithItsGradients) {
 
 // --- Network --------------------------------------------------------------------------------------------------------
 
-NetworkShape small_shape(Task task = Task::kPrediction) { return {task, 64, 32, 6, 3}; }
+NetworkShape small_shape(Task task = Task::kPrediction, NetworkKind kind = NetworkKind::kPaper) {
+  return {task, 64, 32, 6, 3, kind};
+}
+
+constexpr NetworkKind kKinds[] = {NetworkKind::kPaper, NetworkKind::kResidual};
 
 at::Tensor images_of(const NetworkShape& shape, std::int64_t images, at::ScalarType type = at::kDouble) {
   torch::manual_seed(3);
@@ -89,8 +93,8 @@ TEST(WearNetwork, GivesAnImageBetweenBlackAndPaperOfTheInputsSize) {
   }
 }
 
-TEST(WearNetwork, GradientOfEveryLayerIsItsFiniteDifference) {
-  const NetworkShape shape = small_shape(Task::kReconstruction);
+void expect_finite_differences(NetworkKind kind) {
+  const NetworkShape shape = small_shape(Task::kReconstruction, kind);
   WearNetwork network = double_network(shape);
   const at::Tensor x = images_of(shape, 2).requires_grad_(), times = times_of(shape, {4, 20});
   // Weights of both signs on what has changed: a number near 0, so that its differences lose no digits.
@@ -119,14 +123,68 @@ TEST(WearNetwork, GradientOfEveryLayerIsItsFiniteDifference) {
   }
 }
 
+TEST(WearNetwork, GradientOfEveryLayerIsItsFiniteDifference) {
+  for (const NetworkKind kind : kKinds) {
+    SCOPED_TRACE(name_of(kind));
+    expect_finite_differences(kind);
+  }
+}
+
+TEST(WearNetwork, OfResidualsGivesItsInputBackAtFirst) {
+  const NetworkShape shape = small_shape(Task::kPrediction, NetworkKind::kResidual);
+  WearNetwork residual = double_network(shape), paper = double_network(small_shape());
+  const at::Tensor x = images_of(shape, 3), times = times_of(shape, {0, 8, 52});
+  const auto difference = [&](WearNetwork& network) {
+    return (network.forward(x, times) - x).abs().mean().item<double>();
+  };
+  EXPECT_LT(difference(residual), 0.05);
+  EXPECT_GT(difference(paper), 0.2);
+}
+
+/// The residual network by its definition, of LibTorch's own layers.
+TEST(WearNetwork, OfResidualsAddsWhatTheEncoderHadAtEachSize) {
+  const NetworkShape shape = small_shape(Task::kPrediction, NetworkKind::kResidual);
+  WearNetwork network = double_network(shape);
+  const at::Tensor x = images_of(shape, 2), times = times_of(shape, {8, 34});
+  const auto parameters = network.named_parameters();
+  const auto weight = [&](const std::string& name) { return parameters[name + ".weight"]; };
+  const auto bias = [&](const std::string& name) { return parameters[name + ".bias"]; };
+  std::vector<at::Tensor> encoded{at::logit(x.clamp(0.01, 0.99))};
+  at::Tensor maps = x;
+  for (int layer = 0; layer < 5; ++layer) {
+    const std::string name = "encoder" + std::to_string(layer);
+    maps = at::relu(at::conv2d(maps, weight(name), bias(name), 2, 1));
+    encoded.push_back(maps);
+  }
+  const at::Tensor hidden = at::relu(at::linear(times, weight("time0"), bias("time0")));
+  const at::Tensor when = at::relu(at::linear(hidden, weight("time1"), bias("time1"))).view({2, 3, 2, 1});
+  maps = at::cat({maps, when}, 1);
+  for (int layer = 0; layer < 5; ++layer) {
+    const std::string name = "decoder" + std::to_string(layer);
+    maps = at::conv_transpose2d(maps, weight(name), bias(name), 2, 1) + encoded[static_cast<std::size_t>(4 - layer)];
+    maps = layer == 4 ? at::sigmoid(maps) : at::relu(maps);
+  }
+  EXPECT_LE(relative_difference(network.forward(x, times), maps), 1e-12);
+}
+
 TEST(WearNetwork, SidesThatAreNoMultiplesOf32ArePaddedWithPaperAndCropped) {
-  const NetworkShape odd{Task::kPrediction, 50, 37, 6, 3}, whole{Task::kPrediction, 64, 64, 6, 3};
-  WearNetwork odd_network = double_network(odd), whole_network = double_network(whole);
-  const at::Tensor x = images_of(odd, 2), times = times_of(odd, {8, 34});
-  at::Tensor padded = at::ones({2, 1, 64, 64}, at::kDouble);
-  padded.slice(2, 0, 50).slice(3, 0, 37).copy_(x);
-  const at::Tensor expected = whole_network.forward(padded, times).slice(2, 0, 50).slice(3, 0, 37);
-  EXPECT_TRUE(at::equal(odd_network.forward(x, times), expected));
+  for (const NetworkKind kind : kKinds) {
+    const NetworkShape odd{Task::kPrediction, 50, 37, 6, 3, kind}, whole{Task::kPrediction, 64, 64, 6, 3, kind};
+    WearNetwork odd_network = double_network(odd), whole_network = double_network(whole);
+    const at::Tensor x = images_of(odd, 2), times = times_of(odd, {8, 34});
+    at::Tensor padded = at::ones({2, 1, 64, 64}, at::kDouble);
+    padded.slice(2, 0, 50).slice(3, 0, 37).copy_(x);
+    const at::Tensor expected = whole_network.forward(padded, times).slice(2, 0, 50).slice(3, 0, 37);
+    EXPECT_TRUE(at::equal(odd_network.forward(x, times), expected));
+  }
+}
+
+TEST(WearNetwork, HasAsManyWeightsAsItsShapeSays) {
+  for (const NetworkShape& shape : {small_shape(), NetworkShape{Task::kReconstruction, 70, 40, 9, 2, {}, 12}}) {
+    std::int64_t weights = 0;
+    for (const at::Tensor& parameter : WearNetwork(shape, 1).parameters()) weights += parameter.numel();
+    EXPECT_EQ(weight_count(shape), weights);
+  }
 }
 
 TEST(WearNetwork, AnotherTimeGivesAnotherImageInBothTasks) {
@@ -154,7 +212,8 @@ TEST(WearNetwork, TheSeedAloneDecidesTheWeights) {
   WearNetwork one(small_shape(), 7), same(small_shape(), 7), other(small_shape(), 8);
   for (std::size_t i = 0; i < one.parameters().size(); ++i) {
     EXPECT_TRUE(at::equal(one.parameters()[i], same.parameters()[i]));
-    if (one.parameters()[i].dim() > 1) EXPECT_FALSE(at::equal(one.parameters()[i], other.parameters()[i]));  // no bias
+    if (one.parameters()[i].dim() == 1) continue;  // a bias
+    EXPECT_FALSE(at::equal(one.parameters()[i], other.parameters()[i]));
   }
 }
 
@@ -162,6 +221,7 @@ TEST(WearNetwork, RefusesSizesThatVanishBelowFiveHalvings) {
   EXPECT_THROW(WearNetwork({Task::kPrediction, 31, 64, 6, 3}, 1), UsageError);
   EXPECT_THROW(WearNetwork({Task::kPrediction, 64, 0, 6, 3}, 1), UsageError);
   EXPECT_THROW(WearNetwork({Task::kPrediction, 64, 64, 0, 3}, 1), UsageError);
+  EXPECT_THROW(WearNetwork({Task::kPrediction, 64, 64, 6, 3, NetworkKind::kPaper, 0}, 1), UsageError);
   EXPECT_THROW(WearNetwork({Task::kPrediction, 64, 64, 6, -1}, 1), UsageError);
 }
 
@@ -191,8 +251,8 @@ std::unique_ptr<at::ObserverContext> count_flops(const at::RecordFunction& funct
 }
 
 TEST(WearNetwork, FlopsAreThoseOfTheOperationsOfAForwardPass) {
-  for (const NetworkShape& shape :
-       {small_shape(Task::kReconstruction), NetworkShape{Task::kPrediction, 70, 40, 9, 2}}) {
+  for (const NetworkShape& shape : {small_shape(Task::kReconstruction),
+                                    NetworkShape{Task::kPrediction, 70, 40, 9, 2, NetworkKind::kResidual, 12}}) {
     WearNetwork network = double_network(shape);
     const at::Tensor x = images_of(shape, 1), times = times_of(shape, {4});
     const at::NoGradGuard no_gradients;

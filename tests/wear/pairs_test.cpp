@@ -170,5 +170,26 @@ TEST(EpochOrder, IsTheSameOnEveryMachineAndForEver) {
   EXPECT_THAT(epoch_order(8, 1, 0), ElementsAre(7, 6, 0, 5, 2, 3, 1, 4));
 }
 
+TEST(EpochMovements, DependOnSeedAndEpochAloneAndStayWithinTheirRange) {
+  const auto movements = epoch_movements(1000, {3, true}, 7, 5);
+  EXPECT_EQ(movements, epoch_movements(1000, {3, true}, 7, 5));
+  EXPECT_NE(movements, epoch_movements(1000, {3, true}, 7, 6));
+  EXPECT_NE(movements, epoch_movements(1000, {3, true}, 8, 5));
+  std::set<std::int64_t> down, right;
+  std::int64_t mirrored = 0;
+  for (const Movement& movement : movements) {
+    down.insert(movement.down_px);
+    right.insert(movement.right_px);
+    mirrored += movement.is_mirrored ? 1 : 0;
+  }
+  EXPECT_EQ(down, (std::set<std::int64_t>{-3, -2, -1, 0, 1, 2, 3}));
+  EXPECT_EQ(right, down);
+  EXPECT_NEAR(static_cast<double>(mirrored), 500, 80);
+}
+
+TEST(EpochMovements, OfNoRangeAreNone) {
+  for (const Movement& movement : epoch_movements(50, {}, 1, 0)) EXPECT_EQ(movement, Movement{});
+}
+
 }  // namespace
 }  // namespace outsole::wear

@@ -37,6 +37,13 @@ class ScanImagesTest : public outsole::testing::TemporaryFolder {
     }
   }
 
+  /// Unmoved.
+  static std::vector<ShownScan> shown(const std::vector<std::int64_t>& indices) {
+    std::vector<ShownScan> scans;
+    for (const std::int64_t index : indices) scans.push_back({index, {}});
+    return scans;
+  }
+
   std::vector<store::PreparedInfo> infos_;
 };
 
@@ -44,7 +51,7 @@ TEST_F(ScanImagesTest, GiveScansInTheOrderAskedForRepetitionsIncluded) {
   const store::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, std::int64_t{1} << 30);
   for (const std::vector<std::int64_t>& indices : {std::vector<std::int64_t>{6, 0, 3, 0}, {}, {5, 4, 6}}) {
-    expect_batch(images.batch(indices), indices);
+    expect_batch(images.batch(shown(indices)), indices);
   }
 }
 
@@ -55,34 +62,70 @@ TEST_F(ScanImagesTest, AreTheSameWhateverTheMemoryAndThePrefetching) {
     ScanImages images(scans, memory_bytes);
     const std::vector<std::vector<std::int64_t>> batches{{0, 1}, {2, 3}, {1, 4}, {6, 5}, {0, 6}, {2, 2}};
     for (std::size_t i = 0; i < batches.size(); ++i) {
-      expect_batch(images.batch(batches[i]), batches[i]);
-      if (i + 1 < batches.size()) images.prefetch(batches[i + 1]);
+      expect_batch(images.batch(shown(batches[i])), batches[i]);
+      if (i + 1 < batches.size()) images.prefetch(shown(batches[i + 1]));
     }
-    images.prefetch(std::vector<std::int64_t>{1, 3});  // and never asked for
+    images.prefetch(shown({1, 3}));  // and never asked for
   }
 }
 
-TEST_F(ScanImagesTest, KnowHowManyPixelsTheScannerSaw) {
+TEST_F(ScanImagesTest, AreMirroredThenMovedAndNothingIsKnownOfWhatCameIn) {
   const store::PreparedStore scans(folder_ / "scans.h5");
-  EXPECT_EQ(count_known_pixels(scans, 2, 3), std::vector<std::int64_t>(3, 32 * 40 - 4 * 4));
-  EXPECT_TRUE(count_known_pixels(scans, 7, 0).empty());
+  ScanImages images(scans, 0);
+  const ScanBatch still = images.batch(shown({3}));
+  for (const Movement& movement :
+       {Movement{2, -3, false}, Movement{-5, 1, true}, Movement{0, 0, true}, Movement{40, 0}}) {
+    const ScanBatch moved = images.batch(std::vector<ShownScan>{{3, movement}});
+    for (std::int64_t y = 0; y < 32; ++y) {
+      for (std::int64_t x = 0; x < 40; ++x) {
+        const std::int64_t from_y = y - movement.down_px;
+        std::int64_t from_x = x - movement.right_px;
+        const bool came_in = from_y < 0 || from_y >= 32 || from_x < 0 || from_x >= 40;
+        if (movement.is_mirrored) from_x = 39 - from_x;
+        const auto expected = [&](const at::Tensor& values, float outside) {
+          return came_in ? outside : values[0][0][from_y][from_x].item<float>();
+        };
+        ASSERT_EQ(moved.grey[0][0][y][x].item<float>(), expected(still.grey, 1));
+        ASSERT_EQ(moved.known[0][0][y][x].item<float>(), expected(still.known, 0));
+      }
+    }
+  }
+}
+
+TEST_F(ScanImagesTest, KnowWhatTheScannerSaw) {
+  const store::PreparedStore scans(folder_ / "scans.h5");
+  const auto sums = sum_known_pixels(scans, 2, 3);
+  ASSERT_EQ(sums.size(), 3U);
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const auto record = testing::worn_bars(infos_[2 + i], 32, 40);
+    double grey = 0, square = 0;
+    for (std::size_t pixel = 0; pixel < record.pixels.size(); ++pixel) {
+      if (record.support[pixel] == 0) continue;
+      grey += record.pixels[pixel] / 255.0;
+      square += record.pixels[pixel] * record.pixels[pixel] / (255.0 * 255.0);
+    }
+    EXPECT_EQ(sums[i].count, 32 * 40 - 4 * 4);
+    EXPECT_NEAR(sums[i].grey_sum, grey, 1e-9 * grey);
+    EXPECT_NEAR(sums[i].square_sum, square, 1e-9 * square);
+  }
+  EXPECT_TRUE(sum_known_pixels(scans, 7, 0).empty());
 }
 
 TEST_F(ScanImagesTest, OfAScanThatIsNotThereAreABug) {
   const store::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, 0);
-  EXPECT_THROW(images.batch(std::vector<std::int64_t>{7}), Bug);
-  EXPECT_THROW(images.prefetch(std::vector<std::int64_t>{-1}), Bug);
+  EXPECT_THROW(images.batch(shown({7})), Bug);
+  EXPECT_THROW(images.prefetch(shown({-1})), Bug);
 }
 
 TEST_F(ScanImagesTest, OfADamagedStoreNameTheShard) {
   const auto shard = folder_ / "scans.shards" / "00001.h5";
   const store::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, 0);
-  images.prefetch(std::vector<std::int64_t>{0});
+  images.prefetch(shown({0}));
   std::filesystem::resize_file(shard, 100);
   try {
-    images.batch(std::vector<std::int64_t>{0, 6});
+    images.batch(shown({0, 6}));
     FAIL() << "a truncated shard was read";
   } catch (const DataError& error) {
     EXPECT_NE(std::string(error.what()).find("00001.h5"), std::string::npos) << error.what();

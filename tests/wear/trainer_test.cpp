@@ -13,6 +13,7 @@
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "message_of.h"
 #include "prepared_fixture.h"
 #include "wear/learner.h"
 #include "wear/model_file.h"
@@ -23,20 +24,10 @@ namespace outsole::wear {
 namespace {
 
 namespace fs = std::filesystem;
+using outsole::testing::message_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-
-template <typename Error>
-std::string message_of(const std::function<void()>& work) {
-  try {
-    work();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  ADD_FAILURE() << "nothing, or another error, was thrown";
-  return "";
-}
 
 /// A folder that all ranks share, with scans of one shoe in five weeks: ten pairs of the first four to train on.
 class TrainerTest : public ::testing::Test {
@@ -76,6 +67,7 @@ class TrainerTest : public ::testing::Test {
     options.adam.learning_rate = 1e-4;
     options.time_hidden = 4;
     options.time_maps = 2;
+    options.first_maps = 4;  // checkpoints of 1 MB
     return options;
   }
 
@@ -105,11 +97,11 @@ class PlainLoop {
         adam_(network_.parameters(), options.adam) {}
 
   double gradients(std::span<const TrainingPair> batch) {
-    std::vector<std::int64_t> inputs, targets;
+    std::vector<ShownScan> inputs, targets;
     at::Tensor times = at::empty({std::ssize(batch), time_inputs(options_.task)});
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      inputs.push_back(batch[i].input);
-      targets.push_back(batch[i].target);
+      inputs.push_back({batch[i].input, batch[i].movement});
+      targets.push_back({batch[i].target, batch[i].movement});
       times[static_cast<std::int64_t>(i)] = batch[i].weeks / kLongestWeeks;
     }
     network_.zero_grad();
@@ -156,19 +148,23 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 }
 
 TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
-  const TrainOptions wanted = options("run", 1);
-  const store::PreparedStore scans(wanted.scans);
-  PlainLoop plain(wanted);
-  Learner learner(scans, wanted, 0, comm_);
-  for (const std::size_t size : {1U, 2U, 3U, 7U, 10U}) {
-    const std::span<const TrainingPair> batch(plain.pairs().data(), size);
-    const double expected = plain.gradients(batch);
-    std::array<double, 1> loss{learner.compute_gradients(batch, {})};
-    comm_.start_sum(std::span<double>(loss)).wait();
-    EXPECT_NEAR(loss[0], expected, 1e-5 * expected) << size << " pairs";
-    const auto gradients = learner.network().parameters(), whole = plain.network().parameters();
-    for (std::size_t i = 0; i < gradients.size(); ++i) {
-      EXPECT_LT(relative_difference(gradients[i].grad(), whole[i].grad()), 1e-5) << size << " pairs, tensor " << i;
+  for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
+    TrainOptions wanted = options("run", 1);
+    wanted.network = kind;
+    wanted.first_maps = 32;
+    const store::PreparedStore scans(wanted.scans);
+    PlainLoop plain(wanted);
+    Learner learner(scans, wanted, 0, comm_);
+    for (const std::size_t size : {1U, 2U, 3U, 7U, 10U}) {
+      const std::span<const TrainingPair> batch(plain.pairs().data(), size);
+      const double expected = plain.gradients(batch);
+      std::array<double, 1> loss{learner.compute_gradients(batch, {})};
+      comm_.start_sum(std::span<double>(loss)).wait();
+      EXPECT_NEAR(loss[0], expected, 1e-5 * expected) << size << " pairs";
+      const auto gradients = learner.network().parameters(), whole = plain.network().parameters();
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        EXPECT_LT(relative_difference(gradients[i].grad(), whole[i].grad()), 1e-5) << size << " pairs, tensor " << i;
+      }
     }
   }
 }
@@ -182,8 +178,20 @@ TEST_F(TrainerTest, TheLossOfPairsIsThatOfOneRank) {
   EXPECT_NEAR(learner.loss_of(plain.pairs(), 4), expected, 1e-5 * expected);
 }
 
+TEST_F(TrainerTest, AGreyForAllPixelsHasTheLossOfTheTargetsVariance) {
+  const TrainOptions wanted = options("run", 1);
+  const store::PreparedStore scans(wanted.scans);
+  PlainLoop plain(wanted);
+  std::vector<ShownScan> targets;
+  for (const TrainingPair& pair : plain.pairs()) targets.push_back({pair.target, {}});
+  const ScanBatch shown = ScanImages(scans, 0).batch(targets);
+  const at::Tensor seen = shown.grey.masked_select(shown.known > 0).to(at::kDouble);
+  EXPECT_NEAR(Learner(scans, wanted, 0, comm_).one_grey_loss(plain.pairs()), seen.var(false).item<double>(), 1e-6);
+}
+
 TEST_F(TrainerTest, TrainsLikeAPlainLoopOnOneRank) {
-  const TrainOptions wanted = options("run", 2);
+  TrainOptions wanted = options("run", 2);
+  wanted.first_maps = 32;
   const TrainSummary summary = train(wanted, comm_);
   EXPECT_EQ(summary.epochs, 2);
   EXPECT_EQ(summary.steps, 2 * kSteps);
@@ -208,6 +216,9 @@ TEST_F(TrainerTest, EndedAndRaisedIsTrainedAsInOneGo) {
 
 TEST_F(TrainerTest, ACrashInAnEpochLosesOnlyWhatWasNotSaved) {
   TrainOptions wanted = options("run", 2);
+  wanted.network = NetworkKind::kResidual;
+  wanted.schedule = Schedule::kCosine;
+  wanted.movements = {3, true};
   wanted.checkpoint_minutes = 1e-9;  // after every step
   wanted.keep_checkpoints = 100;
   train(wanted, comm_);
@@ -276,6 +287,16 @@ TEST_F(TrainerTest, AFinishedRunReturnsAtOnce) {
 TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
   train(options("run", 1), comm_);
   TrainOptions other = options("run", 1);
+  const auto expect_refusal = [&](auto member, auto value, const std::string& text) {
+    TrainOptions another = options("run", 1);
+    another.*member = value;
+    EXPECT_THAT(message_of<UsageError>([&] { train(another, comm_); }), HasSubstr(text));
+  };
+  expect_refusal(&TrainOptions::network, NetworkKind::kResidual, "network null where this one has \"residual\"");
+  expect_refusal(&TrainOptions::schedule, Schedule::kCosine, "schedule");
+  expect_refusal(&TrainOptions::movements, MovementRange{2, false}, "shift_px");
+  expect_refusal(&TrainOptions::movements, MovementRange{0, true}, "mirror");
+  expect_refusal(&TrainOptions::first_maps, std::int64_t{5}, "first_maps");
   other.batch = 5;
   EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("batch 4"), HasSubstr("5")));
   on_root([&] { remove_tensor_store(other.output / "model.h5"); });
@@ -298,6 +319,15 @@ TEST_F(TrainerTest, ALossThatIsNotFiniteEndsTheRunNamingTheStep) {
   EXPECT_FALSE(fs::exists(wanted.output / "model.h5"));
 }
 
+TEST_F(TrainerTest, ANetworkThatTooLargeALearningRateKilledIsNoticed) {
+  EXPECT_FALSE(train(options("alive", 4), comm_).stands_still);
+  TrainOptions wanted = options("dead", 4);
+  wanted.adam.learning_rate = 10;
+  const TrainSummary summary = train(wanted, comm_);
+  EXPECT_EQ(summary.epochs, 4);
+  EXPECT_TRUE(summary.stands_still);
+}
+
 TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
   const TrainPlan plan = plan_training(options("run", 1), 2);
   EXPECT_EQ(plan.scans, 5);
@@ -306,7 +336,7 @@ TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
   EXPECT_EQ(plan.steps_per_epoch, kSteps);
   EXPECT_EQ(plan.height_px, 32);
   EXPECT_EQ(plan.width_px, 40);
-  EXPECT_GT(plan.parameters, 5'000'000);
+  EXPECT_GT(plan.parameters, 50'000);
   EXPECT_GT(plan.flops_per_step, 0);
   EXPECT_LT(plan.memory_bytes, plan_training(options("run", 1), 1).memory_bytes);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
@@ -314,6 +344,7 @@ TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
 
 TEST_F(TrainerTest, TooLittleMemoryIsRefusedBeforeTheFirstStep) {
   TrainOptions wanted = options("run", 1);
+  wanted.first_maps = 32;
   wanted.memory_bytes = std::int64_t{420} << 20;
   EXPECT_THAT(message_of<EnvironmentError>([&] { train(wanted, comm_); }), HasSubstr("--memory-gib"));
 }
