@@ -41,15 +41,18 @@ void for_each_stretch(const Grid& grid, cv::Size px, const Visit& visit) {
 /// The pixels of ink in every cell, how many of them are dark, and how much darker than white they are altogether.
 struct InkCounts {
   cv::Mat1i all, dark, darkness;
+  cv::Mat1i greyness;  // as darkness, but of all that is darker than paper, ink or not
 };
 
-InkCounts ink_of_cells(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const Grid& grid, int dark_level) {
+InkCounts ink_of_cells(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const Grid& grid, int dark_level,
+                       int grey_level) {
   const cv::Size cells = grid.size(scan.size());
-  InkCounts ink{cv::Mat1i(cells, 0), cv::Mat1i(cells, 0), cv::Mat1i(cells, 0)};
+  InkCounts ink{cv::Mat1i(cells, 0), cv::Mat1i(cells, 0), cv::Mat1i(cells, 0), cv::Mat1i(cells, 0)};
   for_each_stretch(grid, scan.size(), [&](cv::Point cell, int y, int begin, int end) {
     const uchar *level = scan.ptr(y), *mask = ink_mask.ptr(y);
-    int all = 0, dark = 0, darkness = 0;
+    int all = 0, dark = 0, darkness = 0, greyness = 0;
     for (int x = begin; x < end; ++x) {
+      greyness += level[x] < grey_level ? 255 - level[x] : 0;
       if (mask[x] == 0) continue;
       ++all;
       dark += level[x] < dark_level;
@@ -58,6 +61,7 @@ InkCounts ink_of_cells(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, const G
     ink.all(cell) += all;
     ink.dark(cell) += dark;
     ink.darkness(cell) += darkness;
+    ink.greyness(cell) += greyness;
   });
   return ink;
 }
@@ -74,7 +78,7 @@ cv::Mat1b grown(const cv::Mat1b& cells, int radius) {
 struct Components {
   cv::Mat1i label;  // 0: none
   std::vector<cv::Rect> boxes;
-  std::vector<std::int64_t> ink_px, dark_px, darkness;
+  std::vector<std::int64_t> ink_px, dark_px, darkness, greyness;
 };
 
 Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
@@ -84,6 +88,7 @@ Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
   result.ink_px.resize(static_cast<std::size_t>(count));
   result.dark_px.resize(static_cast<std::size_t>(count));
   result.darkness.resize(static_cast<std::size_t>(count));
+  result.greyness.resize(static_cast<std::size_t>(count));
   for (int i = 0; i < count; ++i) {
     const int* box = stats.ptr<int>(i);
     result.boxes.emplace_back(box[cv::CC_STAT_LEFT], box[cv::CC_STAT_TOP], box[cv::CC_STAT_WIDTH],
@@ -95,6 +100,7 @@ Components components_of(const cv::Mat1b& cells, const InkCounts& ink) {
       result.ink_px[label] += ink.all(y, x);
       result.dark_px[label] += ink.dark(y, x);
       result.darkness[label] += ink.darkness(y, x);
+      result.greyness[label] += ink.greyness(y, x);
     }
   }
   return result;
@@ -121,29 +127,76 @@ bool is_veil(const BlockFeature& feature, const DenoiseParameters& p) {
   return 255 * feature.black_px <= (255 - p.surely_ink) * static_cast<double>(feature.ink_px);
 }
 
-bool is_fibre(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
-              const DenoiseParameters& p) {
-  const double across = feature.cells.width - 2 * margin_cells, down = feature.cells.height - 2 * margin_cells;
-  // The diagonal is no longer than the fibre, so its width is not underestimated by curls.
-  const double length_mm = grid.cell_mm * std::hypot(across, down);
-  const double black_mm2 = feature.black_px / (px_per_mm * px_per_mm);
-  // A fibre runs through; tread that hardly presses shows broken lines.
-  const bool is_broken = static_cast<double>(feature.ink_px) < grid.cell_px * std::max(across, down);
-  return length_mm >= p.fibre_length_mm && black_mm2 <= p.fibre_width_mm * length_mm && !is_broken;
+/// The diagonal of its box is no longer than a line, so its width is not underestimated by curls.
+bool is_line(double length_mm, double black_mm2, const DenoiseParameters& p) {
+  return length_mm >= p.fibre_length_mm && black_mm2 <= p.fibre_width_mm * length_mm;
 }
 
 enum class Verdict { kNoise, kDoubtful, kTread };
 
-Verdict judge(const BlockFeature& feature, int margin_cells, double px_per_mm, const Grid& grid,
-              const DenoiseParameters& p) {
+Verdict judge(const BlockFeature& feature, double px_per_mm, const DenoiseParameters& p) {
   const double black_mm2 = feature.black_px / (px_per_mm * px_per_mm);
-  if (black_mm2 < p.least_ink_mm2 || is_veil(feature, p) || is_fibre(feature, margin_cells, px_per_mm, grid, p)) {
-    return Verdict::kNoise;
-  }
+  if (black_mm2 < p.least_ink_mm2 || is_veil(feature, p)) return Verdict::kNoise;
   return black_mm2 >= p.sure_ink_mm2 && is_dark(feature, p) ? Verdict::kTread : Verdict::kDoubtful;
 }
 
-/// The cells with ink of block features that are tread. `features` receives every block feature.
+/// What is darker than paper in connected parts, as far as its shape tells what it is; cells.
+struct Parts {
+  cv::Mat1b grains;  // too small to be judged, but near others: tread that hardly touches the ground
+  cv::Mat1b dust;    // as small, and alone
+  cv::Mat1b fibres;
+};
+
+/// Whether a part other than `part` lies within `radius` cells of its box.
+bool has_neighbour(const Components& parts, std::size_t part, int radius) {
+  const cv::Rect& box = parts.boxes[part];
+  const cv::Rect around = cv::Rect(box.x - radius, box.y - radius, box.width + 2 * radius, box.height + 2 * radius) &
+                          cv::Rect({0, 0}, parts.label.size());
+  for (int y = around.y; y < around.y + around.height; ++y) {
+    const int* label = parts.label.ptr<int>(y);
+    for (int x = around.x; x < around.x + around.width; ++x) {
+      if (label[x] != 0 && label[x] != static_cast<int>(part)) return true;
+    }
+  }
+  return false;
+}
+
+Parts find_parts(const InkCounts& ink, const Grid& grid, double px_per_mm, const DenoiseParameters& p) {
+  const Components parts = components_of(ink.greyness > 0, ink);
+  const cv::Size cells = ink.all.size();
+  Parts result{cv::Mat1b(cells, uchar{0}), cv::Mat1b(cells, uchar{0}), cv::Mat1b(cells, uchar{0})};
+  for (std::size_t part = 1; part < parts.boxes.size(); ++part) {
+    const cv::Rect& box = parts.boxes[part];
+    const cv::Mat1b own = parts.label(box) == static_cast<int>(part);
+    const double black_mm2 = static_cast<double>(parts.greyness[part]) / (255 * px_per_mm * px_per_mm);
+    const double length_mm = grid.cell_mm * std::hypot(box.width, box.height);
+    const bool is_speck = black_mm2 < p.least_ink_mm2, is_thin = is_line(length_mm, black_mm2, p);
+    if (!is_speck && !is_thin) continue;
+    const bool is_alone = !has_neighbour(parts, part, grid.cells(p.lonely_mm));
+    if (is_thin && (is_alone || length_mm >= p.sure_fibre_mm)) {
+      result.fibres(box).setTo(255, own);
+    } else if (is_speck) {
+      (is_alone ? result.dust : result.grains)(box).setTo(255, own);
+    }
+  }
+  return result;
+}
+
+/// Adds what is left over at the edges of the tread and no larger than a speck: its outermost soft pixels.
+void add_fringe(const InkCounts& ink, const cv::Mat1b& noise, double px_per_mm, const DenoiseParameters& p,
+                cv::Mat1b& tread) {
+  const Components rests = components_of((ink.greyness > 0) & (tread == 0) & (noise == 0), ink);
+  const double least = 255 * p.least_ink_mm2 * px_per_mm * px_per_mm;
+  const cv::Mat1b beside = grown(tread, 1);
+  for (std::size_t rest = 1; rest < rests.boxes.size(); ++rest) {
+    if (static_cast<double>(rests.greyness[rest]) >= least) continue;
+    const cv::Rect& box = rests.boxes[rest];
+    const cv::Mat1b own = rests.label(box) == static_cast<int>(rest);
+    if (cv::countNonZero(beside(box) & own) > 0) tread(box).setTo(255, own);
+  }
+}
+
+/// The cells of block features that are tread, with their soft edge. `features` receives every block feature.
 cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, std::vector<BlockFeature>& features,
                      const DenoiseParameters& p) {
   const cv::Mat1b region = outsole_region(ink, grid, p);
@@ -154,6 +207,7 @@ cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, s
     return (ink.all(box) > 0) & (groups.label(box) == static_cast<int>(group));
   };
 
+  const Parts parts = find_parts(ink, grid, px_per_mm, p);
   cv::Mat1b tread(ink.all.size(), uchar{0});
   std::vector<std::size_t> doubtful;
   features.clear();
@@ -162,7 +216,7 @@ cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, s
                          static_cast<double>(groups.darkness[group]) / 255, false};
     const cv::Mat1b own_ink = ink_of(group);
     const bool in_region = cv::countNonZero(region(feature.cells) & own_ink) > 0;
-    const Verdict verdict = in_region ? judge(feature, half_gap, px_per_mm, grid, p) : Verdict::kNoise;
+    const Verdict verdict = in_region ? judge(feature, px_per_mm, p) : Verdict::kNoise;
     feature.is_tread = verdict == Verdict::kTread;
     if (feature.is_tread) tread(feature.cells).setTo(255, own_ink);
     if (verdict == Verdict::kDoubtful) doubtful.push_back(group);
@@ -176,7 +230,13 @@ cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, s
     feature.is_tread = cv::countNonZero(near_tread(feature.cells) & own_ink) > 0;
     if (feature.is_tread) tread(feature.cells).setTo(255, own_ink);
   }
-  return tread;
+  tread.setTo(0, parts.fibres);
+  tread.setTo(255, parts.grains & grown(tread, grid.cells(p.doubtful_mm)));
+  const cv::Mat1b noise = parts.dust | parts.fibres;
+  cv::Mat1b result = grown(tread, std::max(1, grid.cells(p.soft_edge_mm)));
+  result.setTo(0, noise);
+  add_fringe(ink, noise, px_per_mm, p, result);
+  return result;
 }
 
 /// The most frequent level of the lighter half: the paper's.
@@ -205,11 +265,10 @@ cv::Mat1b ink_mask(const cv::Mat1b& scan, double px_per_mm, const DenoiseParamet
 cv::Mat1b noise_map(const cv::Mat1b& scan, const cv::Mat1b& ink_mask, double px_per_mm,
                     std::vector<BlockFeature>& features, const DenoiseParameters& p) {
   const Grid grid(px_per_mm);
-  const InkCounts ink = ink_of_cells(scan, ink_mask, grid, p.dark_level);
-  const int soft_edge = std::max(1, grid.cells(p.soft_edge_mm));
-  const cv::Mat1b tread = grown(find_tread(ink, grid, px_per_mm, features, p), soft_edge);
+  const int paper = paper_level(scan), lightest_noise = paper - p.paper_tolerance - 1;
+  const InkCounts ink = ink_of_cells(scan, ink_mask, grid, p.dark_level, paper - p.threshold_offset);
+  const cv::Mat1b tread = find_tread(ink, grid, px_per_mm, features, p);
 
-  const int lightest_noise = paper_level(scan) - p.paper_tolerance - 1;
   cv::Mat1b noise(scan.size());
   for_each_stretch(grid, scan.size(), [&](cv::Point cell, int y, int begin, int end) {
     const uchar* input = scan.ptr(y);

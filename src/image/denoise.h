@@ -6,7 +6,8 @@
 // gives no numbers; those here were chosen on 2D scans of worn shoes. Sizes are amounts of ink in mm2 and mm, so that
 // they mean the same whether a pixel is finer than what it shows or coarser.
 //
-// Where ink may be part of the tread it stays: what lies within a block feature or at its soft edge is never touched.
+// Where ink may be part of the tread it stays: what lies within a block feature or at its soft edge is never touched,
+// and a speck is dust only where it lies alone: tread that hardly touches the ground leaves grains, near each other.
 // So faults upon tread remain: a bubble, a fibre across a block, detail that did not print.
 
 #include <cstdint>
@@ -24,13 +25,15 @@ struct DenoiseParameters {
   double region_gap_mm = 20;       // parts of one outsole lie no farther apart,
   double region_ink_share = 0.02;  // or hold at least this share of all ink
   double feature_gap_mm = 1;       // ink no farther apart belongs to one block feature
-  double least_ink_mm2 = 0.2;      // block features with less, taken as full black, are dust: half a mm across
+  double least_ink_mm2 = 0.2;      // less, taken as full black, is a speck: half a mm across
   double sure_ink_mm2 = 0.5;       // surely tread holds at least this much, and presses:
   int dark_level = 128;            // of its ink,
   double least_dark_share = 0.15;  // this share at least is darker
   double doubtful_mm = 8;          // smaller and fainter ink is tread if sure tread lies no farther
-  double fibre_width_mm = 0.2;     // unbroken ink, taken as full black, that is no wider on average,
-  double fibre_length_mm = 4;      // and at least as long, is a fibre
+  double fibre_width_mm = 0.2;     // a connected part that is no wider on average, taken as full black,
+  double fibre_length_mm = 4;      // and at least as long, is a fibre where it lies alone;
+  double sure_fibre_mm = 9;        // if this long, anywhere
+  double lonely_mm = 3;            // alone: no other part within this; a speck with others near is a grain of tread
   double soft_edge_mm = 0.4;       // around ink, and a pixel at least
   int paper_tolerance = 3;         // paper deviates no more from its usual level
   double averaging_window_mm = 4;

@@ -155,6 +155,32 @@ TEST(Denoise, FaintInkIsTreadBesideTreadThatPressesAndAVeilElsewhere) {
   }
 }
 
+TEST(Denoise, ASpeckIsDustWhereItLiesAloneAndAGrainOfTreadNearOthers) {
+  cv::Mat1b scan(px(120), px(100), uchar{255});
+  cv::rectangle(scan, cv::Rect(px(40), px(40), px(20), px(20)), cv::Scalar(0), cv::FILLED);
+  const cv::Point alone(px(50), px(66)), grains[] = {{px(64), px(45)}, {px(64), px(47)}, {px(66), px(46)}};
+  scan(alone) = 60;
+  for (const cv::Point grain : grains) scan(grain) = 60;
+  const cv::Mat1b result = denoise(scan, kPxPerMm).image;
+  EXPECT_EQ(result(alone), 255);
+  for (const cv::Point grain : grains) EXPECT_EQ(result(grain), 60);
+}
+
+TEST(Denoise, AThinLineIsAFibreWhereItLiesAloneOrIsLong) {
+  cv::Mat1b scan(px(120), px(100), uchar{255});
+  cv::rectangle(scan, cv::Rect(px(40), px(40), px(20), px(20)), cv::Scalar(0), cv::FILLED);
+  const auto line = [&](double y_mm, double x_mm, double length_mm) {
+    const cv::Point start(px(x_mm), px(y_mm));
+    cv::line(scan, start, start + cv::Point(0, px(length_mm)), cv::Scalar(100), 1);
+    return start;
+  };
+  const cv::Point alone = line(66, 45, 5), is_long = line(44, 62, 14), detail = line(44, 38, 5);
+  const cv::Mat1b result = denoise(scan, kPxPerMm).image;
+  EXPECT_EQ(result(alone), 255);
+  EXPECT_EQ(result(is_long), 255);
+  EXPECT_EQ(result(detail), 100);
+}
+
 TEST(Denoise, InkFarFromTheOutsoleIsNoiseButAHeelIsNot) {
   cv::Mat1b scan(px(300), px(140), uchar{255});
   cv::rectangle(scan, cv::Rect(px(60), px(20), px(60), px(120)), cv::Scalar(0), cv::FILLED);  // sole
