@@ -72,7 +72,12 @@ po::variables_map read_options(const std::string& command, const std::string& po
     po::store(po::command_line_parser(words).options(known).positional(places).style(style).run(), options);
     if (options.count("help") > 0) return options;
     if (options.count("config") > 0) {
-      std::istringstream file(read_text_file(options["config"].as<std::string>(), 1 << 20));
+      const auto& path = options["config"].as<std::string>();
+      const std::string text = read_text_file(path, 1 << 20);
+      if (text.find('\0') != std::string::npos) {
+        throw DataError("--config " + path + ": holds NUL bytes, so it is no configuration file");
+      }
+      std::istringstream file(text);
       po::store(po::parse_config_file(file, known), options);
     }
     po::notify(options);

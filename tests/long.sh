@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+readonly patience=6  # sanitizers make jobs several times slower
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -31,7 +32,7 @@ asan() {
   build asan
   # Leaks are not looked for: Open MPI and HDF5 keep what they allocated until the process ends, and we never shut HDF5
   # down (store/hdf5_file.h). alloc_dealloc_mismatch: LibTorch allocates with one pair of functions and frees with another.
-  ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+  OUTSOLE_TEST_PATIENCE=$patience ASAN_OPTIONS=detect_leaks=0:alloc_dealloc_mismatch=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
     ctest --test-dir build/asan --output-on-failure --no-tests=error --label-exclude slurm
 }
 

@@ -47,6 +47,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::istringstream lines{std::string(text.substr(0, blank))};
   std::vector<std::string> words;
   for (std::string word; std::getline(lines, word);) {
+    word.resize(std::min(word.size(), word.find('\0')));       // words have no NUL
     if (!word.starts_with("--config")) words.push_back(word);  // it would name a file of this machine
   }
   if (blank != std::string_view::npos) {

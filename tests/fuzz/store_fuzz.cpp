@@ -4,6 +4,7 @@
 #include "fuzz.h"
 #include "store/exemplars.h"
 #include "store/image_rows.h"
+#include "store/io_thread.h"
 #include "store/prepared.h"
 #include "store/scans.h"
 #include "store/store.h"
@@ -56,17 +57,19 @@ void read_in_this_process(const fuzz::MutatedStore& mutated) {
   if (mutated.schema == store::kPreparedSchema) read_collection<store::PreparedStore>(mutated.path);
 }
 
-}  // namespace
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const fuzz::MutatedStore mutated = fuzz::mutate_store({data, size});
-  if (!mutated.has_raw_damage) {
-    read_in_this_process(mutated);
-    return 0;
-  }
+void read_or_refuse(std::span<const std::uint8_t> recipe) {
+  const fuzz::MutatedStore mutated = fuzz::mutate_store(recipe);
+  if (!mutated.has_raw_damage) return read_in_this_process(mutated);
   for (const std::string& complaint : store::Store::validate_in_child(mutated.path)) {
     fuzz::require(complaint.find(culprit()) != std::string::npos, "a complaint names the file: " + complaint);
   }
   fuzz::reads_or_refuses(culprit(), [&] { store::Store::probe_in_child(mutated.path); });
+}
+
+}  // namespace
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  // All of it on the one thread that may call HDF5, which otherwise would be waited for at every step.
+  store::io_thread().run([&] { read_or_refuse({data, size}); });
   return 0;
 }

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdlib>
@@ -19,6 +20,12 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr auto kPollInterval = std::chrono::milliseconds(2);
+
+/// How many times longer jobs may take than usual: sanitizers slow them down (tests/long.sh).
+int patience() {
+  const char* times = std::getenv("OUTSOLE_TEST_PATIENCE");
+  return times == nullptr ? 1 : std::max(1, std::atoi(times));
+}
 
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -96,7 +103,7 @@ void RunningJob::kill_all() {
 }
 
 bool RunningJob::wait_for(const fs::path& path, std::chrono::seconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit * patience();
   while (!fs::exists(path)) {
     if (has_ended() || std::chrono::steady_clock::now() > deadline) return fs::exists(path);
     std::this_thread::sleep_for(kPollInterval);
@@ -106,7 +113,7 @@ bool RunningJob::wait_for(const fs::path& path, std::chrono::seconds limit) {
 
 JobResult RunningJob::wait(std::chrono::seconds limit) {
   JobResult result;
-  const auto deadline = std::chrono::steady_clock::now() + limit;
+  const auto deadline = std::chrono::steady_clock::now() + limit * patience();
   while (!has_ended()) {
     if (std::chrono::steady_clock::now() > deadline) {
       result.timed_out = true;
