@@ -320,7 +320,6 @@ void overwrite(Recipe& recipe, hid_t file, const std::string& name) {
 
 void add_object(Recipe& recipe, hid_t file, const std::string& name) {
   const std::string elsewhere = name + "_offset";
-  H5Ldelete(file, name.c_str(), H5P_DEFAULT);
   switch (recipe.below(5)) {
     case 0: {
       Object group(H5Gcreate2(file, name.c_str(), H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
@@ -385,12 +384,14 @@ void change_attribute(Recipe& recipe, hid_t file) {
   }
 }
 
-void mutate_file(Recipe& recipe, const fs::path& path, const Schema& schema) {
+Object open_to_change(const fs::path& path) {
   Object access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   H5Pset_libver_bounds(access, H5F_LIBVER_V110, H5F_LIBVER_V110);
   H5Pset_fclose_degree(access, H5F_CLOSE_STRONG);
-  Object file(H5Fopen(path.c_str(), H5F_ACC_RDWR, access), H5Fclose);
-  if (file < 0) return;
+  return {H5Fopen(path.c_str(), H5F_ACC_RDWR, access), H5Fclose};
+}
+
+void mutate_file(Recipe& recipe, const fs::path& path, const Schema& schema) {
   std::string name = schema.datasets[recipe.below(schema.datasets.size())].name;
   constexpr std::array<const char*, 8> kRelated = {"", "", "", "_length", "_offset", "", "/", "more"};
   const std::string related = recipe.pick(kRelated);
@@ -398,23 +399,18 @@ void mutate_file(Recipe& recipe, const fs::path& path, const Schema& schema) {
       related == "/"
           ? recipe.pick(std::array<const char*, 4>{"shards/name", "shards/sha256", "shards/size_bytes", "shards/rows"})
           : name + related;
-  switch (recipe.below(6)) {
-    case 0:
-      H5Ldelete(file, name.c_str(), H5P_DEFAULT);
-      create_dataset(recipe, file, name);
-      break;
-    case 1:
-      H5Ldelete(file, name.c_str(), H5P_DEFAULT);
-      break;
-    case 2:
-      add_object(recipe, file, name);
-      break;
-    case 3:
-      change_attribute(recipe, file);
-      break;
-    default:
-      overwrite(recipe, file, name);
+  enum Change : std::size_t { kReplace, kRemove, kPutAnother, kAttribute, kOverwrite, kOverwriteToo, kChanges };
+  const std::size_t change = recipe.below(kChanges);
+  if (change == kReplace || change == kRemove || change == kPutAnother) {
+    const Object file =
+        open_to_change(path);  // of its own: HDF5 1.10 crashes where a deleted link is followed by a new one
+    H5Ldelete(file, name.c_str(), H5P_DEFAULT);
   }
+  const Object file = open_to_change(path);
+  if (change == kReplace) create_dataset(recipe, file, name);
+  if (change == kPutAnother) add_object(recipe, file, name);
+  if (change == kAttribute) change_attribute(recipe, file);
+  if (change == kOverwrite || change == kOverwriteToo) overwrite(recipe, file, name);
 }
 
 /// The view's table of shards as the shards now are.
