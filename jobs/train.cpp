@@ -172,8 +172,9 @@ Job train_job() {
       "RUN_DIR holds model.h5 at the end, history.csv (a line an epoch: losses, time) with history.svg, and "
       "checkpoints/.\n"
       "Stopped by TERM or by a crash, the same command carries on from the newest checkpoint, on any number of ranks.\n"
-      "The same command with more --epochs or --minutes goes on with a finished run; other options want another "
-      "folder.\n"
+      "The same command with more --epochs or --minutes goes on with a finished run (not with --schedule cosine, "
+      "which\n"
+      "--epochs shape); other options want another folder.\n"
       "A step's batch is shared by the ranks: the result does not depend on their number but for rounding.\n",
       add_options,
       run};

@@ -157,13 +157,14 @@ void against_one_rank(const Problem& problem, const comm::Communicator& comm) {
   wear::WearNetwork network(problem.shape, 1), network_alone(problem.shape, 1);
   wear::GradientSum sum(network.parameters(), comm);
   wear::Adam adam(network.parameters(), {}), adam_alone(network_alone.parameters(), {});
+  const auto step_alone = [&](const Batch& batch) {
+    network_alone.zero_grad();
+    if (batch.x.size(0) > 0) backward(network_alone, batch);
+    adam_alone.step();
+  };
   double summing_s = 0;
   const std::vector<double> seconds = median_seconds({[&] {
-                                                        if (comm.is_root()) {
-                                                          network_alone.zero_grad();
-                                                          backward(network_alone, whole);
-                                                          adam_alone.step();
-                                                        }
+                                                        if (comm.is_root()) step_alone(whole);
                                                         meet(comm);
                                                       },
                                                       [&] {
@@ -172,11 +173,27 @@ void against_one_rank(const Problem& problem, const comm::Communicator& comm) {
                                                         summing_s = seconds_of([&] { sum.finish(); });
                                                         adam.step();
                                                         meet(comm);
+                                                      },
+                                                      [&] {
+                                                        if (comm.is_root()) step_alone(mine);
+                                                        meet(comm);
+                                                      },
+                                                      [&] {
+                                                        step_alone(mine);
+                                                        meet(comm);
+                                                      },
+                                                      [&] {
+                                                        adam_alone.step();
+                                                        meet(comm);
                                                       }},
                                                      problem.repeats);
   if (!comm.is_root()) return;
   std::printf("one rank %.4f s, %d ranks %.4f s (the last waited %.4f s for sums): %.2f x\n", seconds[0], comm.size(),
               seconds[1], summing_s, seconds[0] / seconds[1]);
+  std::printf(
+      "a rank's share of the batch without sums: alone %.4f s (%.2f x), on all ranks at once %.4f s (%.2f x), "
+      "of that Adam %.4f s\n",
+      seconds[2], seconds[0] / seconds[2], seconds[3], seconds[0] / seconds[3], seconds[4]);
 }
 
 }  // namespace
