@@ -6,6 +6,7 @@
 #include "job.h"
 #include "options.h"
 #include "pipeline/build_index.h"
+#include "scaling.h"
 
 namespace outsole::jobs {
 
@@ -31,9 +32,10 @@ void add_options(po::options_description& options) {
        "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer columns")   //
       ("precision", po::value<std::int64_t>()->value_name("32|16")->default_value(32), "bits of a stored value")  //
       ("border-cells", po::value<std::int64_t>()->value_name("N"),
-       "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")  //
-      ("erosion", po::value<double>()->default_value(0.1, "0.1"), "erosion of supports that the search will use")        //
+       "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")   //
+      ("erosion", po::value<double>()->default_value(0.1, "0.1"), "erosion of supports that the search will use")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the index to write");
+  add_scaling_options(options);
 }
 
 pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobContext& context) {
@@ -61,7 +63,8 @@ pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobCon
   return index;
 }
 
-void print_plan(const pipeline::BuildIndexPlan& plan, const comm::Communicator& comm) {
+void print_plan(const pipeline::BuildIndexPlan& plan, const JobContext& context, const po::variables_map& options) {
+  const comm::Communicator& comm = context.comm;
   const auto& p = plan.parameters;
   constexpr double kFeatureShare = 0.4;  // of a matrix product's rate; see tests/benchmarks
   const double seconds = plan.flops / (comm::measured_sgemm_gflops() * 1e9 * kFeatureShare * comm.size());
@@ -80,13 +83,19 @@ void print_plan(const pipeline::BuildIndexPlan& plan, const comm::Communicator& 
   std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(),
               format_duration(seconds).c_str());
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * comm.size());  // read by slurm/allocation.sh
+  pipeline::JobWork work;
+  work.partitions = {{"shards", plan.units}};
+  work.compute_s = seconds * comm.size();
+  work.written_bytes = static_cast<double>(plan.bytes);
+  work.memory_bytes = static_cast<double>(plan.memory_bytes);
+  print_scaling(work, options);
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
   const pipeline::BuildIndexOptions index = parse(options, context);
   if (context.common.plan) {
     context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(pipeline::plan_index(index), context.comm);
+      if (context.comm.is_root()) print_plan(pipeline::plan_index(index), context, options);
     });
     return;
   }

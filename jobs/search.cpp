@@ -8,6 +8,7 @@
 #include "core/text.h"
 #include "job.h"
 #include "options.h"
+#include "scaling.h"
 
 namespace outsole::jobs {
 
@@ -40,6 +41,7 @@ void add_options(po::options_description& options) {
        "of the products' inputs, in tensor operations")                                                //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
       ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
+  add_scaling_options(options);
 }
 
 pipeline::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
@@ -72,7 +74,7 @@ pipeline::SearchOptions parse(const po::variables_map& options, const JobContext
   return search;
 }
 
-void print_plan(const pipeline::SearchPlan& plan, const JobContext& context) {
+void print_plan(const pipeline::SearchPlan& plan, const JobContext& context, const po::variables_map& options) {
   std::printf("marks         %lld\n", static_cast<long long>(plan.marks));
   std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars),
               static_cast<long long>(plan.blocks));
@@ -84,15 +86,16 @@ void print_plan(const pipeline::SearchPlan& plan, const JobContext& context) {
               plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
   std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
               context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
-  std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n",
-              plan.path.c_str(), plan.fft_flops / 1e12);
+  std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n", plan.path.c_str(),
+              plan.fft_flops / 1e12);
   if (plan.seconds == 0) {
-    std::printf("time          unknown in tensor operations\n");
+    std::printf("time          unknown in tensor operations on a GPU\n");
     return;
   }
   std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n",
               format_duration(plan.seconds).c_str(), plan.gflops_per_rank);
   std::printf("plan: seconds_on_one_rank=%.0f\n", plan.seconds * plan.ranks_used);  // read by slurm/allocation.sh
+  print_scaling(plan.work, options);
 }
 
 void print_recall(const pipeline::CoarseRecall& recall) {
@@ -108,7 +111,7 @@ void run(const po::variables_map& options, const JobContext& context) {
   const pipeline::SearchOptions search = parse(options, context);
   if (context.common.plan) {
     const pipeline::SearchPlan plan = pipeline::plan_search(context.comm, search);
-    if (context.comm.is_root()) print_plan(plan, context);
+    if (context.comm.is_root()) print_plan(plan, context, options);
     return;
   }
   const pipeline::SearchSummary summary = pipeline::search(context.comm, search);

@@ -1,24 +1,84 @@
 #include "match/exemplar_block.h"
 
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+
 #include "core/errors.h"
 
 namespace outsole::match {
+
+namespace {
+
+struct MapShape {
+  std::int64_t height, width;              // of a map
+  std::int64_t inner_height, inner_width;  // without its border
+  std::int64_t border;
+
+  std::int64_t cells() const { return height * width; }
+  std::int64_t inner_cells() const { return inner_height * inner_width; }
+};
+
+/// One channel of some exemplars, `stride` floats apart, into neighbouring lanes. Tiles of 16 columns go through a
+/// buffer: read along the rows of a map, written lane beside lane.
+void pack_channel(const float* maps, std::int64_t exemplars, std::int64_t stride, const MapShape& shape, float white,
+                  float* lanes) {
+  constexpr std::int64_t kColumns = 16;
+  float tile[kColumns][kLanes];
+  for (std::int64_t x0 = 0; x0 < shape.inner_width; x0 += kColumns) {
+    const std::int64_t columns = std::min(kColumns, shape.inner_width - x0);
+    for (std::int64_t y = 0; y < shape.inner_height; ++y) {
+      const float* row = maps + (y + shape.border) * shape.width + x0 + shape.border;
+      for (std::int64_t i = 0; i < exemplars; ++i) {
+        for (std::int64_t x = 0; x < columns; ++x) tile[x][i] = row[i * stride + x] - white;
+      }
+      for (std::int64_t x = 0; x < columns; ++x) {
+        std::copy_n(tile[x], exemplars, lanes + ((x0 + x) * shape.inner_height + y) * kLanes);
+      }
+    }
+  }
+}
+
+/// In eight sums side by side, always the same ones.
+double square_sum(const float* values, std::int64_t count) {
+  constexpr std::int64_t kSums = 8;
+  double sums[kSums] = {};
+  std::int64_t i = 0;
+  for (; i + kSums <= count; i += kSums) {
+    for (std::int64_t k = 0; k < kSums; ++k) sums[k] += double{values[i + k]} * double{values[i + k]};
+  }
+  for (std::int64_t k = 0; i < count; ++i, ++k) sums[k] += double{values[i]} * double{values[i]};
+  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
+}  // namespace
 
 at::Tensor pack_block(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells) {
   const std::int64_t height = maps.size(2) - 2 * border_cells, width = maps.size(3) - 2 * border_cells;
   ensure(height > 0 && width > 0, "a block holds no cell");
   at::Tensor block = at::zeros({maps.size(1), width, height, kLanes}, at::kFloat);
-  pack_lanes(maps, white_response, border_cells, 0, block);
+  pack_lanes(maps.contiguous(), white_response, border_cells, 0, block);
   return block;
 }
 
-void pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
-                std::int64_t first_lane, at::Tensor block) {
-  ensure(first_lane + maps.size(0) <= kLanes, "a block holds too many exemplars");
-  const at::Tensor inner =
-      maps.slice(2, border_cells, border_cells + block.size(2)).slice(3, border_cells, border_cells + block.size(1));
-  at::Tensor lanes = block.slice(3, first_lane, first_lane + maps.size(0));
-  at::sub_out(lanes, inner.permute({1, 3, 2, 0}), white_response.view({-1, 1, 1, 1}));
+at::Tensor pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
+                      std::int64_t first_lane, at::Tensor block) {
+  const std::int64_t exemplars = maps.size(0), channels = maps.size(1);
+  ensure(first_lane + exemplars <= kLanes, "a block holds too many exemplars");
+  ensure(maps.is_contiguous() && block.is_contiguous() && maps.is_cpu() && block.size(0) == channels,
+         "maps and block lie in memory as their shapes say");
+  const MapShape shape = {maps.size(2), maps.size(3), block.size(2), block.size(1), border_cells};
+  at::Tensor square_sums = at::zeros({channels}, at::kDouble);
+  at::parallel_for(0, channels, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t c = begin; c < end; ++c) {
+      const float* map = maps.data_ptr<float>() + c * shape.cells();
+      float* lanes = block.data_ptr<float>() + c * shape.inner_cells() * kLanes + first_lane;
+      pack_channel(map, exemplars, channels * shape.cells(), shape, white_response.data_ptr<float>()[c], lanes);
+      double& sum = square_sums.data_ptr<double>()[c];
+      for (std::int64_t i = 0; i < exemplars; ++i) sum += square_sum(map + i * channels * shape.cells(), shape.cells());
+    }
+  });
+  return square_sums;
 }
 
 }  // namespace outsole::match

@@ -3,7 +3,9 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <cmath>
+#include <functional>
+#include <future>
+#include <map>
 
 #include "comm/partition.h"
 #include "core/checked.h"
@@ -25,7 +27,7 @@ namespace {
 
 constexpr std::int64_t kImagesPerPass = 8;  // bounds the memory of a forward pass
 constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
-constexpr std::int64_t kUnits = 64;  // enough that ranks share them evenly
+constexpr std::int64_t kUnits = 1024;  // enough that ranks share them evenly
 
 FrameSize largest_size(const store::ExemplarStore& exemplars) {
   FrameSize frame;
@@ -82,43 +84,74 @@ BuildIndexPlan plan_with(const store::ExemplarStore& exemplars, const features::
       std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
   plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
   plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
-  // A unit is there as it grows and once more as it is written; a block's features are 64-bit while they are summed.
-  ensure_memory(options.memory_bytes, kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4,
-                "this index");
+  // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.
+  plan.memory_bytes = kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
+  ensure_memory(options.memory_bytes, plan.memory_bytes, "this index");
   for (const store::ExemplarInfo& exemplar : exemplars.exemplars()) {
     plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
   }
   return plan;
 }
 
-/// Exemplars [first, last) on the frame, [n, H, W]. Threads share the images.
-at::Tensor framed_exemplars(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
-                            const IndexParameters& parameters) {
-  const auto records = exemplars.records(first, last - first);
-  at::Tensor images = at::empty({last - first, parameters.search_height_px, parameters.search_width_px}, at::kFloat);
-  for_each_on_threads(records.size(), [&](std::size_t i) {
-    images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters));
-  });
-  return images;
-}
+/// The exemplars on the frame, a block of them at a time. The mean grey and the features both need them: what was
+/// framed is kept, a byte a pixel, as far as memory goes. Blocks are asked for in order: the next one is read
+/// meanwhile.
+class FramedExemplars {
+ public:
+  FramedExemplars(const store::ExemplarStore& exemplars, const IndexParameters& parameters, std::int64_t memory_bytes)
+      : exemplars_(exemplars),
+        parameters_(parameters),
+        most_kept_(memory_bytes / (match::kLanes * parameters.search_height_px * parameters.search_width_px)) {}
 
-/// Sum of all grey levels of the framed exemplars [first, last): whole numbers, so the order of adding does not matter.
-std::int64_t grey_sum(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
-                      const IndexParameters& parameters) {
-  std::int64_t sum = 0;
-  for (std::int64_t begin = first; begin < last; begin += match::kLanes) {
-    const at::Tensor images = framed_exemplars(exemplars, begin, std::min(begin + match::kLanes, last), parameters);
-    sum += std::llround(images.sum(at::kDouble).item<double>());
+  /// [n, H, W] of whole grey levels, uint8.
+  at::Tensor block(std::int64_t block) {
+    if (const auto kept = kept_.find(block); kept != kept_.end()) return kept->second;
+    const auto records = records_of(block);
+    at::Tensor images =
+        at::empty({std::ssize(records), parameters_.search_height_px, parameters_.search_width_px}, at::kByte);
+    // Threads share the images.
+    for_each_on_threads(records.size(), [&](std::size_t i) {
+      images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters_));
+    });
+    if (std::ssize(kept_) < most_kept_) kept_[block] = images;
+    return images;
   }
-  return sum;
-}
 
-/// Mean over every pixel of every framed exemplar: what networks subtract.
-double mean_grey_of(const comm::Communicator& comm, const store::ExemplarStore& exemplars, const BuildIndexPlan& plan) {
-  const comm::UnitRange mine = comm::units_of(exemplars.size(), comm.rank(), comm.size());
-  std::int64_t sum = 0;
-  comm.together([&] { sum = grey_sum(exemplars, mine.begin, mine.end, plan.parameters); });
+ private:
+  using Records = std::vector<store::ExemplarRecord>;
+
+  Records records_of(std::int64_t block) {
+    const auto read = [this](std::int64_t wanted) {
+      const std::int64_t first = wanted * match::kLanes;
+      return exemplars_.records(first, std::min(match::kLanes, exemplars_.size() - first));
+    };
+    Records records = ahead_.valid() && ahead_block_ == block ? ahead_.get() : read(block);
+    ahead_block_ = block + 1;
+    ahead_ = ahead_block_ < parameters_.blocks() ? std::async(std::launch::async, read, ahead_block_)
+                                                 : std::future<Records>();
+    return records;
+  }
+
+  const store::ExemplarStore& exemplars_;
+  const IndexParameters& parameters_;
+  std::int64_t most_kept_;
+  std::map<std::int64_t, at::Tensor> kept_;
+  std::int64_t ahead_block_ = -1;
+  std::future<Records> ahead_;
+};
+
+/// Mean over every pixel of every framed exemplar: what networks subtract. Each rank looks at the exemplars that it
+/// will index. Grey levels are whole numbers, so the order of adding does not matter.
+double mean_grey_of(const comm::Communicator& comm, const BuildIndexPlan& plan, FramedExemplars& framed) {
+  const comm::UnitRange mine = comm::units_of(plan.units, comm.rank(), comm.size());
   const IndexParameters& p = plan.parameters;
+  std::int64_t sum = 0;
+  comm.together([&] {
+    const std::int64_t end = std::min(mine.end * plan.blocks_per_unit, p.blocks());
+    for (std::int64_t block = mine.begin * plan.blocks_per_unit; block < end; ++block) {
+      sum += framed.block(block).sum().item<std::int64_t>();
+    }
+  });
   const double pixels = static_cast<double>(p.search_height_px) * static_cast<double>(p.search_width_px) *
                         static_cast<double>(p.exemplars);
   return static_cast<double>(comm.sum(sum)) / pixels;
@@ -130,54 +163,70 @@ at::Tensor white_response_of(const features::Extractor& extractor, const IndexPa
   return extractor.extract(white)[0].select(2, p.map_width / 2).select(1, p.map_height / 2).to(at::kCPU).contiguous();
 }
 
-/// Packs the maps of exemplars [first, last) into `block`; returns each channel's sum of squares [C] float64. A pass of
-/// some images at a time, so that their maps stay near the processor.
-at::Tensor pack_exemplars(const store::ExemplarStore& exemplars, std::int64_t first, std::int64_t last,
-                          const features::Extractor& extractor, const IndexParameters& p,
-                          const at::Tensor& white_response, at::Device device, const at::Tensor& block) {
-  const at::Tensor images = framed_exemplars(exemplars, first, last, p);
-  at::Tensor square_sum = at::zeros({p.geometry.channels}, at::kDouble);
-  std::int64_t lane = 0;
-  for (const at::Tensor& pass : images.split(kImagesPerPass)) {
-    const at::Tensor maps = extractor.extract(pass.to(device)).to(at::kCPU);
-    for (const at::Tensor& map : maps.unbind()) square_sum += map.square().sum({1, 2}, /*keepdim=*/false, at::kDouble);
-    match::pack_lanes(maps, white_response, p.border_cells, lane, block);
-    lane += maps.size(0);
-  }
-  if (!at::isfinite(square_sum).all().item<bool>()) {
-    throw DataError("features of exemplars " + std::to_string(first) + " to " + std::to_string(last - 1) +
-                    " are not finite; are the weights right?");
-  }
-  return square_sum;
-}
+/// Makes units of the index.
+class UnitMaker {
+ public:
+  UnitMaker(const BuildIndexPlan& plan, FramedExemplars& framed, const features::Extractor& extractor,
+            const at::Tensor& white_response, at::Device device)
+      : plan_(plan), framed_(framed), extractor_(extractor), white_response_(white_response), device_(device) {}
 
-store::Columns index_unit(const store::ExemplarStore& exemplars, std::int64_t first_block, std::int64_t last_block,
-                          const features::Extractor& extractor, const IndexParameters& p,
-                          const at::Tensor& white_response, at::Device device) {
-  const match::FrameCells cells = p.frame_cells();
-  const std::int64_t blocks = last_block - first_block;
-  const auto elements = static_cast<std::size_t>(blocks * p.block_floats());
-  store::Column maps, square_sums;
-  maps.shape = {blocks, p.geometry.channels, cells.width, cells.height, match::kLanes};
-  at::Tensor stored;
-  if (p.precision_bits == 16) {
-    stored = at::from_blob(maps.values.emplace<std::vector<std::uint16_t>>(elements).data(), maps.shape, at::kHalf);
-  } else {
-    stored = at::from_blob(maps.values.emplace<std::vector<float>>(elements).data(), maps.shape, at::kFloat);
+  /// In the memory of `used`, if it is an earlier unit's: fresh memory costs as much as what is done with it.
+  store::Columns operator()(std::int64_t unit, store::Columns used) {
+    const std::int64_t first = unit * plan_.blocks_per_unit,
+                       blocks = std::min(plan_.blocks_per_unit, p().blocks() - first);
+    store::Column& maps = used["maps"];
+    maps.shape = {blocks, p().geometry.channels, p().frame_cells().width, p().frame_cells().height, match::kLanes};
+    const at::Tensor stored =
+        p().precision_bits == 16 ? memory_of<std::uint16_t>(maps, at::kHalf) : memory_of<float>(maps, at::kFloat);
+    store::Column& square_sums = used["channel_square_sum"];
+    square_sums.shape = {blocks, p().geometry.channels};
+    const at::Tensor sums = memory_of<double>(square_sums, at::kDouble);
+    for (std::int64_t i = 0; i < blocks; ++i) sums[i].copy_(make_block(first + i, stored[i]));
+    return used;
   }
-  square_sums.shape = {blocks, p.geometry.channels};
-  auto& sums = square_sums.values.emplace<std::vector<double>>();
-  at::Tensor packed = at::zeros({p.geometry.channels, cells.width, cells.height, match::kLanes}, at::kFloat);
-  for (std::int64_t block = first_block; block < last_block; ++block) {
-    const std::int64_t first = block * match::kLanes, last = std::min(first + match::kLanes, p.exemplars);
-    if (last - first < match::kLanes) packed.zero_();
-    const at::Tensor sum = pack_exemplars(exemplars, first, last, extractor, p, white_response, device, packed);
-    sums.insert(sums.end(), sum.data_ptr<double>(), sum.data_ptr<double>() + sum.numel());
-    if (p.precision_bits == 16) packed.clamp_(-65504.0, 65504.0);
-    stored[block - first_block].copy_(packed);
+
+ private:
+  const IndexParameters& p() const { return plan_.parameters; }
+
+  /// The column's elements as a tensor of its shape, as many as that needs.
+  template <typename Element>
+  static at::Tensor memory_of(store::Column& column, at::ScalarType type) {
+    if (!std::holds_alternative<std::vector<Element>>(column.values)) column.values.emplace<std::vector<Element>>();
+    auto& elements = std::get<std::vector<Element>>(column.values);
+    elements.resize(static_cast<std::size_t>(c10::multiply_integers(column.shape)));
+    return at::from_blob(elements.data(), column.shape, type);
   }
-  return {{"maps", std::move(maps)}, {"channel_square_sum", std::move(square_sums)}};
-}
+
+  /// Fills a block; each channel's sum of squares. Images are seen some at a time, so that their maps stay near the
+  /// processor.
+  at::Tensor make_block(std::int64_t number, const at::Tensor& stored) {
+    const at::Tensor images = framed_.block(number);
+    if (p().precision_bits == 16 && !packed_.defined()) packed_ = at::empty(stored.sizes(), at::kFloat);
+    at::Tensor block = p().precision_bits == 16 ? packed_ : stored;
+    if (images.size(0) < match::kLanes) block.zero_();
+    at::Tensor square_sum = at::zeros({p().geometry.channels}, at::kDouble);
+    std::int64_t lane = 0;
+    for (const at::Tensor& pass : images.split(kImagesPerPass)) {
+      const at::Tensor maps = extractor_.extract(pass.to(at::kFloat).to(device_)).to(at::kCPU);
+      square_sum += match::pack_lanes(maps, white_response_, p().border_cells, lane, block);
+      lane += maps.size(0);
+    }
+    if (!at::isfinite(square_sum).all().item<bool>()) {
+      const std::int64_t first = number * match::kLanes;
+      throw DataError("features of exemplars " + std::to_string(first) + " to " +
+                      std::to_string(first + images.size(0) - 1) + " are not finite; are the weights right?");
+    }
+    if (p().precision_bits == 16) stored.copy_(block.clamp_(-65504.0, 65504.0));
+    return square_sum;
+  }
+
+  const BuildIndexPlan& plan_;
+  FramedExemplars& framed_;
+  const features::Extractor& extractor_;
+  const at::Tensor& white_response_;
+  at::Device device_;
+  at::Tensor packed_;  // a block in 32 bit, on its way to 16
+};
 
 store::Columns whole_columns(const store::ExemplarStore& exemplars, const at::Tensor& white_response) {
   const std::vector<std::int64_t> shape = {exemplars.size()};
@@ -217,7 +266,8 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
                  plan.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
   }
-  parameters.mean_grey = mean_grey_of(comm, *exemplars, plan);
+  FramedExemplars framed(*exemplars, parameters, options.memory_bytes - plan.memory_bytes);
+  parameters.mean_grey = mean_grey_of(comm, plan, framed);
 
   at::Tensor white_response;
   comm.together([&] {
@@ -236,11 +286,8 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
   } else {
     const auto pending = agreed_pending_units(comm, *writer, plan.units);
-    write_pending_units(comm, *writer, plan.units, pending, "indexing", [&](std::int64_t unit) {
-      const std::int64_t first = unit * plan.blocks_per_unit,
-                         last = std::min(first + plan.blocks_per_unit, parameters.blocks());
-      return index_unit(*exemplars, first, last, *extractor, parameters, white_response, options.device);
-    });
+    UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
+    write_pending_units(comm, *writer, plan.units, pending, "indexing", std::ref(make_unit));
   }
   comm.together([&] {
     if (!comm.is_root()) return;

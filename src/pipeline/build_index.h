@@ -38,6 +38,7 @@ struct BuildIndexPlan {
   std::int64_t units = 0;
   std::int64_t bytes = 0;              // of all maps
   double flops = 0;                    // of all forward passes
+  std::int64_t memory_bytes = 0;       // that a rank needs at least
   std::int64_t cropped_exemplars = 0;  // larger than the frame: only their first rows and middle columns are seen
 };
 

@@ -31,9 +31,10 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
     throw DataError(name + ": channel_square_sum does not fit its parameters");
   }
   at::Tensor square_mean = at::zeros({p.geometry.channels}, at::kDouble);
+  double* means = square_mean.data_ptr<double>();
   for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
     for (std::int64_t c = 0; c < p.geometry.channels; ++c) {
-      square_mean[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
+      means[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
     }
   }
   square_mean /=

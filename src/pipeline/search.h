@@ -10,6 +10,7 @@
 
 #include "comm/communicator.h"
 #include "pipeline/mark_features.h"
+#include "pipeline/scaling.h"
 
 namespace outsole::pipeline {
 
@@ -48,7 +49,8 @@ struct SearchPlan {
   double ranks_used = 0;         // ranks that the partition keeps busy on average
   bool in_memory = false;        // each rank keeps its blocks
   double gflops_per_rank = 0;    // assumed, from a matrix product measured now
-  double seconds = 0;            // 0: unknown, for a search in tensor operations
+  double seconds = 0;            // 0: unknown, for a search in tensor operations on a GPU
+  JobWork work;                  // for other numbers of ranks; empty where the time is unknown
 };
 
 /// Reads a sample of the marks (all of up to 50) and measures this machine. Collective.

@@ -59,11 +59,29 @@ Cost estimate_cost(const SearchSetup& setup, const SearchProtocol& protocol, boo
           sum.feature_flops / share};
 }
 
+/// Ranks that share blocks tell each other a mark's views, and root the best pose of every exemplar.
+JobWork work_of(const SearchPlan& plan, const SearchSetup& setup, const SearchOptions& options) {
+  JobWork work;
+  work.partitions = {{"blocks", plan.blocks}, {"marks", setup.units, /*alone=*/true}};
+  work.compute_s = plan.seconds * plan.ranks_used;
+  work.read_bytes = static_cast<double>(setup.index.store.size_bytes());
+  work.passes = static_cast<double>(plan.marks);
+  work.memory_bytes = static_cast<double>(options.memory_bytes - setup.block_memory_bytes);
+  // Blocks are 32-bit in memory whatever the file holds.
+  work.memory_for_data_bytes =
+      static_cast<double>(setup.block_memory_bytes) * work.read_bytes / static_cast<double>(plan.index_bytes);
+  work.rounds = plan.marks;
+  work.gathered_bytes = static_cast<double>(plan.exemplars) * sizeof(match::BestPose);
+  work.spread_bytes = static_cast<double>(setup.mark_bytes);
+  if (options.all_scores) work.written_bytes = 28.0 * static_cast<double>(plan.exemplars * plan.marks);
+  return work;
+}
+
 }  // namespace
 
 SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options) {
   // Of a matrix product's rate; see tests/benchmarks.
-  constexpr double kSearchShare = 0.6, kFeatureShare = 0.4;
+  constexpr double kKernelShare = 0.6, kTensorShare = 0.05, kFeatureShare = 0.4;
   const SearchSetup setup = set_up_search(comm, options);
   const IndexParameters& p = setup.index.parameters;
   SearchPlan plan;
@@ -88,9 +106,11 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
     measured = comm::measured_sgemm_gflops();
   });
   plan.gflops_per_rank = -comm.max(-measured);
-  if (setup.path.in_tensors) return plan;
+  if (setup.path.in_tensors && !setup.path.device.is_cpu()) return plan;
   const double rate = plan.gflops_per_rank * 1e9 * plan.ranks_used;
-  plan.seconds = plan.useful_flops / (kSearchShare * rate) + plan.feature_flops / (kFeatureShare * rate);
+  plan.seconds = plan.useful_flops / ((setup.path.in_tensors ? kTensorShare : kKernelShare) * rate) +
+                 plan.feature_flops / (kFeatureShare * rate);
+  plan.work = work_of(plan, setup, options);
   return plan;
 }
 

@@ -32,4 +32,10 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
                          std::span<const std::int64_t> pending, const std::string& label,
                          const std::function<store::Columns(std::int64_t unit)>& make_unit);
 
+/// The same, a unit being written in the background while the next one is made: two of them are in memory. make_unit is
+/// given the columns of an earlier one, whose memory it may use.
+void write_pending_units(const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
+                         std::span<const std::int64_t> pending, const std::string& label,
+                         const std::function<store::Columns(std::int64_t unit, store::Columns used)>& make_unit);
+
 }  // namespace outsole::pipeline

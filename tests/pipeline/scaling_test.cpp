@@ -1,0 +1,80 @@
+#include "pipeline/scaling.h"
+
+#include <gmock/gmock.h>
+
+#include "core/errors.h"
+
+namespace outsole::pipeline::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+JobWork search_of(std::int64_t blocks, std::int64_t marks) {
+  JobWork work;
+  work.partitions = {{"blocks", blocks}, {"marks", marks, /*alone=*/true}};
+  work.compute_s = 1000;
+  return work;
+}
+
+TEST(Scaling, WholeUnitsLeaveRanksIdle) {
+  const ScalingRow row = predict_on(1000, search_of(37, 1), {});
+  EXPECT_EQ(row.partition, "blocks");
+  EXPECT_DOUBLE_EQ(row.busy, 37);
+  EXPECT_NEAR(row.compute_s, 1000.0 / 37, 1e-9);
+}
+
+TEST(Scaling, RanksTakeWhatKeepsMoreOfThemBusy) {
+  EXPECT_EQ(predict_on(1000, search_of(37, 300), {}).partition, "marks");
+  EXPECT_EQ(predict_on(1000, search_of(31250, 300), {}).partition, "blocks");
+  EXPECT_EQ(predict_on(37, search_of(37, 37), {}).partition, "blocks");  // each then holds only its own
+}
+
+TEST(Scaling, OneRankIsTheMeasureOfEfficiency) {
+  EXPECT_DOUBLE_EQ(predict_on(1, search_of(37, 3), {}).efficiency, 1);
+  EXPECT_NEAR(predict_on(2, search_of(37, 3), {}).efficiency, 37.0 / 38, 1e-3);
+}
+
+TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
+  JobWork work = search_of(1000, 1);
+  work.partitions.pop_back();
+  work.read_bytes = 100e9;
+  work.passes = 10;
+  work.memory_for_data_bytes = 10e9;
+  NodeSpec node;
+  node.disk_bytes_s = node.shared_disk_bytes_s = 1e9;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 1000);
+  EXPECT_NEAR(predict_on(10, work, node).io_s, 100, 1e-9);
+}
+
+TEST(Scaling, MessagesOfASumGrowWithTheBytesAndTheLogarithmOfTheRanks) {
+  JobWork work = search_of(1 << 20, 1);
+  work.rounds = 1;
+  work.reduced_bytes = 1e9;
+  NodeSpec node;
+  node.network_bytes_s = 1e9;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, node).messages_s, 0);
+  EXPECT_NEAR(predict_on(2, work, node).messages_s, 1, 1e-3);
+  EXPECT_NEAR(predict_on(4096, work, node).messages_s, 2, 1e-2);
+}
+
+TEST(Scaling, ANodeIsReadByItsWords) {
+  const NodeSpec node = parse_node_spec("ranks=4,memory=128,network=12.5,latency=3");
+  EXPECT_EQ(node.ranks, 4);
+  EXPECT_DOUBLE_EQ(node.memory_bytes, 128e9);
+  EXPECT_DOUBLE_EQ(node.network_bytes_s, 12.5e9);
+  EXPECT_DOUBLE_EQ(node.latency_s, 3e-6);
+  EXPECT_DOUBLE_EQ(node.disk_bytes_s, NodeSpec().disk_bytes_s);
+}
+
+TEST(Scaling, AWordThatANodeDoesNotHaveIsRefused) {
+  for (const std::string text : {"cores=4", "ranks", "ranks=", "ranks=0", "ranks=1.5", "disk=fast", "disk=1x"}) {
+    EXPECT_THROW(parse_node_spec(text), UsageError) << text;
+  }
+}
+
+TEST(Scaling, TheTableSaysWhatLimits) {
+  EXPECT_THAT(scaling_table(search_of(37, 1), {}, {1, 1000}), HasSubstr("idle ranks"));
+}
+
+}  // namespace
+}  // namespace outsole::pipeline::testing
