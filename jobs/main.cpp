@@ -38,7 +38,8 @@ std::vector<Job> all_jobs() {
 
 void print_help() {
   std::printf(
-      "outsole finds the exemplar that left a crime-scene mark.\n\nusage: outsole JOB [options], or mpirun -n N "
+      "outsole ranks the exemplars that may have left a crime-scene mark, and models how outsoles wear.\n\n"
+      "usage: outsole JOB [options], or mpirun -n N "
       "outsole JOB [options]\n\n");
   for (const Job& job : all_jobs()) std::printf("  %-12s %s\n", job.name.c_str(), job.summary.c_str());
   std::printf("\n`outsole JOB --help` lists a job's options; `outsole --version` the versions it was built with.\n");
@@ -97,7 +98,8 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   job.add_options(own);
   po::options_description all = own;
   all.add(common_options(common, log_level));
-  const po::variables_map options = read_options("outsole " + job.name, job.positional, {words.begin() + 2, words.end()}, all);
+  const po::variables_map options =
+      read_options("outsole " + job.name, job.positional, {words.begin() + 2, words.end()}, all);
   if (options.count("help") > 0) {
     if (comm.is_root()) std::cout << all << "\n" << job.details;
     return;

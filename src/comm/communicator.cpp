@@ -194,8 +194,9 @@ void Communicator::together(const std::function<void()>& work) const {
   } catch (const std::bad_alloc&) {
     error = encode_error(ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
   } catch (const std::exception& e) {
-    // LibTorch's own class of errors says it in words.
-    const bool out_of_memory = std::string_view(e.what()).find("allocate memory") != std::string_view::npos;
+    // LibTorch's own class of errors says it in words: on the CPU "can't allocate memory", on a GPU "out of memory".
+    const std::string_view words = e.what();
+    const bool out_of_memory = words.find("allocate memory") != words.npos || words.find("out of memory") != words.npos;
     error = encode_error(out_of_memory ? ExitCode::kEnvironment : ExitCode::kBug, e.what());
   }
   // The lowest failing rank speaks for all. One reduction is all that an undisturbed run pays.

@@ -1,6 +1,7 @@
 #include "comm/device.h"
 
 #include <ATen/Parallel.h>
+#include <dlfcn.h>
 #include <omp.h>
 #include <sched.h>
 #include <spdlog/spdlog.h>
@@ -81,6 +82,9 @@ int choose_threads(int threads, const Communicator& comm) {
   if (threads <= 0) threads = std::max(1, static_cast<int>(share.cores + 1e-6));
   at::set_num_threads(threads);
   omp_set_num_threads(threads);
+  // OpenBLAS with threads of its own, which LibTorch does not know of.
+  using SetThreads = void (*)(int);
+  if (const auto set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(threads);
   const bool is_oversubscribed = comm.any_of(threads > share.cores + 1e-6);
   const bool is_unpinned = comm.any_of(share.is_shared && has_several_sockets());
   if (comm.is_root() && is_oversubscribed) {

@@ -15,7 +15,7 @@ namespace outsole::comm {
 at::Device choose_device(const std::string& wanted, const Communicator& comm);
 
 /// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the
-/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's and OpenMP's number
+/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's, OpenMP's and OpenBLAS' number
 /// and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
 int choose_threads(int threads, const Communicator& comm);
 

@@ -1,4 +1,5 @@
 // The channel kernel for AVX2 with FMA: tiles of 12 sums leave 4 of 16 registers for x and y.
+#ifdef __x86_64__
 
 #include <immintrin.h>
 
@@ -23,3 +24,5 @@ bool any_not_above(Vector a, Vector b) { return _mm256_movemask_ps(_mm256_cmp_ps
 namespace outsole::match {
 const ChannelKernel kAvx2Kernel = {"avx2", kVectorLanes, prepare, correlate};
 }
+
+#endif  // __x86_64__

@@ -1,4 +1,5 @@
 // The channel kernel for AVX-512: tiles of 24 sums leave 8 of 32 registers for x and y.
+#ifdef __x86_64__
 
 #include <immintrin.h>
 
@@ -23,3 +24,5 @@ bool any_not_above(Vector a, Vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_NG
 namespace outsole::match {
 const ChannelKernel kAvx512Kernel = {"avx512", kVectorLanes, prepare, correlate};
 }
+
+#endif  // __x86_64__

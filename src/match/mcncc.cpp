@@ -20,8 +20,10 @@ namespace {
 /// The kernels this processor can run, fastest first.
 std::vector<const ChannelKernel*> runnable_kernels() {
   std::vector<const ChannelKernel*> kernels;
+#ifdef __x86_64__
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) kernels.push_back(&kAvx512Kernel);
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kernels.push_back(&kAvx2Kernel);
+#endif
   kernels.push_back(&kGenericKernel);
   return kernels;
 }

@@ -1,6 +1,7 @@
 #include "pipeline/evaluate_retrieval.h"
 
 #include <algorithm>
+#include <cmath>
 #include <array>
 #include <map>
 #include <span>
@@ -24,7 +25,8 @@ std::vector<T> read_values(const store::Store& store, const std::string& dataset
   return std::get<std::vector<T>>(store.read(dataset, first, count).values);
 }
 
-/// Ranks by the score matrix: the rows of `marks`, a bounded block of rows at a time.
+/// Ranks by the score matrix: the rows of `marks`, a bounded block of rows at a time. Exemplars that a first pass has
+/// left out have no score, and so no rank; ranks are known as far as every mark has scores.
 void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRanks& ranks) {
   const std::int64_t bytes_of_row = ranks.exemplars * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t rows_of_block = std::max<std::int64_t>(1, kBlockBytes / bytes_of_row);
@@ -39,7 +41,10 @@ void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRa
     }
     const auto scores = std::span<const float>(block).subspan(
         static_cast<std::size_t>((row - block_begin) * ranks.exemplars), static_cast<std::size_t>(ranks.exemplars));
+    const auto has_score = [](float score) { return !std::isnan(score); };
+    ranks.known_to_rank = std::min<std::int64_t>(ranks.known_to_rank, std::ranges::count_if(scores, has_score));
     for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
+      if (!has_score(scores[static_cast<std::size_t>(exemplar)])) continue;
       ranks.ranks[i].ranks.push_back(measure::rank_of(scores, exemplar));
     }
   }

@@ -168,9 +168,23 @@ std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::ve
   return views;
 }
 
+namespace {
+
+/// Whether a first pass tries an angle: every second one is left out, unless it stands far from its neighbours.
+bool is_coarse(const std::vector<double>& angles_deg, std::size_t angle) {
+  constexpr double kNear_deg = 5;
+  if (angle % 2 == 0 || angle + 1 == angles_deg.size()) return true;
+  return std::abs(angles_deg[angle] - angles_deg[angle - 1]) > kNear_deg ||
+         std::abs(angles_deg[angle + 1] - angles_deg[angle]) > kNear_deg;
+}
+
+}  // namespace
+
 match::PoseGrid coarse_grid(match::PoseGrid grid, std::int64_t cell_px) {
   std::vector<double> angles_deg;
-  for (std::size_t i = 0; i < grid.angles_deg.size(); i += 2) angles_deg.push_back(grid.angles_deg[i]);
+  for (std::size_t i = 0; i < grid.angles_deg.size(); ++i) {
+    if (is_coarse(grid.angles_deg, i)) angles_deg.push_back(grid.angles_deg[i]);
+  }
   grid.angles_deg = std::move(angles_deg);
   grid.stride_px = grid.stride_px < cell_px ? cell_px : 2 * grid.stride_px;
   return grid;
@@ -181,7 +195,8 @@ std::vector<match::MarkView> coarse_views(std::span<const match::MarkView> views
   const match::ViewOffset whole_cells = match::view_offsets(coarse_grid(grid, cell_px), cell_px).front();
   std::vector<match::MarkView> coarse;
   for (const match::MarkView& view : views) {
-    if (view.angle % 2 != 0 || view.offset.offset_y_px != 0 || view.offset.offset_x_px != 0) continue;
+    if (!is_coarse(grid.angles_deg, static_cast<std::size_t>(view.angle))) continue;
+    if (view.offset.offset_y_px != 0 || view.offset.offset_x_px != 0) continue;
     coarse.push_back(view);
     coarse.back().offset = whole_cells;
   }

@@ -55,8 +55,8 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
 /// The views of all ranks, in rank order, given to all. Collective.
 std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own);
 
-/// A grid with about an eighth of the poses, for a first pass: every second angle, translations by whole cells, or,
-/// where they already are, by twice as many.
+/// A grid with about an eighth of the poses, for a first pass: every second angle (but none far from its neighbours),
+/// translations by whole cells, or, where they already are, by twice as many.
 match::PoseGrid coarse_grid(match::PoseGrid grid, std::int64_t cell_px);
 
 /// The views of a mark on `grid` that serve its coarse grid; angles keep their numbers.

@@ -19,6 +19,7 @@
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
+#include "core/stop.h"
 #include "image/image.h"
 #include "match/lanes.h"
 #include "pipeline/search_results.h"
@@ -154,8 +155,8 @@ std::vector<std::int64_t> best_of(const std::vector<BestPose>& found, std::int64
   return order;
 }
 
-/// A search in progress. Where ranks share the exemplars, every rank calls its functions with the same marks; where
-/// they share the marks, each with its own.
+/// A search in progress; made by all ranks together. Where ranks share the exemplars, every rank calls its functions
+/// with the same marks; where they share the marks, each with its own.
 class Search {
  public:
   Search(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup)
@@ -165,7 +166,8 @@ class Search {
         own_(setup.partition.splits_marks ? comm::UnitRange{0, parameters().blocks()}
                                           : comm::units_of(parameters().blocks(), comm.rank(), comm.size())),
         blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes,
-                setup.path.block_access()) {}
+                setup.path.block_access()),
+        marks_at_a_time_(-comm.max(-most_marks_at_a_time())) {}
 
   /// What this rank sees of a mark: all of its views, or its share of them. Not collective.
   SeenMark see(const std::filesystem::path& file) const {
@@ -181,45 +183,22 @@ class Search {
 
   /// The results of the next marks of the queue, of `counts[i]` marks in part i, in their order; without bad marks, and
   /// on ranks other than root, where they share exemplars, without any. Where blocks are streamed, one pass over them
-  /// serves all of these marks.
+  /// serves marks_at_a_time of these marks.
   std::vector<std::vector<MarkResult>> search_marks(MarkQueue& queue, std::span<const std::int64_t> counts) {
-    const double start = now_s();
-    std::vector<ReadyMark> ready;
+    std::vector<std::size_t> part_of;  // of each mark
     for (std::size_t part = 0; part < counts.size(); ++part) {
-      for (std::int64_t i = 0; i < counts[part]; ++i) {
-        if (auto mark = make_ready(queue.take(), part)) ready.push_back(std::move(*mark));
-      }
+      part_of.insert(part_of.end(), static_cast<std::size_t>(counts[part]), part);
     }
-    summary_.seconds_features += now_s() - start;
-
-    std::vector<MarkResult> results;
-    if (options_.coarse > 0) {
-      for (const ReadyMark& mark : ready) results.push_back(search_coarsely_first(mark.matcher, mark.seen));
-    } else {
-      std::vector<const MarkMatcher*> matchers;
-      for (const ReadyMark& mark : ready) matchers.push_back(&mark.matcher);
-      for (auto& best : search_all(matchers)) results.push_back({{}, std::move(best), {}});
-    }
-    summary_.seconds_search += now_s() - start;
-
     std::vector<std::vector<MarkResult>> parts(counts.size());
-    if (!splits_marks() && !comm_.is_root()) return parts;
-    for (std::size_t i = 0; i < ready.size(); ++i) {
-      results[i].mark = std::move(ready[i].seen.mark);
-      parts[ready[i].part].push_back(std::move(results[i]));
+    const auto at_a_time = static_cast<std::size_t>(marks_at_a_time_);
+    for (std::size_t begin = 0; begin < part_of.size(); begin += at_a_time) {
+      search_batch(queue, std::span(part_of).subspan(begin, std::min(at_a_time, part_of.size() - begin)), parts);
     }
     return parts;
   }
 
-  /// How many marks to search at a time: as many as fit where blocks are streamed, up to a number that makes reading
-  /// cheap, since what a batch has found is lost when the job is killed.
-  std::int64_t marks_at_a_time() const {
-    constexpr std::int64_t kMost = 8;
-    if (splits_marks() || options_.coarse > 0 || blocks_.in_memory()) return 1;
-    const std::int64_t spare =
-        setup_.block_memory_bytes - ExemplarBlocks::least_bytes(parameters(), setup_.path.block_access());
-    return std::clamp<std::int64_t>(1 + spare / setup_.mark_bytes, 1, kMost);
-  }
+  /// The same on all ranks that search the same marks.
+  std::int64_t marks_at_a_time() const { return marks_at_a_time_; }
 
   /// Every rank's findings to root, which gets the summary. Collective.
   SearchSummary gather_summary() {
@@ -245,6 +224,42 @@ class Search {
 
   const IndexParameters& parameters() const { return setup_.index.parameters; }
   bool splits_marks() const { return setup_.partition.splits_marks; }
+
+  /// How many marks this rank could search at a time: as many as fit where blocks are streamed, up to a number that
+  /// makes reading cheap, since what a batch has found is lost when the job is killed.
+  std::int64_t most_marks_at_a_time() const {
+    constexpr std::int64_t kMost = 8;
+    if (splits_marks() || options_.coarse > 0 || blocks_.in_memory()) return 1;
+    const std::int64_t spare =
+        setup_.block_memory_bytes - ExemplarBlocks::least_bytes(parameters(), setup_.path.block_access());
+    return std::clamp<std::int64_t>(1 + spare / setup_.mark_bytes, 1, kMost);
+  }
+
+  /// Searches the next marks of the queue at once, and adds their results to the parts they belong to.
+  void search_batch(MarkQueue& queue, std::span<const std::size_t> part_of,
+                    std::vector<std::vector<MarkResult>>& parts) {
+    const double start = now_s();
+    std::vector<ReadyMark> ready;
+    for (const std::size_t part : part_of) {
+      if (auto mark = make_ready(queue.take(), part)) ready.push_back(std::move(*mark));
+    }
+    summary_.seconds_features += now_s() - start;
+
+    std::vector<MarkResult> results;
+    if (options_.coarse > 0) {
+      for (const ReadyMark& mark : ready) results.push_back(search_coarsely_first(mark.matcher, mark.seen));
+    } else {
+      std::vector<const MarkMatcher*> matchers;
+      for (const ReadyMark& mark : ready) matchers.push_back(&mark.matcher);
+      for (auto& best : search_all(matchers)) results.push_back({{}, std::move(best), {}});
+    }
+    summary_.seconds_search += now_s() - start;
+    if (!splits_marks() && !comm_.is_root()) return;
+    for (std::size_t i = 0; i < ready.size(); ++i) {
+      results[i].mark = std::move(ready[i].seen.mark);
+      parts[ready[i].part].push_back(std::move(results[i]));
+    }
+  }
 
   /// A mark with all that its search needs; nothing when it is bad.
   std::optional<ReadyMark> make_ready(MarkQueue::Item item, std::size_t part) {
@@ -324,6 +339,8 @@ class Search {
     on_all_ranks([&] {
       if (marks.empty()) return;
       blocks_.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
+        // A pass from disk may outlast the time a cluster gives; what the marks before have found is saved.
+        if (!blocks_.in_memory() && stop_requested()) throw StopRequested("stopped on request while searching");
         for (std::size_t i = 0; i < marks.size(); ++i) {
           marks[i]->search(run,
                            std::span(best[i]).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
@@ -416,6 +433,7 @@ class Search {
   const SearchSetup& setup_;
   comm::UnitRange own_;    // blocks that this rank searches
   ExemplarBlocks blocks_;  // those
+  std::int64_t marks_at_a_time_;
   SearchSummary summary_;
   std::int64_t searched_in_full_ = 0;
 };

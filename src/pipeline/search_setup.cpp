@@ -18,6 +18,10 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
   if (protocol.angles_deg.empty()) throw UsageError("--angles-deg: no angle");
   if (protocol.stride_px < 1) throw UsageError("--stride-px: must be at least 1");
+  if (protocol.stride_px > std::max(index.search_height_px, index.search_width_px)) {
+    throw UsageError("--stride-px " + std::to_string(protocol.stride_px) + ": larger than the index's frame of " +
+                     std::to_string(index.search_height_px) + " x " + std::to_string(index.search_width_px) + " px");
+  }
   if (options.top < 1) throw UsageError("--top: must be at least 1");
   if (options.coarse != 0 && options.coarse < std::min(options.top, index.exemplars)) {
     throw UsageError("--coarse " + std::to_string(options.coarse) + ": keeps fewer exemplars than --top lists");

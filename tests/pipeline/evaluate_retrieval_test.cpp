@@ -1,7 +1,9 @@
 #include "pipeline/evaluate_retrieval.h"
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <span>
 
 #include <gtest/gtest.h>
@@ -26,7 +28,8 @@ class EvaluateRetrieval : public testing::Test {
   }
   ~EvaluateRetrieval() override { fs::remove_all(folder_); }
 
-  store::Store write_results(std::int64_t top, bool with_scores) const {
+  /// `left_out` exemplars of the second mark, the first ones, have no score: a first pass has left them out.
+  store::Store write_results(std::int64_t top, bool with_scores, std::int64_t left_out = 0) const {
     std::vector<float> scores;
     for (std::int64_t exemplar = 0; exemplar < kExemplars; ++exemplar) scores.push_back(exemplar == 3 ? 2.0f : 0.0f);
     for (std::int64_t exemplar = 0; exemplar < kExemplars; ++exemplar) {
@@ -43,6 +46,8 @@ class EvaluateRetrieval : public testing::Test {
       lists.insert(lists.end(), list.begin(), list.begin() + top);
     }
     for (int exemplar = 1; exemplar <= kExemplars; ++exemplar) ids.push_back("0000" + std::to_string(exemplar));
+
+    std::fill_n(scores.begin() + kExemplars, left_out, std::numeric_limits<float>::quiet_NaN());
 
     const auto cells = static_cast<std::size_t>(2 * top);
     const std::vector<double> zeros(cells, 0);
@@ -96,6 +101,14 @@ TEST_F(EvaluateRetrieval, SaysNothingOfRanksBeyondTheStoredLists) {
   EXPECT_TRUE(json["top_k"]["10"].is_null());
   EXPECT_TRUE(json["mean_average_precision"].is_null());
   EXPECT_EQ(json["top_percent"]["10"], 50);
+}
+
+TEST_F(EvaluateRetrieval, GivesNoRankToExemplarsThatAFirstPassHasLeftOut) {
+  const auto json = evaluate(write_results(5, true, 8));
+  EXPECT_EQ(json["known_to_rank"], 12);
+  EXPECT_EQ(json["cmc"].size(), 12u);
+  EXPECT_EQ(json["cmc"][11], 50);  // exemplar 3 of the second mark is among them
+  EXPECT_TRUE(json["mean_average_precision"].is_null());
 }
 
 TEST_F(EvaluateRetrieval, AgreesBetweenListsAndScoresWhenListsAreComplete) {

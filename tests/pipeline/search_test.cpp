@@ -11,6 +11,7 @@
 #include "core/sha256.h"
 #include "match/lanes.h"
 #include "pipeline/exemplar_blocks.h"
+#include "pipeline/mark_features.h"
 #include "pipeline/open_index.h"
 #include "pipeline/search_setup.h"
 #include "retrieval_fixture.h"
@@ -424,6 +425,15 @@ TEST_F(SearchBytes, AFirstPassKeepsItsBestAndScoresThemAsAnExhaustiveSearchDoes)
     EXPECT_EQ(summary.coarse_recall.first_kept, first_kept);
     EXPECT_GT(first_kept, 0);
   });
+}
+
+TEST(CoarseGrid, LeavesOutAnglesOnlyBetweenNearNeighbours) {
+  const auto kept = [](std::vector<double> angles_deg) {
+    return coarse_grid({std::move(angles_deg), 2, 40, 40, 20, 20}, 4).angles_deg;
+  };
+  EXPECT_EQ(kept({-8, -4, 0, 4, 8}), (std::vector<double>{-8, 0, 8}));
+  EXPECT_EQ(kept({0, 4}), (std::vector<double>{0, 4}));
+  EXPECT_EQ(kept({0, 90, 180, 270}), (std::vector<double>{0, 90, 180, 270}));
 }
 
 TEST_F(SearchBytes, AFirstPassThatKeepsFewerThanAreListedIsRefused) {
