@@ -15,11 +15,12 @@ namespace outsole::comm {
 at::Device choose_device(const std::string& wanted, const Communicator& comm);
 
 /// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the
-/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's, OpenMP's and OpenBLAS' number
-/// and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
+/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's, OpenMP's and
+/// OpenBLAS' number and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
 int choose_threads(int threads, const Communicator& comm);
 
-/// GFLOP/s of one 32-bit 1024 x 1024 matrix product on this rank's threads: tells a reference BLAS from a real one.
+/// GFLOP/s of a 32-bit 1024 x 1024 matrix product on this rank's threads, the best of three, since others may use the
+/// machine: tells a reference BLAS from a real one.
 double measured_sgemm_gflops();
 
 }  // namespace outsole::comm

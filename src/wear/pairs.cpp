@@ -105,7 +105,8 @@ std::vector<TrainingPair> pairs_of_shoe(Scans scans, const std::vector<std::int6
   for (const std::int64_t input : indices) {
     for (const std::int64_t target : indices) {
       const double from = at(scans, input).subject.week, to = at(scans, target).subject.week;
-      if (is_admissible(task, from, to)) pairs.push_back({input, target, task == Task::kPrediction ? to - from : to});
+      if (is_admissible(task, from, to))
+        pairs.push_back({input, target, task == Task::kPrediction ? to - from : to, false, {}});
     }
   }
   const auto key = [&](const TrainingPair& pair) {
