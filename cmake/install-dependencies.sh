@@ -8,7 +8,7 @@ packages=(
   g++ cmake ninja-build ccache git
   libtorch-dev libopenblas0-pthread libopencv-dev libhdf5-dev libopenmpi-dev openmpi-bin
   libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libfaketime
 )
 
 if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then

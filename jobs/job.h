@@ -17,6 +17,7 @@ struct CommonOptions {
   std::string device = "auto";   // auto | cpu | cuda
   double memory_gib = 4;         // per rank, the whole process
   int threads = 0;               // per rank; 0: the cores this rank may use, shared among the ranks of the machine
+  double watchdog_minutes = 30;  // a rank that does not move for so long while others wait ends the job; 0: never
   bool strict = false;           // one bad input stops the job
   bool plan = false;             // print work, memory, time and partition; run nothing
 };

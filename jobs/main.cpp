@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -16,6 +17,7 @@
 
 #include "comm/communicator.h"
 #include "comm/device.h"
+#include "comm/watchdog.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -75,7 +77,9 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
       ("threads", po::value(&common.threads)->default_value(common.threads),
        "threads a rank; 0: its share of the cores")                                                          //
       ("log-level", po::value(&log_level)->default_value("info"), "trace, debug, info, warn, error or off")  //
-      ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")   //
+      ("watchdog-minutes", po::value(&common.watchdog_minutes)->value_name("M")->default_value(common.watchdog_minutes),
+       "end the job when a rank hangs for so long while others wait for it; 0: never")                      //
+      ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")  //
       ("plan", po::bool_switch(&common.plan), "print the work, memory, time and partition; run nothing");
   return options;
 }
@@ -110,15 +114,24 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   }
   if (common.threads < 0 || common.threads > 4096)
     throw UsageError("--threads: must be 0 (automatic) or a number of threads");
+  if (!(common.watchdog_minutes >= 0 && common.watchdog_minutes <= 1e6))
+    throw UsageError("--watchdog-minutes: must be 0 (never) or a number of minutes, at most a million");
   common.threads = comm::choose_threads(common.threads, comm);
   cv::setNumThreads(common.threads);
   install_stop_handler();
   warn_of_slow_blas(comm);
   std::optional<StatusFile> status;
-  if (comm.is_root() && !common.plan && options.count("output") > 0) {
-    status.emplace(options["output"].as<std::string>(), job.name);
+  std::optional<comm::Watchdog> watchdog;
+  if (!common.plan && options.count("output") > 0) {
+    const auto& output = options["output"].as<std::string>();
+    if (comm.is_root()) status.emplace(output, job.name);
+    if (common.watchdog_minutes > 0) {
+      watchdog.emplace(comm, beside_output(output, ".pulses"),
+                       std::chrono::duration<double>(60 * common.watchdog_minutes));
+    }
   }
   job.run(options, {comm, common, words});
+  comm.barrier();  // one that hangs at the very end is found, too
 }
 
 /// Prints the error once, or on the rank that alone knows of it before it ends all.

@@ -9,7 +9,6 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "job.h"
-#include "options.h"
 #include "report/wear_strip.h"
 
 namespace outsole::jobs {
@@ -115,9 +114,6 @@ void run(const po::variables_map& options, const JobContext& context) {
     if (context.comm.is_root()) print_plan(plan, context.comm.size());
     return;
   }
-  context.comm.together([&] {
-    if (context.comm.is_root()) create_folder(predict.output.parent_path());
-  });
   const pipeline::PredictSummary summary = pipeline::predict(context.comm, predict);
   if (!options["no-pictures"].as<bool>()) write_pictures(predict, crop, context.comm);
   if (!context.comm.is_root()) return;

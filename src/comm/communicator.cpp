@@ -9,6 +9,7 @@
 #include <climits>
 #include <string_view>
 
+#include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/errors.h"
 
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::size_t kPieceBytes = std::size_t{1} << 30;  // MPI counts are int
 constexpr std::size_t kSumPieceNumbers = std::size_t{1} << 22;
+constexpr int kGatherTag = 1;
 
 void check(int result, const char* call) {
   if (result == MPI_SUCCESS) return;
@@ -27,14 +29,60 @@ void check(int result, const char* call) {
   throw EnvironmentError(std::string(call) + ": " + text);
 }
 
-void broadcast_bytes(void* data, std::size_t bytes, int root) {
-  auto* position = static_cast<char*>(data);
-  while (bytes > 0) {
-    const std::size_t piece = std::min(bytes, kPieceBytes);
-    check(MPI_Bcast(position, narrow<int>(piece), MPI_BYTE, root, MPI_COMM_WORLD), "MPI_Bcast");
-    position += piece;
-    bytes -= piece;
+/// Waits until what was started is done. Every wait for other ranks is here, so that one that hangs is noticed.
+void wait_for(std::span<MPI_Request> started) {
+  for (int done = 0;; look_after_next_rank()) {
+    check(MPI_Testall(narrow<int>(started.size()), started.data(), &done, MPI_STATUSES_IGNORE), "MPI_Testall");
+    if (done != 0) return;
   }
+}
+
+/// Starts one communication and waits for it: `start` is given where its request goes.
+template <typename Start>
+void communicate(const char* call, const Start& start) {
+  MPI_Request request = MPI_REQUEST_NULL;
+  check(start(&request), call);
+  wait_for(std::span(&request, 1));
+}
+
+/// Calls `move` on one piece of the bytes after the other.
+template <typename Byte, typename Move>
+void in_pieces(Byte* data, std::size_t bytes, const Move& move) {
+  for (std::size_t begin = 0; begin < bytes; begin += kPieceBytes) {
+    move(data + begin, narrow<int>(std::min(bytes - begin, kPieceBytes)));
+  }
+}
+
+void broadcast_bytes(void* data, std::size_t bytes, int root) {
+  in_pieces(static_cast<char*>(data), bytes, [&](char* piece, int size) {
+    communicate("MPI_Ibcast",
+                [&](MPI_Request* request) { return MPI_Ibcast(piece, size, MPI_BYTE, root, MPI_COMM_WORLD, request); });
+  });
+}
+
+void send_bytes(const void* data, std::size_t bytes, int target) {
+  in_pieces(static_cast<const char*>(data), bytes, [&](const char* piece, int size) {
+    communicate("MPI_Isend", [&](MPI_Request* request) {
+      return MPI_Isend(piece, size, MPI_BYTE, target, kGatherTag, MPI_COMM_WORLD, request);
+    });
+  });
+}
+
+void receive_bytes(void* data, std::size_t bytes, int source) {
+  in_pieces(static_cast<char*>(data), bytes, [&](char* piece, int size) {
+    communicate("MPI_Irecv", [&](MPI_Request* request) {
+      return MPI_Irecv(piece, size, MPI_BYTE, source, kGatherTag, MPI_COMM_WORLD, request);
+    });
+  });
+}
+
+template <typename Number>
+Number reduce(Number value, MPI_Datatype type, MPI_Op operation) {
+  Number result = 0;
+  communicate("MPI_Iallreduce", [&](MPI_Request* request) {
+    return MPI_Iallreduce(&value, &result, 1, type, operation, MPI_COMM_WORLD, request);
+  });
+  return result;
 }
 
 /// One message as it goes from rank to rank: error code and text.
@@ -67,7 +115,9 @@ Communicator::Communicator() {
   other_threads_may_call_ = thread_level >= MPI_THREAD_SERIALIZED;
 }
 
-void Communicator::barrier() const { check(MPI_Barrier(MPI_COMM_WORLD), "MPI_Barrier"); }
+void Communicator::barrier() const {
+  communicate("MPI_Ibarrier", [](MPI_Request* request) { return MPI_Ibarrier(MPI_COMM_WORLD, request); });
+}
 
 std::string Communicator::broadcast(const std::string& bytes) const {
   std::uint64_t length = bytes.size();
@@ -82,34 +132,18 @@ void Communicator::broadcast(std::span<float> values, int root) const {
 }
 
 std::vector<std::string> Communicator::gather(const std::string& bytes) const {
-  constexpr int kTag = 1;
-  std::vector<std::string> all;
-  const auto send = [](const std::string& text) {
-    const std::uint64_t length = text.size();
-    check(MPI_Send(&length, sizeof length, MPI_BYTE, 0, kTag, MPI_COMM_WORLD), "MPI_Send");
-    for (std::size_t begin = 0; begin < text.size(); begin += kPieceBytes) {
-      const std::size_t piece = std::min(text.size() - begin, kPieceBytes);
-      check(MPI_Send(text.data() + begin, narrow<int>(piece), MPI_BYTE, 0, kTag, MPI_COMM_WORLD), "MPI_Send");
-    }
-  };
-  const auto receive = [](int source) {
-    std::uint64_t length = 0;
-    check(MPI_Recv(&length, sizeof length, MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE), "MPI_Recv");
-    std::string text(length, '\0');
-    for (std::size_t begin = 0; begin < text.size(); begin += kPieceBytes) {
-      const std::size_t piece = std::min(text.size() - begin, kPieceBytes);
-      check(
-          MPI_Recv(text.data() + begin, narrow<int>(piece), MPI_BYTE, source, kTag, MPI_COMM_WORLD, MPI_STATUS_IGNORE),
-          "MPI_Recv");
-    }
-    return text;
-  };
+  std::uint64_t length = bytes.size();
   if (!is_root()) {
-    send(bytes);
-    return all;
+    send_bytes(&length, sizeof length, 0);
+    send_bytes(bytes.data(), bytes.size(), 0);
+    return {};
   }
-  all.push_back(bytes);
-  for (int source = 1; source < size_; ++source) all.push_back(receive(source));
+  std::vector<std::string> all{bytes};
+  for (int source = 1; source < size_; ++source) {
+    receive_bytes(&length, sizeof length, source);
+    all.emplace_back(length, '\0');
+    receive_bytes(all.back().data(), length, source);
+  }
   return all;
 }
 
@@ -125,23 +159,11 @@ std::vector<std::string> Communicator::all_gather(const std::string& bytes) cons
   return all;
 }
 
-std::int64_t Communicator::sum(std::int64_t value) const {
-  std::int64_t result = 0;
-  check(MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_SUM, MPI_COMM_WORLD), "MPI_Allreduce");
-  return result;
-}
+std::int64_t Communicator::sum(std::int64_t value) const { return reduce(value, MPI_INT64_T, MPI_SUM); }
 
-std::int64_t Communicator::max(std::int64_t value) const {
-  std::int64_t result = 0;
-  check(MPI_Allreduce(&value, &result, 1, MPI_INT64_T, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
-  return result;
-}
+std::int64_t Communicator::max(std::int64_t value) const { return reduce(value, MPI_INT64_T, MPI_MAX); }
 
-double Communicator::max(double value) const {
-  double result = 0;
-  check(MPI_Allreduce(&value, &result, 1, MPI_DOUBLE, MPI_MAX, MPI_COMM_WORLD), "MPI_Allreduce");
-  return result;
-}
+double Communicator::max(double value) const { return reduce(value, MPI_DOUBLE, MPI_MAX); }
 
 struct PendingSum::Requests {
   std::vector<MPI_Request> pieces;
@@ -168,9 +190,7 @@ bool PendingSum::advance() {
 }
 
 void PendingSum::wait() {
-  if (!requests_) return;
-  auto& pieces = requests_->pieces;
-  check(MPI_Waitall(narrow<int>(pieces.size()), pieces.data(), MPI_STATUSES_IGNORE), "MPI_Waitall");
+  if (requests_) wait_for(requests_->pieces);
 }
 
 PendingSum Communicator::start_sum(std::span<float> values) const {

@@ -66,6 +66,11 @@ std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {
   return content.str();
 }
 
+fs::path beside_output(const fs::path& output, const std::string& ending) {
+  fs::path path = output.has_filename() ? output : output.parent_path();
+  return path.replace_extension(ending);
+}
+
 std::string id_of(const fs::path& path) { return path.stem().string(); }
 
 namespace {

@@ -18,6 +18,9 @@ void publish_file(const std::filesystem::path& temporary, const std::filesystem:
 /// The whole of a text file; throws DataError when it cannot be read or is larger than `limit_bytes`.
 std::string read_text_file(const std::filesystem::path& path, std::size_t limit_bytes = std::size_t{256} << 20);
 
+/// NAME + `ending` beside a job's output, which is a file NAME.h5 or a folder NAME.
+std::filesystem::path beside_output(const std::filesystem::path& output, const std::string& ending);
+
 /// An id: the file's name without folder and extension.
 std::string id_of(const std::filesystem::path& path);
 

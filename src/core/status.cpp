@@ -58,9 +58,7 @@ void write(const Status& status) {
 
 StatusFile::StatusFile(const fs::path& output, std::string job) {
   ensure(!kept, "a process keeps one status file");
-  fs::path path = output.has_filename() ? output : output.parent_path();
-  path.replace_extension(".status.json");
-  kept = {std::move(path), std::move(job), utc_now(), std::nullopt, ""};
+  kept = {beside_output(output, ".status.json"), std::move(job), utc_now(), std::nullopt, ""};
 }
 
 StatusFile::~StatusFile() {

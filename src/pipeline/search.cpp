@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "comm/partition.h"
+#include "comm/watchdog.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/provenance.h"
@@ -468,6 +469,7 @@ void search_units(const comm::Communicator& comm, const SearchOptions& options, 
       static_cast<std::size_t>(std::max<std::int64_t>(1, search.marks_at_a_time() / setup.marks_per_unit));
   for (std::size_t begin = 0; begin < pending.size(); begin += units_at_a_time) {
     const auto units = pending.subspan(begin, std::min(units_at_a_time, pending.size() - begin));
+    comm::now_doing("searching unit " + std::to_string(units.front()));
     std::vector<std::int64_t> counts;
     for (const std::int64_t unit : units) counts.push_back(marks_of(unit));
     const auto results = search.search_marks(queue, counts);

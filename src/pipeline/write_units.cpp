@@ -4,6 +4,7 @@
 #include <future>
 
 #include "comm/partition.h"
+#include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/progress.h"
@@ -72,6 +73,7 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
     comm.together([&] {
       if (turn >= mine.size()) return;
       const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
+      comm::now_doing(label + " unit " + std::to_string(unit));
       store::Columns columns = make_unit(unit, std::move(used));
       used = behind.finish();
       behind.begin(std::async(std::launch::async, [&writer, unit, columns = std::move(columns)]() mutable {
@@ -97,6 +99,7 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
     comm.together([&] {
       if (turn >= mine.size()) return;
       const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
+      comm::now_doing(label + " unit " + std::to_string(unit));
       writer.write_unit(unit, make_unit(unit));
     });
     progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));

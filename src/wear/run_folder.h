@@ -25,7 +25,8 @@ void remove_old_checkpoints(const std::filesystem::path& run, const std::filesys
 /// Removes what a job that died while it wrote the model or a checkpoint, or removed one, left half-done.
 void remove_leftovers(const std::filesystem::path& run);
 
-/// A line of history.csv.
+/// A line of history.csv. Where training ended within an epoch the last line tells of the part that was done, until
+/// training goes on.
 struct EpochRecord {
   std::int64_t epoch = 0;               // done with this one
   std::int64_t steps = 0;               // in all

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <utility>
 
+#include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/file_lock.h"
@@ -204,6 +205,8 @@ class Run {
   StepReport agreed(const StepReport& mine) const;
   void end_epoch();
   void notice_standstill(double loss_before);
+  EpochRecord record_of(std::int64_t epoch, double loss) const;
+  void add_to_history(const EpochRecord& record);
   void save();
 
   bool is_over() const { return time_over_ || position_.epoch >= options_.epochs; }
@@ -211,6 +214,7 @@ class Run {
   bool is_held_out_due() const;
   double seconds() const { return seconds_before_ + seconds_since(start_); }
   double loss() const;
+  double loss_of_this_epoch() const;
 
   const TrainOptions& options_;
   const Data& data_;
@@ -240,9 +244,6 @@ void Run::resume() {
     });
     if (comm_.is_root()) spdlog::info("going on from {}", checkpoint.string());
   }
-  comm_.together([&] {
-    if (comm_.is_root()) truncate_history(history_path(options_.output), position_.epoch);
-  });
   saved_steps_ = position_.steps;
   seconds_before_ = position_.seconds;
   time_over_ = options_.minutes && seconds_before_ >= 60 * *options_.minutes;
@@ -278,18 +279,26 @@ void Run::go_on() {
   const auto done = [&] { return std::min(total, by_time ? std::int64_t{std::llround(seconds())} : position_.steps); };
   std::int64_t shown = done();
   Progress progress("training", by_time ? "seconds" : "steps", total, comm_.is_root(), shown);
-  if (!is_over()) begin_epoch();
-  while (!is_over()) {
+  begin_epoch();
+  if (is_over()) return save();
+  comm_.together([&] {
+    if (comm_.is_root()) truncate_history(history_path(options_.output), position_.epoch);
+  });
+  bool is_stopped = false;
+  while (!is_over() && !is_stopped) {
     const StepReport report = step();
     if (position_.step == data_.plan.steps_per_epoch) end_epoch();
     time_over_ = report.time_over;
-    if (report.stop || report.save) save();
-    if (report.stop) {
-      throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
-    }
+    is_stopped = report.stop;
+    if (report.save) save();
     if (const std::int64_t now = done(); now > shown) progress.advance(now - std::exchange(shown, now));
   }
   save();
+  // What was done of an epoch is told, too, until the line of the whole epoch takes its place.
+  if (position_.step > 0) add_to_history(record_of(position_.epoch + 1, loss_of_this_epoch()));
+  if (is_stopped) {
+    throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
+  }
 }
 
 void Run::begin_epoch() {
@@ -313,6 +322,8 @@ std::span<const TrainingPair> Run::batch(std::int64_t step) const {
 
 StepReport Run::step() {
   const auto pairs = batch(position_.step);
+  comm::now_doing("training step " + std::to_string(position_.step + 1) + " of epoch " +
+                  std::to_string(position_.epoch + 1));
   StepReport mine;
   mine.loss = learner_.compute_gradients(pairs, batch(position_.step + 1));
   mine.stop = stop_requested();
@@ -345,16 +356,27 @@ void Run::end_epoch() {
   position_.loss_sum = 0;
   position_.step = 0;
   ++position_.epoch;
-  EpochRecord record{
-      .epoch = position_.epoch, .steps = position_.steps, .loss = position_.epoch_loss, .held_out_loss = {}};
-  record.pairs_per_second = static_cast<double>(pairs_since_epoch_start_) / seconds_since(epoch_start_);
+  EpochRecord record = record_of(position_.epoch, position_.epoch_loss);
   if (is_held_out_due()) record.held_out_loss = learner_.loss_of(sample_, options_.batch);
   record.seconds = seconds();
+  add_to_history(record);
+  if (position_.epoch > 1) notice_standstill(loss_before);
+  if (position_.epoch < options_.epochs) begin_epoch();
+}
+
+EpochRecord Run::record_of(std::int64_t epoch, double loss) const {
+  return {.epoch = epoch,
+          .steps = position_.steps,
+          .loss = loss,
+          .held_out_loss = {},
+          .seconds = seconds(),
+          .pairs_per_second = static_cast<double>(pairs_since_epoch_start_) / seconds_since(epoch_start_)};
+}
+
+void Run::add_to_history(const EpochRecord& record) {
   comm_.together([&] {
     if (comm_.is_root()) append_history(history_path(options_.output), record);
   });
-  if (position_.epoch > 1) notice_standstill(loss_before);
-  if (position_.epoch < options_.epochs) begin_epoch();
 }
 
 /// Says so, once, when the epoch's loss is that of a network that has died.
@@ -392,7 +414,11 @@ void Run::save() {
 
 /// Mean squared difference of the last epoch, or of what was done of the first one.
 double Run::loss() const {
-  if (position_.epoch > 0 || position_.step == 0) return position_.epoch_loss;
+  return position_.epoch > 0 || position_.step == 0 ? position_.epoch_loss : loss_of_this_epoch();
+}
+
+/// Mean squared difference of the steps of this epoch so far, of which there is at least one.
+double Run::loss_of_this_epoch() const {
   return position_.loss_sum /
          learner_.known_pixels(
              std::span(epoch_pairs_)

@@ -3,6 +3,9 @@
 #include <cstdlib>
 
 #include "../jobs/database.h"
+#include "../jobs/prepared_scans.h"
+#include "core/csv.h"
+#include "core/sha256.h"
 
 namespace outsole::testing {
 
@@ -15,39 +18,89 @@ void require_done(const fs::path& folder, const std::vector<std::string>& comman
   if (result.exit_code != 0) throw std::runtime_error("the drills' data cannot be made: " + result.errors);
 }
 
+DrilledJob job_of(const std::string& name, const std::string& input, const std::string& output,
+                  const std::vector<std::string>& command) {
+  DrilledJob job;
+  job.name = name;
+  job.command = command;
+  job.input = input;
+  job.output = output;
+  return job;
+}
+
+/// 160 exemplars make 3 units of their store and 5 of the index; 8 marks 8 units; a year of scans 13 and 13, which
+/// prediction shares out in 26. Training takes 2 steps in each of its 3 epochs, and leaves a checkpoint after each
+/// step.
 std::vector<DrilledJob> list_jobs() {
   return {
-      {"ingest",
-       {"ingest", "--kind", "exemplars", "--input", "in/images", "--output", "out/exemplars.h5"},
-       "images",
-       "exemplars.h5",
-       {}},
-      {"index",
-       {"index", "--exemplars", "in/exemplars.h5", "--output", "out/index.h5"},
-       "exemplars.h5",
-       "index.h5",
-       {}},
-      {"search",
-       {"search", "--index", "in/index.h5", "--marks", "in/marks", "--angles-deg", "-8:8:4", "--output",
-        "out/results.h5"},
-       "index.h5",
-       "results.h5",
-       {}},
-      {"prepare", {"prepare", "--scans", "in/scans.h5", "--output", "out/prepared.h5"}, "scans.h5", "prepared.h5", {}},
+      job_of("ingest", "images", "exemplars.h5",
+             {"ingest", "--kind", "exemplars", "--input", "in/images", "--output", "out/exemplars.h5"}),
+      job_of("index", "exemplars.h5", "index.h5",
+             {"index", "--exemplars", "in/exemplars.h5", "--output", "out/index.h5"}),
+      job_of("search", "index.h5", "results.h5",
+             {"search", "--index", "in/index.h5", "--marks", "in/marks", "--angles-deg", "-8:8:4", "--output",
+              "out/results.h5", "--csv", "out/results.csv"}),
+      job_of("prepare", "scans.h5", "prepared.h5",
+             {"prepare", "--scans", "in/scans.h5", "--output", "out/prepared.h5"}),
+      job_of("train", "small.h5", "model.h5",
+             {"train", "--scans", "in/small.h5", "--task", "prediction", "--epochs", "3", "--batch", "2",
+              "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output", "out"}),
+      job_of("predict", "model.h5", "predictions.h5",
+             {"predict", "--model", "in/model.h5", "--input", "in/prepared.h5", "--weeks", "8,24", "--input-weeks",
+              "0,4,8,12,16,20,24", "--threads", "1", "--output", "out"}),
   };
+}
+
+fs::path shards_of(const fs::path& store) { return fs::path(store).replace_extension(".shards"); }
+
+fs::path numbered(const char* format, long long first, long long second = 0) {
+  char name[64];
+  std::snprintf(name, sizeof name, format, first, second);
+  return name;
+}
+
+/// A store's shards are its units; the last one, and the view, come last.
+void describe_store(DrilledJob& job) {
+  const fs::path shards = shards_of(job.view());
+  job.lock = shards / "lock";
+  for (long long unit = 0; fs::exists(shards_of(job.undisturbed / job.output) / numbered("%05lld.h5", unit)); ++unit) {
+    job.units.push_back(shards / numbered("%05lld.h5", unit));
+  }
+  job.own = job.units[1];
+  job.own_other = job.units[0];
+  job.not_made = job.units.back();
+}
+
+/// A training's checkpoints are its units; the model comes last.
+void describe_training(DrilledJob& job) {
+  job.lock = "out/lock";
+  const CsvTable history = read_csv(job.undisturbed / "history.csv");
+  const long long epochs = std::ssize(history.rows), steps = std::stoll(history.rows[0][1]);
+  const auto checkpoint = [&](long long step) {
+    return "out/checkpoints" / numbered("epoch_%06lld_step_%05lld.h5", step / steps, step % steps);
+  };
+  for (long long step = 1; step <= epochs * steps; ++step) job.units.push_back(checkpoint(step));
+  job.own = shards_of(checkpoint(epochs * steps)) / "00000.h5";
+  job.own_other = shards_of(checkpoint(epochs * steps - 1)) / "00000.h5";
+  job.not_made = shards_of(job.view());
+}
+
+/// Epochs, steps and losses, which are always the same.
+std::string lasting_part_of_history(const fs::path& path) {
+  std::string text;
+  for (const auto& row : read_csv(path).rows) text += row[0] + "," + row[1] + "," + row[2] + "," + row[3] + "\n";
+  return text;
 }
 
 }  // namespace
 
-std::vector<fs::path> DrilledJob::shards() const {
-  std::vector<fs::path> found;
-  for (const auto& [name, digest] : bytes) {
-    if (fs::path(name).parent_path().extension() == ".shards") found.push_back(fs::path("out") / name);
-  }
-  return found;
+std::map<std::string, std::string> results_in(const fs::path& out) {
+  std::map<std::string, std::string> results = digests(out);
+  std::erase_if(results, [](const auto& file) { return file.first.starts_with("checkpoints/"); });
+  if (results.contains("history.csv")) results["history.csv"] = lasting_part_of_history(out / "history.csv");
+  return results;
 }
 
-/// 160 exemplars make 3 units of their store and 5 of the index; 8 marks 8 units; a year of scans 13 and 13.
 Drills::Drills() : jobs_(list_jobs()) {
   std::string name = (fs::temp_directory_path() / "outsole-faults-XXXXXX").string();
   if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
@@ -60,15 +113,26 @@ Drills::Drills() : jobs_(list_jobs()) {
   require_done(inputs_, {"synthesize", "wear", "--count", "1", "--size", "160x64", "--output", "year"});
   require_done(inputs_, {"ingest", "--kind", "scans", "--input", "year", "--manifest", "year/manifest.csv", "--output",
                          "scans.h5"});
+  write_prepared_scans(inputs_ / "small.h5");
   for (DrilledJob& job : jobs_) {
     const fs::path folder = fresh_folder();
-    require_done(folder, job.command);
-    job.bytes = digests(folder / "out");
-    fs::copy(folder / "out", inputs_, fs::copy_options::recursive);  // the next job reads it
+    // On as many ranks as ever after: training agrees bit for bit only then.
+    const JobResult result = run_job(folder, job.command, 2, std::chrono::seconds(300));
+    if (result.exit_code != 0) throw std::runtime_error(job.name + " fails undisturbed: " + result.errors);
+    job.undisturbed = folder_ / job.name;
+    fs::rename(folder / "out", job.undisturbed);
+    job.results = results_in(job.undisturbed);
+    fs::exists(job.undisturbed / "checkpoints") ? describe_training(job) : describe_store(job);
+    for (const fs::path& part : {fs::path(job.output), shards_of(job.output)}) {  // the next job reads it
+      fs::copy(job.undisturbed / part, inputs_ / part, fs::copy_options::recursive);
+    }
   }
 }
 
-Drills::~Drills() { fs::remove_all(folder_); }
+Drills::~Drills() {
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
 
 fs::path Drills::fresh_folder() {
   fs::remove_all(folder_ / std::to_string(folders_));

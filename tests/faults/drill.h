@@ -12,19 +12,30 @@
 
 namespace outsole::testing {
 
-/// A job that is drilled. It reads from in/ of the folder it runs in, and writes to out/.
+/// A job that is drilled. It reads from in/ of the folder it runs in, and writes to out/. Paths are relative to that
+/// folder.
 struct DrilledJob {
-  std::string name;                          // "index"
-  std::vector<std::string> command;          // words after `outsole`
-  std::string input;                         // what it reads, in in/: "exemplars.h5", or "images", a folder
-  std::string output;                        // the store it writes, in out/: "index.h5"
-  std::map<std::string, std::string> bytes;  // SHA-256 of all files of out/ after an undisturbed run
+  std::string name;                  // "index"
+  std::vector<std::string> command;  // words after `outsole`
+  std::string input;                 // the store it reads, in in/: "exemplars.h5"; or "images", a folder
+  std::string output;                // the store it writes, in out/: "index.h5"
 
-  /// The shards of the output, in order, as paths relative to the folder it runs in.
-  std::vector<std::filesystem::path> shards() const;
+  // Known after an undisturbed run, which is kept in `undisturbed`, as out/ would be:
+  std::filesystem::path undisturbed;
+  std::map<std::string, std::string> results;  // what it always leaves
+  std::filesystem::path lock;                  // made first
+  std::vector<std::filesystem::path> units;    // then these, one after the other: shards, or checkpoints
+  // A file that an interrupted run leaves, another of its kind, and what such a run would not have made yet.
+  std::filesystem::path own, own_other, not_made;
+
+  std::filesystem::path view() const { return std::filesystem::path("out") / output; }
 };
 
-/// The inputs of all jobs and the bytes of their outputs; made once, removed at the end.
+/// What a job left in out/: SHA-256 of every file, but for what differs from run to run: provenance, the times in
+/// history.csv, and checkpoints, which say how long it took.
+std::map<std::string, std::string> results_in(const std::filesystem::path& out);
+
+/// The inputs of all jobs and what comes of them; made once, removed at the end.
 class Drills {
  public:
   Drills();

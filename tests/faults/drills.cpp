@@ -19,6 +19,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kDone = 0, kUsage = 2, kData = 3, kEnvironment = 4, kStopped = 75, kRanks = 2;
+constexpr std::chrono::seconds kPatience{300};  // a job that takes longer hangs
 
 void require(bool holds, const std::string& what) {
   if (!holds) throw Failure(what);
@@ -48,10 +49,10 @@ std::string difference(const std::map<std::string, std::string>& found, const st
 
 /// Runs the job again, undisturbed: it must end well with the bytes it always leaves, and say what made them.
 Outcome require_same_bytes(const fs::path& folder, const DrilledJob& job) {
-  require_exit(run_job(folder, job.command, kRanks), {kDone});
-  const auto found = digests(folder / "out");
-  require(found == job.bytes, "other bytes than an undisturbed run:" + difference(found, job.bytes));
-  const fs::path provenance = (folder / "out" / job.output).replace_extension(".provenance.json");
+  require_exit(run_job(folder, job.command, kRanks, kPatience), {kDone});
+  const auto found = results_in(folder / "out");
+  require(found == job.results, "other bytes than an undisturbed run:" + difference(found, job.results));
+  const fs::path provenance = (folder / job.view()).replace_extension(".provenance.json");
   require(fs::exists(provenance), "no " + provenance.filename().string());
   return Outcome::kSameBytes;
 }
@@ -64,34 +65,32 @@ struct Moment {
   fs::path file;
 };
 
-Moment first_shard(const DrilledJob& job) { return {"first unit", job.shards().front()}; }
-Moment half_of_shards(const DrilledJob& job) { return {"half", job.shards()[job.shards().size() / 2]}; }
+Moment first_unit(const DrilledJob& job) { return {"first unit", job.units.front()}; }
+Moment half(const DrilledJob& job) { return {"half", job.units[job.units.size() / 2]}; }
 
 std::vector<Moment> moments(const DrilledJob& job) {
-  const fs::path view = fs::path("out") / job.output;
-  return {{"start", fs::path(view).replace_extension(".shards") / "lock"},
-          first_shard(job),
-          half_of_shards(job),
-          {"last unit", job.shards().back()},
-          {"finished", view}};
+  return {{"start", job.lock}, first_unit(job), half(job), {"last unit", job.units.back()}, {"finished", job.view()}};
 }
 
 // --- Ranks that die, stop, hang --------------------------------------------------------------------------------------
 
 enum class Whom { kAll, kOne };
 
+pid_t choose(const std::vector<pid_t>& ranks, unsigned seed) {
+  return ranks.empty() ? 0 : ranks[std::mt19937(seed)() % ranks.size()];
+}
+
 /// Sends a signal to all ranks, or to one that the seed chooses, when the moment has come.
 JobResult signal_at(const fs::path& folder, const DrilledJob& job, const Moment& moment, int signal, Whom whom,
                     unsigned seed) {
   RunningJob running(folder, job.command, kRanks);
   running.wait_for(folder / moment.file);
-  const auto ranks = running.rank_processes();
   if (whom == Whom::kAll) {
     running.send(signal);
-  } else if (!ranks.empty()) {
-    kill(ranks[std::mt19937(seed)() % ranks.size()], signal);
+  } else if (const pid_t rank = choose(running.rank_processes(), seed); rank > 0) {
+    kill(rank, signal);
   }
-  return running.wait();
+  return running.wait(kPatience);
 }
 
 Outcome kill_at(Drills& drills, const DrilledJob& job, const Moment& moment, Whom whom, unsigned seed) {
@@ -107,16 +106,33 @@ Outcome terminate_at(Drills& drills, const DrilledJob& job, const Moment& moment
   return require_same_bytes(folder, job);
 }
 
+/// A rank is stopped for good: the other ends the job, naming it.
+Outcome hang_one(Drills& drills, const DrilledJob& job, const Moment& moment, unsigned seed) {
+  const fs::path folder = drills.fresh_folder();
+  std::vector<std::string> command = job.command;
+  command.insert(command.end(), {"--watchdog-minutes", "0.05"});
+  RunningJob running(folder, command, kRanks);
+  running.wait_for(folder / moment.file);
+  const pid_t stopped = choose(running.rank_processes(), seed);
+  if (stopped > 0) kill(stopped, SIGSTOP);
+  const JobResult result = running.wait(kPatience);
+  if (result.exit_code != kDone || result.timed_out) {  // it was not too late to stop it
+    require_exit(result, {kEnvironment});
+    require(result.errors.find("hangs: process " + std::to_string(stopped)) != std::string::npos,
+            "does not name the rank: " + told(result));
+  }
+  return require_same_bytes(folder, job);
+}
+
 Outcome pause_one(Drills& drills, const DrilledJob& job, unsigned seed) {
   const fs::path folder = drills.fresh_folder();
   RunningJob running(folder, job.command, kRanks);
-  running.wait_for(folder / first_shard(job).file);
-  const auto ranks = running.rank_processes();
-  const pid_t paused = ranks.empty() ? 0 : ranks[std::mt19937(seed)() % ranks.size()];
+  running.wait_for(folder / first_unit(job).file);
+  const pid_t paused = choose(running.rank_processes(), seed);
   if (paused > 0) kill(paused, SIGSTOP);
   std::this_thread::sleep_for(std::chrono::milliseconds(500));
   if (paused > 0) kill(paused, SIGCONT);
-  require_exit(running.wait(), {kDone});
+  require_exit(running.wait(kPatience), {kDone});
   return require_same_bytes(folder, job);
 }
 
@@ -124,17 +140,17 @@ Outcome pause_one(Drills& drills, const DrilledJob& job, unsigned seed) {
 template <typename Meddle>
 JobResult meddle_midway(const fs::path& folder, const DrilledJob& job, const Meddle& meddle) {
   RunningJob running(folder, job.command, kRanks);
-  running.wait_for(folder / first_shard(job).file);
+  running.wait_for(folder / first_unit(job).file);
   running.send(SIGSTOP);
   meddle();
   running.send(SIGCONT);
-  return running.wait();
+  return running.wait(kPatience);
 }
 
 Outcome second_writer(Drills& drills, const DrilledJob& job) {
   const fs::path folder = drills.fresh_folder();
   JobResult second;
-  const JobResult first = meddle_midway(folder, job, [&] { second = run_job(folder, job.command, kRanks); });
+  const JobResult first = meddle_midway(folder, job, [&] { second = run_job(folder, job.command, kRanks, kPatience); });
   const bool was_over = second.exit_code == kDone;  // the first had written everything before it was stopped
   if (!was_over) {
     require_exit(second, {kUsage});
@@ -174,17 +190,19 @@ class SmallDisk {
   fs::path folder_;
 };
 
-std::int64_t output_bytes(const Drills& drills, const DrilledJob& job) {
+std::int64_t output_bytes(const DrilledJob& job) {
   std::uintmax_t bytes = 0;
-  for (const auto& [name, digest] : job.bytes) bytes += fs::file_size(drills.inputs() / name);
+  for (const auto& entry : fs::recursive_directory_iterator(job.undisturbed)) {
+    if (entry.is_regular_file()) bytes += entry.file_size();
+  }
   return static_cast<std::int64_t>(bytes);
 }
 
 Outcome full_disk(Drills& drills, const DrilledJob& job, double share) {
   if (geteuid() != 0) return Outcome::kSkipped;
   const fs::path folder = drills.fresh_folder();
-  SmallDisk disk(folder / "out", static_cast<std::int64_t>(share * static_cast<double>(output_bytes(drills, job))));
-  const JobResult full = run_job(folder, job.command, kRanks);
+  SmallDisk disk(folder / "out", static_cast<std::int64_t>(share * static_cast<double>(output_bytes(job))));
+  const JobResult full = run_job(folder, job.command, kRanks, kPatience);
   require_exit(full, {kEnvironment});
   require(full.errors.find("out/") != std::string::npos, "does not name the file: " + told(full));
   disk.enlarge();
@@ -196,7 +214,7 @@ Outcome read_only(Drills& drills, const DrilledJob& job) {
   const fs::path folder = drills.fresh_folder();
   SmallDisk disk(folder / "out", 1 << 20);
   disk.set_read_only();
-  const JobResult refused = run_job(folder, job.command, kRanks);
+  const JobResult refused = run_job(folder, job.command, kRanks, kPatience);
   require_exit(refused, {kEnvironment});
   require(refused.errors.find("out/") != std::string::npos, "does not name the file: " + told(refused));
   disk.enlarge();
@@ -205,10 +223,43 @@ Outcome read_only(Drills& drills, const DrilledJob& job) {
 
 // --- Clocks ----------------------------------------------------------------------------------------------------------
 
+/// libfaketime, which tells a process another time of day; empty where it is not installed.
+fs::path faketime_library() {
+  for (const char* machine : {"x86_64-linux-gnu", "aarch64-linux-gnu"}) {
+    const fs::path library = fs::path("/usr/lib") / machine / "faketime/libfaketimeMT.so.1";
+    if (fs::exists(library)) return library;
+  }
+  return {};
+}
+
+/// A clock that reads its offset from a file, anew each time. What measures durations goes on as ever, as it does when
+/// a real clock is set.
+std::vector<std::string> clock_of(const fs::path& offset) {
+  return {"LD_PRELOAD=" + faketime_library().string(), "FAKETIME_TIMESTAMP_FILE=" + offset.string(),
+          "FAKETIME_NO_CACHE=1", "DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"};
+}
+
+/// The clock is set back by a year while the job runs, and stands there when it runs again.
+Outcome clock_goes_back(Drills& drills, const DrilledJob& job, bool between_runs) {
+  if (faketime_library().empty()) return Outcome::kSkipped;
+  const fs::path folder = drills.fresh_folder(), offset = folder / "clock";
+  const auto set_back = [&] { write_bytes(offset, "-365d"); };
+  write_bytes(offset, "+0d");
+  RunningJob running(folder, job.command, kRanks, clock_of(offset));
+  running.wait_for(folder / first_unit(job).file);
+  if (!between_runs) set_back();
+  if (between_runs) running.send(SIGTERM);
+  require_exit(running.wait(kPatience), {kDone, kStopped});
+  set_back();
+  RunningJob again(folder, job.command, kRanks, clock_of(offset));
+  require_exit(again.wait(kPatience), {kDone});
+  return require_same_bytes(folder, job);
+}
+
 /// Carries on from shards that seem to have been written in another age.
 Outcome wrong_clock(Drills& drills, const DrilledJob& job, std::chrono::hours offset) {
   const fs::path folder = drills.fresh_folder();
-  require_exit(signal_at(folder, job, half_of_shards(job), SIGTERM, Whom::kAll, 0), {kDone, kStopped});
+  require_exit(signal_at(folder, job, half(job), SIGTERM, Whom::kAll, 0), {kDone, kStopped});
   for (const auto& entry : fs::recursive_directory_iterator(folder / "out")) {
     fs::last_write_time(entry.path(), entry.last_write_time() + offset);
   }
@@ -266,11 +317,12 @@ void own_inputs(const fs::path& folder, const fs::path& inputs, const std::strin
   }
 }
 
-/// Damages a store: its second shard (with the first, if two are wanted), or its view (with its first shard).
+/// Damages a store's last shard of two, or its view; with its first shard or its view, if two files are wanted.
 void damage_store(const fs::path& store, const Damage& damage, bool view) {
   const fs::path shards = fs::path(store).replace_extension(".shards");
   const fs::path first = shards / "00000.h5", second = shards / "00001.h5";
-  damage.apply(view ? store : second, first);
+  if (view) return damage.apply(store, first);
+  fs::exists(second) ? damage.apply(second, first) : damage.apply(first, store);
 }
 
 /// validate must complain about a damaged output.
@@ -278,7 +330,7 @@ Outcome validate_damaged(Drills& drills, const DrilledJob& job, const Damage& da
   const fs::path folder = drills.fresh_folder();
   own_inputs(folder, drills.inputs(), job.output);
   damage_store(folder / "in" / job.output, damage, view);
-  const JobResult result = run_job(folder, {"validate", "in/" + job.output});
+  const JobResult result = run_job(folder, {"validate", "in/" + job.output}, 0, kPatience);
   require_exit(result, {kData});
   return Outcome::kRefused;
 }
@@ -288,33 +340,33 @@ Outcome read_damaged(Drills& drills, const DrilledJob& job, const Damage& damage
   const fs::path folder = drills.fresh_folder();
   own_inputs(folder, drills.inputs(), job.input);
   damage_store(folder / "in" / job.input, damage, view);
-  const JobResult result = run_job(folder, job.command, kRanks);
+  const JobResult result = run_job(folder, job.command, kRanks, kPatience);
   require_exit(result, {kDone, kData});
   if (result.exit_code == kDone) {
-    require(digests(folder / "out") == job.bytes, "took damaged input and left other bytes");
+    require(results_in(folder / "out") == job.results, "took damaged input and left other bytes");
     return Outcome::kSameBytes;
   }
-  require(!fs::exists(folder / "out" / job.output), "refused the input and left an output");
+  require(!fs::exists(folder / job.view()), "refused the input and left an output");
   return Outcome::kRefused;
 }
 
-/// A shard of a run that was interrupted before its last unit is damaged before the job carries on.
+/// A shard of a run that was interrupted before its last unit, or the newest checkpoint of one that has no model yet,
+/// is damaged before the job carries on.
 Outcome damage_leftover(Drills& drills, const DrilledJob& job, const Damage& damage) {
   const fs::path folder = drills.fresh_folder();
-  const std::vector<fs::path> shards = job.shards();
-  const fs::path shards_folder = shards[0].parent_path().filename();
-  fs::copy(drills.inputs() / shards_folder, folder / "out" / shards_folder);
-  fs::remove(folder / shards.back());
-  damage.apply(folder / shards[1], folder / shards[0]);
-  const JobResult result = run_job(folder, job.command, kRanks);
+  fs::copy(job.undisturbed, folder / "out", fs::copy_options::recursive);
+  fs::remove(folder / job.view());
+  fs::remove_all(folder / job.not_made);
+  damage.apply(folder / job.own, folder / job.own_other);
+  const JobResult result = run_job(folder, job.command, kRanks, kPatience);
   require_exit(result, {kDone, kData});
   if (result.exit_code == kDone) {
-    if (digests(folder / "out") == job.bytes) return Outcome::kSameBytes;
-    const bool is_noticed = run_job(folder, {"validate", "out"}).exit_code == kData;
+    if (results_in(folder / "out") == job.results) return Outcome::kSameBytes;
+    const bool is_noticed = run_job(folder, {"validate", "out"}, 0, kPatience).exit_code == kData;
     throw Failure(std::string("took a damaged shard of its own; validate ") +
                   (is_noticed ? "names it afterwards" : "does not notice"));
   }
-  for (const fs::path& shard : {shards[0], shards[1]}) fs::remove(folder / shard);  // as the message says
+  for (const fs::path& file : {job.own, job.own_other}) fs::remove(folder / file);  // as the message says
   require_same_bytes(folder, job);
   return Outcome::kRefused;
 }
@@ -335,13 +387,17 @@ void add_drills_of(Drills& drills, const DrilledJob& job, std::vector<Drill>& al
     add("one rank killed", moment.name,
         [=](Drills& d, J j, unsigned seed) { return kill_at(d, j, moment, Whom::kOne, seed); });
   }
-  for (const Moment& moment : {first_shard(job), half_of_shards(job)}) {
+  for (const Moment& moment : {first_unit(job), half(job)}) {
     add("TERM to all ranks", moment.name,
         [=](Drills& d, J j, unsigned seed) { return terminate_at(d, j, moment, Whom::kAll, seed); });
     add("TERM to one rank", moment.name,
         [=](Drills& d, J j, unsigned seed) { return terminate_at(d, j, moment, Whom::kOne, seed); });
   }
   add("one rank pauses", "first unit", pause_one);
+  for (const Moment& moment : {first_unit(job), half(job)}) {
+    add("one rank hangs for ever", moment.name,
+        [=](Drills& d, J j, unsigned seed) { return hang_one(d, j, moment, seed); });
+  }
   add("second job writes the same", "first unit", [](Drills& d, J j, unsigned) { return second_writer(d, j); });
   add("input vanishes", "first unit", [](Drills& d, J j, unsigned) { return input_vanishes(d, j); });
   add("disk full", "first unit", [](Drills& d, J j, unsigned) { return full_disk(d, j, 0.1); });
@@ -351,6 +407,8 @@ void add_drills_of(Drills& drills, const DrilledJob& job, std::vector<Drill>& al
     add("clock wrong", phase,
         [=](Drills& d, J j, unsigned) { return wrong_clock(d, j, std::chrono::hours(24 * 365 * years)); });
   }
+  add("clock goes back a year", "midway", [](Drills& d, J j, unsigned) { return clock_goes_back(d, j, false); });
+  add("clock goes back a year", "between runs", [](Drills& d, J j, unsigned) { return clock_goes_back(d, j, true); });
   for (const Damage& damage : damages()) {
     add("own shard " + damage.name, "rerun", [=](Drills& d, J j, unsigned) { return damage_leftover(d, j, damage); });
     for (const bool view : {false, true}) {
@@ -368,6 +426,10 @@ void add_drills_of(Drills& drills, const DrilledJob& job, std::vector<Drill>& al
 std::vector<Drill> all_drills(Drills& drills) {
   std::vector<Drill> all;
   for (const DrilledJob& job : drills.jobs()) add_drills_of(drills, job, all);
+  // Row by row of the matrix, so that a run that is cut short has drilled all jobs alike.
+  std::map<std::pair<std::string, std::string>, std::size_t> rows;
+  for (const Drill& drill : all) rows.try_emplace({drill.fault, drill.phase}, rows.size());
+  std::ranges::stable_sort(all, {}, [&](const Drill& drill) { return rows.at({drill.fault, drill.phase}); });
   return all;
 }
 

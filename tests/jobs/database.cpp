@@ -20,7 +20,7 @@ fs::path temporary_folder() {
 }
 
 void require_done(const fs::path& folder, const std::vector<std::string>& arguments) {
-  const JobResult result = run_job(folder, arguments);
+  const JobResult result = run_job(folder, arguments, 0, std::chrono::seconds(300));
   if (result.exit_code != 0) throw std::runtime_error("the tests' database cannot be made: " + result.errors);
 }
 

@@ -22,10 +22,29 @@ namespace {
 constexpr auto kPollInterval = std::chrono::milliseconds(2);
 
 /// How many times longer jobs may take than usual: sanitizers slow them down (tests/long.sh).
-int patience() {
+int times_longer() {
   const char* times = std::getenv("OUTSOLE_TEST_PATIENCE");
   return times == nullptr ? 1 : std::max(1, std::atoi(times));
 }
+
+/// A limit of waiting that this process has to live through: time in which it was stopped, with the job, is not
+/// counted.
+class Patience {
+ public:
+  explicit Patience(std::chrono::seconds limit) : left_(limit * times_longer()) {}
+
+  /// Sleeps for a moment; false when there was no time left to.
+  bool wait_a_moment() {
+    const auto start = std::chrono::steady_clock::now();
+    std::this_thread::sleep_for(kPollInterval);
+    left_ -= std::min(std::chrono::steady_clock::now() - start, kLongestMoment);
+    return left_ > std::chrono::steady_clock::duration::zero();
+  }
+
+ private:
+  static constexpr std::chrono::steady_clock::duration kLongestMoment = std::chrono::milliseconds(500);
+  std::chrono::steady_clock::duration left_;
+};
 
 std::string read_file(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -42,7 +61,7 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
 
 /// In the child: runs the command in the folder with its output going to files.
 [[noreturn]] void execute(const fs::path& folder, const fs::path& output, const fs::path& errors,
-                          const std::vector<std::string>& words) {
+                          const std::vector<std::string>& words, const std::vector<std::string>& environment) {
   setpgid(0, 0);
   const int out = open(output.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   const int err = open(errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -54,6 +73,7 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   setenv("OMP_NUM_THREADS", "1", 1);
   setenv("OPENBLAS_NUM_THREADS", "1", 1);
+  for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
@@ -63,12 +83,13 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
 
 }  // namespace
 
-RunningJob::RunningJob(const fs::path& folder, const std::vector<std::string>& arguments, int ranks)
+RunningJob::RunningJob(const fs::path& folder, const std::vector<std::string>& arguments, int ranks,
+                       const std::vector<std::string>& environment)
     : output_(folder.string() + ".out"), errors_(folder.string() + ".err"), under_mpirun_(ranks > 0) {
   const auto words = command(arguments, ranks);
   process_ = fork();
   if (process_ < 0) throw std::runtime_error("no process for a job");
-  if (process_ == 0) execute(folder, output_, errors_, words);
+  if (process_ == 0) execute(folder, output_, errors_, words, environment);
 }
 
 RunningJob::~RunningJob() {
@@ -103,24 +124,20 @@ void RunningJob::kill_all() {
 }
 
 bool RunningJob::wait_for(const fs::path& path, std::chrono::seconds limit) {
-  const auto deadline = std::chrono::steady_clock::now() + limit * patience();
+  Patience patience(limit);
   while (!fs::exists(path)) {
-    if (has_ended() || std::chrono::steady_clock::now() > deadline) return fs::exists(path);
-    std::this_thread::sleep_for(kPollInterval);
+    if (has_ended() || !patience.wait_a_moment()) return fs::exists(path);
   }
   return true;
 }
 
 JobResult RunningJob::wait(std::chrono::seconds limit) {
   JobResult result;
-  const auto deadline = std::chrono::steady_clock::now() + limit * patience();
+  Patience patience(limit);
   while (!has_ended()) {
-    if (std::chrono::steady_clock::now() > deadline) {
-      result.timed_out = true;
-      kill_all();
-    } else {
-      std::this_thread::sleep_for(kPollInterval);
-    }
+    if (patience.wait_a_moment()) continue;
+    result.timed_out = true;
+    kill_all();
   }
   if (WIFEXITED(status_)) result.exit_code = WEXITSTATUS(status_);
   if (WIFSIGNALED(status_)) result.signal = WTERMSIG(status_);

@@ -21,8 +21,10 @@ struct JobResult {
 /// A job that runs in the background, in a folder. The destructor kills it.
 class RunningJob {
  public:
-  /// `arguments` follow `outsole`. With ranks = 0 it is started without mpirun.
-  RunningJob(const std::filesystem::path& folder, const std::vector<std::string>& arguments, int ranks = 0);
+  /// `arguments` follow `outsole`. With ranks = 0 it is started without mpirun. `environment`: NAME=VALUE, besides
+  /// ours.
+  RunningJob(const std::filesystem::path& folder, const std::vector<std::string>& arguments, int ranks = 0,
+             const std::vector<std::string>& environment = {});
   ~RunningJob();
   RunningJob(const RunningJob&) = delete;
   RunningJob& operator=(const RunningJob&) = delete;

@@ -8,7 +8,7 @@
 
 #include "core/csv.h"
 #include "database.h"
-#include "store/prepared.h"
+#include "prepared_scans.h"
 
 namespace outsole::testing {
 namespace {
@@ -18,30 +18,11 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using Command = std::vector<std::string>;
 
-/// One shoe in three weeks, bars that fade: three pairs of the first two weeks to train on.
-void write_scans(const fs::path& path) {
-  constexpr std::int64_t kHeightPx = 32, kWidthPx = 32;
-  std::vector<store::PreparedRecord> records;
-  for (const int week : {0, 4, 8}) {
-    store::PreparedRecord& record = records.emplace_back();
-    record.info.id = record.info.reference_id = "week" + std::to_string(week);
-    record.info.subject = {"shoe", "pair", "L", static_cast<double>(week)};
-    record.source_sha256 = std::string(64, '0');
-    for (std::int64_t pixel = 0; pixel < kHeightPx * kWidthPx; ++pixel) {
-      record.pixels.push_back(pixel / 4 % 2 == 0 ? static_cast<std::uint8_t>(50 + 10 * week) : 255);
-    }
-    record.support.assign(record.pixels.size(), 255);
-  }
-  store::StoreWriter writer(path, {store::kPreparedSchema, 1, {{"dpi", 40}}}, 1, true);
-  writer.write_unit(0, store::prepared_columns(records, kHeightPx, kWidthPx));
-  writer.finish();
-}
-
 class Train : public JobTest {
  protected:
   void SetUp() override {
     JobTest::SetUp();
-    write_scans(folder_ / "scans.h5");
+    write_prepared_scans(folder_ / "scans.h5");
   }
 
   Command command(const std::string& output, const Command& more = {}) const {

@@ -312,6 +312,21 @@ TEST_F(TrainerTest, MinutesEndARunAsItsEpochsWould) {
   EXPECT_TRUE(train(wanted, comm_).was_finished);
 }
 
+TEST_F(TrainerTest, AnEpochThatTimeCutShortIsToldUntilItIsWhole) {
+  TrainOptions wanted = options("run", 2);
+  wanted.minutes = 1e-9;
+  train(wanted, comm_);
+  EXPECT_THAT(epochs_told("run"), ElementsAre("1"));
+  const std::string expected = model_digest("run");
+  on_root([&] { remove_tensor_store(wanted.output / "model.h5"); });  // as if killed before it was written
+  train(wanted, comm_);
+  EXPECT_THAT(epochs_told("run"), ElementsAre("1"));
+  EXPECT_EQ(model_digest("run"), expected);
+  wanted.minutes.reset();
+  train(wanted, comm_);
+  EXPECT_THAT(epochs_told("run"), ElementsAre("1", "2"));
+}
+
 TEST_F(TrainerTest, ALossThatIsNotFiniteEndsTheRunNamingTheStep) {
   TrainOptions wanted = options("run", 1);
   wanted.adam.learning_rate = 1e30;
