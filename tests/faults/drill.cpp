@@ -68,7 +68,8 @@ void describe_store(DrilledJob& job) {
   }
   job.own = job.units[1];
   job.own_other = job.units[0];
-  job.not_made = job.units.back();
+  // Of two units none is left out: such a run was interrupted before its view.
+  job.not_made = job.units.size() > 2 ? job.units.back() : job.view();
 }
 
 /// A training's checkpoints are its units; the model comes last.
