@@ -9,6 +9,7 @@
 #include "job.h"
 #include "pipeline/ingest_exemplars.h"
 #include "pipeline/ingest_scans.h"
+#include "scaling.h"
 
 namespace outsole::jobs {
 
@@ -31,6 +32,7 @@ void add_options(po::options_description& options) {
        "refuse larger images, and half as large ones in 16-bit colour")                                           //
       ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
+  add_scaling_options(options);
 }
 
 pipeline::ColumnFilter parse_filter(const std::string& text) {
@@ -73,7 +75,8 @@ pipeline::IngestOptions parse(const po::variables_map& options, const JobContext
   return ingest;
 }
 
-void print_plan(const pipeline::IngestPlan& plan, const comm::Communicator& comm) {
+void print_plan(const pipeline::IngestPlan& plan, const pipeline::IngestOptions& ingest, const comm::Communicator& comm,
+                const po::variables_map& options) {
   constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
   std::printf("%lld files, %s, in %lld units\n", static_cast<long long>(plan.files),
               format_bytes(static_cast<double>(plan.file_bytes)).c_str(), static_cast<long long>(plan.units));
@@ -83,6 +86,13 @@ void print_plan(const pipeline::IngestPlan& plan, const comm::Communicator& comm
   }
   const double seconds = static_cast<double>(plan.file_bytes) / kBytesASecond;
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
+  pipeline::JobWork work;
+  work.partitions = {{"units", plan.units}};
+  work.compute_s = seconds;
+  work.read_bytes = static_cast<double>(plan.file_bytes);
+  work.written_bytes = work.read_bytes;  // compressed like the files
+  work.memory_bytes = static_cast<double>(ingest.memory_bytes);
+  print_scaling(work, options);
 }
 
 void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest,
@@ -113,7 +123,9 @@ void run(const po::variables_map& options, const JobContext& context) {
   });
   if (context.common.plan) {
     const pipeline::IngestPlan plan = pipeline::plan_ingest(context.comm, ingest, kind);
-    if (context.comm.is_root()) print_plan(plan, context.comm);
+    context.comm.together([&] {
+      if (context.comm.is_root()) print_plan(plan, ingest, context.comm, options);
+    });
     return;
   }
   const pipeline::IngestSummary summary = pipeline::ingest_images(context.comm, ingest, kind);

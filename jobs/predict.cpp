@@ -8,8 +8,10 @@
 #include "comm/partition.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/progress.h"
 #include "job.h"
 #include "report/wear_strip.h"
+#include "scaling.h"
 
 namespace outsole::jobs {
 
@@ -35,6 +37,7 @@ void add_options(po::options_description& options) {
        "also picture this part enlarged: first row and column, height and width in pixels of the predictions")  //
       ("no-pictures", po::bool_switch(), "write only predictions.h5")                                           //
       ("output", po::value<std::string>()->value_name("DIR")->required(), "folder of predictions.h5 and the pictures");
+  add_scaling_options(options);
 }
 
 std::vector<double> parse_weeks(const std::string& text, const std::string& option) {
@@ -84,12 +87,29 @@ pipeline::PredictOptions parse(const po::variables_map& options, const JobContex
   return predict;
 }
 
-void print_plan(const pipeline::PredictPlan& plan, int ranks) {
+void print_plan(const pipeline::PredictPlan& plan, const pipeline::PredictOptions& predict, int ranks,
+                const po::variables_map& options) {
   std::printf("task          %s\n", wear::name_of(plan.task).c_str());
   std::printf("predictions   %lld of %lld inputs, model of %lld x %lld pixels\n",
               static_cast<long long>(plan.predictions), static_cast<long long>(plan.inputs),
               static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px));
   std::printf("work          %.2f GFLOP an image of that size, on %d ranks\n", plan.flops_per_image / 1e9, ranks);
+  if (predict.at_input_size || !predict.device.is_cpu()) {
+    std::printf("time          not planned on a GPU or with --at-input-size, and so nothing for --plan-ranks\n");
+    return;
+  }
+  constexpr double kOfMatrixProduct = 0.5;  // what a step of training reaches (bench_train)
+  const double gflops = comm::measured_sgemm_gflops();
+  pipeline::JobWork work;
+  work.partitions = {{"units", plan.units}};
+  work.compute_s = static_cast<double>(plan.predictions) * plan.flops_per_image / (kOfMatrixProduct * 1e9 * gflops);
+  work.written_bytes = static_cast<double>(plan.predictions * plan.height_px * plan.width_px);
+  work.memory_bytes = static_cast<double>(plan.memory_bytes);
+  // No line for slurm/allocation.sh: pictures and files are not counted, so that its time limit would be too short.
+  std::printf(
+      "time          about %s without pictures, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
+      format_duration(pipeline::predict_on(ranks, work, {}).compute_s).c_str(), gflops);
+  print_scaling(work, options);
 }
 
 /// Each rank pictures its share of the inputs.
@@ -111,7 +131,9 @@ void run(const po::variables_map& options, const JobContext& context) {
   });
   if (context.common.plan) {
     const pipeline::PredictPlan plan = pipeline::plan_prediction(context.comm, predict);
-    if (context.comm.is_root()) print_plan(plan, context.comm.size());
+    context.comm.together([&] {
+      if (context.comm.is_root()) print_plan(plan, predict, context.comm.size(), options);
+    });
     return;
   }
   const pipeline::PredictSummary summary = pipeline::predict(context.comm, predict);

@@ -14,6 +14,7 @@
 #include "options.h"
 #include "report/agreement.h"
 #include "report/preparation_picture.h"
+#include "scaling.h"
 
 namespace outsole::jobs {
 
@@ -42,6 +43,7 @@ void add_options(po::options_description& options) {
        "agreement.png: "
        "correlation of all pairs of scans of a shoe, before and after")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
+  add_scaling_options(options);
 }
 
 double within(const po::variables_map& options, const std::string& name, double least, double most) {
@@ -74,7 +76,8 @@ pipeline::PrepareOptions parse(const po::variables_map& options, const JobContex
   return prepare;
 }
 
-void print_plan(const pipeline::PreparePlan& plan, int ranks) {
+void print_plan(const pipeline::PreparePlan& plan, const pipeline::PrepareOptions& prepare, int ranks,
+                const po::variables_map& options) {
   const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
   std::printf("scans         %lld of %lld outsoles, %.0f dpi\n", static_cast<long long>(plan.scans),
               static_cast<long long>(plan.shoes), plan.dpi);
@@ -86,6 +89,13 @@ void print_plan(const pipeline::PreparePlan& plan, int ranks) {
   const double seconds = 0.5 * bytes / (plan.scale * plan.scale) * kSecondsAPixel;
   std::printf("time          about %s\n", format_duration(seconds / ranks).c_str());
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
+  pipeline::JobWork work;
+  work.partitions = {{"units", plan.units}};
+  work.compute_s = seconds;
+  work.read_bytes = 0.5 * bytes / (plan.scale * plan.scale);  // a byte a pixel, before compression
+  work.written_bytes = bytes;
+  work.memory_bytes = static_cast<double>(prepare.memory_bytes);
+  print_scaling(work, options);
 }
 
 void print_summary(const pipeline::PrepareSummary& summary, const pipeline::PrepareOptions& prepare) {
@@ -118,7 +128,9 @@ void run(const po::variables_map& options, const JobContext& context) {
   });
   if (context.common.plan) {
     const pipeline::PreparePlan plan = pipeline::plan_preparation(context.comm, prepare);
-    if (context.comm.is_root()) print_plan(plan, context.comm.size());
+    context.comm.together([&] {
+      if (context.comm.is_root()) print_plan(plan, prepare, context.comm.size(), options);
+    });
     return;
   }
   if (!figures.empty()) {

@@ -4,11 +4,13 @@
 #include <filesystem>
 
 #include "comm/device.h"
+#include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "job.h"
 #include "report/loss_figure.h"
+#include "scaling.h"
 #include "wear/trainer.h"
 
 namespace outsole::jobs {
@@ -54,6 +56,7 @@ void add_options(po::options_description& options) {
       ("keep-checkpoints", po::value<std::int64_t>()->value_name("N")->default_value(defaults.keep_checkpoints),
        "how many are kept")  //
       ("output", po::value<std::string>()->value_name("RUN_DIR")->required(), "the folder to write");
+  add_scaling_options(options);
 }
 
 /// Text, so that help shows 1e-5 as people write it.
@@ -93,7 +96,22 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   return train;
 }
 
-void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks) {
+/// Every step's batch is cut over the ranks, and its gradients are summed over them. Of all epochs, whatever --minutes.
+pipeline::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks,
+                          double flops_a_second) {
+  const std::int64_t batch = std::min(train.batch, plan.training_pairs), steps = train.epochs * plan.steps_per_epoch;
+  pipeline::JobWork work;
+  work.partitions = {{"pairs", batch}};
+  work.compute_s = static_cast<double>(steps) * plan.flops_per_step / flops_a_second;
+  work.memory_bytes = static_cast<double>(plan.memory_bytes - divide_up(batch, ranks) * plan.pair_memory_bytes);
+  work.unit_memory_bytes = static_cast<double>(plan.pair_memory_bytes);
+  work.rounds = steps;
+  work.reduced_bytes = static_cast<double>(plan.parameters) * sizeof(float);
+  return work;
+}
+
+void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks,
+                const po::variables_map& options) {
   std::printf("scans         %lld of %lld x %lld pixels\n", static_cast<long long>(plan.scans),
               static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px));
   std::printf("pairs         %lld to train on, %lld held out (split by %s)\n",
@@ -104,10 +122,11 @@ void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, in
               static_cast<long long>(train.epochs), static_cast<long long>(plan.steps_per_epoch),
               static_cast<long long>(train.batch), ranks, 1e-9 * plan.flops_per_step);
   const double gflops = comm::measured_sgemm_gflops();
+  pipeline::JobWork work;
   if (train.device.is_cpu()) {
     constexpr double kOfMatrixProduct = 0.5;  // what a step reaches (bench_train)
-    double seconds = static_cast<double>(train.epochs * plan.steps_per_epoch) * plan.flops_per_step /
-                     (kOfMatrixProduct * 1e9 * gflops * ranks);
+    work = work_of(plan, train, ranks, kOfMatrixProduct * 1e9 * gflops);
+    double seconds = work.compute_s / ranks;
     if (train.minutes) seconds = std::min(seconds, 60 * *train.minutes);
     std::printf("time          about %s, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
                 format_duration(seconds).c_str(), gflops);
@@ -115,6 +134,11 @@ void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, in
   }
   std::printf("memory        about %s a rank, and what --memory-gib leaves for scans\n",
               format_bytes(static_cast<double>(plan.memory_bytes)).c_str());
+  if (train.device.is_cpu()) {
+    print_scaling(work, options);
+  } else {
+    std::printf("time          not planned on a GPU: add --device cpu for --plan-ranks\n");
+  }
 }
 
 /// RUN_DIR/history.svg; nothing before the first epoch is done.
@@ -143,7 +167,8 @@ void run(const po::variables_map& options, const JobContext& context) {
   context.comm.together([&] { train = parse(options, context); });
   if (context.common.plan) {
     context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(plan_training(train, context.comm.size()), train, context.comm.size());
+      if (context.comm.is_root())
+        print_plan(plan_training(train, context.comm.size()), train, context.comm.size(), options);
     });
     return;
   }

@@ -65,10 +65,12 @@ std::vector<Question> questions_of(std::int64_t input, const WearInputs& inputs,
   return questions;
 }
 
-void check_memory(const Work& work, const PredictOptions& options) {
+/// Of a rank. Throws EnvironmentError when it may not use as much.
+std::int64_t needed_memory(const Work& work, const PredictOptions& options) {
   constexpr std::int64_t kBytesAPixel = 200;  // the network's largest maps and the images
-  ensure_memory(options.memory_bytes, kProcessBytes + kBytesAPixel * std::int64_t{work.model.size().area()},
-                "images of the model's size");
+  const std::int64_t bytes = kProcessBytes + kBytesAPixel * std::int64_t{work.model.size().area()};
+  ensure_memory(options.memory_bytes, bytes, "images of the model's size");
+  return bytes;
 }
 
 Work open_work(const PredictOptions& options) {
@@ -79,7 +81,7 @@ Work open_work(const PredictOptions& options) {
                      wear::name_of(*options.task));
   }
   check_weeks(task, options.weeks);
-  check_memory(work, options);
+  work.plan.memory_bytes = needed_memory(work, options);
   for (std::int64_t input = 0; input < work.inputs.size(); ++input) {
     work.questions.push_back(questions_of(input, work.inputs, task, options.weeks));
     work.plan.predictions += std::ssize(work.questions.back());
@@ -87,6 +89,8 @@ Work open_work(const PredictOptions& options) {
   if (work.plan.predictions == 0) throw UsageError("every wanted week is later than the scans it is asked of");
   work.plan.task = task;
   work.plan.inputs = work.inputs.size();
+  work.plan.unit_inputs = divide_up(work.plan.inputs, kUnits);
+  work.plan.units = divide_up(work.plan.inputs, work.plan.unit_inputs);
   work.plan.height_px = work.model.size().height;
   work.plan.width_px = work.model.size().width;
   work.plan.flops_per_image = work.model.flops();
@@ -190,8 +194,7 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
     if (comm.is_root()) inputs_sha256 = work->inputs.sha256();
   });
   const store::StoreHeader header = header_of(*work, comm.broadcast(inputs_sha256), options);
-  const std::int64_t inputs = work->plan.inputs, unit_inputs = divide_up(inputs, kUnits),
-                     units = divide_up(inputs, unit_inputs);
+  const std::int64_t inputs = work->plan.inputs, unit_inputs = work->plan.unit_inputs, units = work->plan.units;
   std::optional<store::StoreWriter> writer;
   open_writer(comm, options.output, header, units, writer);
   PredictSummary summary;

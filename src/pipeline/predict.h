@@ -34,8 +34,10 @@ struct PredictOptions {
 struct PredictPlan {
   wear::Task task = wear::Task::kPrediction;
   std::int64_t inputs = 0, predictions = 0;
+  std::int64_t unit_inputs = 1, units = 0;   // inputs of a unit; units
   std::int64_t height_px = 0, width_px = 0;  // of the model
   double flops_per_image = 0;                // of the model's size
+  std::int64_t memory_bytes = 0;             // of a rank, estimated
 };
 
 struct PredictSummary {

@@ -82,16 +82,19 @@ ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
   row.nodes = static_cast<int>(divide_up(ranks, node.ranks));
   row.busy = 0;
   bool alone = false;
+  std::int64_t share = 0;  // units of the busiest rank
   for (const Partition& partition : work.partitions) {
     const double candidate = busy(partition.units, ranks);
     if (candidate <= 1.05 * row.busy) continue;
     row.busy = candidate;
     alone = partition.alone;
+    share = divide_up(partition.units, ranks);
     row.partition = partition.of;
   }
   const double own_bytes = alone ? work.read_bytes : work.read_bytes / row.busy;
   const bool keeps = own_bytes <= work.memory_for_data_bytes;
-  row.memory_bytes = work.memory_bytes + (keeps ? own_bytes : work.memory_for_data_bytes);
+  row.memory_bytes = work.memory_bytes + static_cast<double>(share) * work.unit_memory_bytes +
+                     (keeps ? own_bytes : work.memory_for_data_bytes);
   row.compute_s = ((work.compute_s - work.everywhere_s) / row.busy + work.everywhere_s) / node.speed;
   const double bytes = own_bytes * row.busy * (keeps ? 1 : work.passes) + work.written_bytes;
   const double busy_nodes = std::max(1.0, std::min<double>(row.nodes, row.busy));

@@ -96,9 +96,9 @@ TrainPlan plan_of(const TrainOptions& options, const store::PreparedStore& scans
   // Weights, gradients and two moments, and a checkpoint's copy of all but the gradients. Activations and their
   // gradients as measured, of the pairs of one rank.
   constexpr std::int64_t kBytesAParameter = 7 * sizeof(float), kBytesAPixel = 400;
-  plan.memory_bytes =
-      plan.parameters * kBytesAParameter +
-      checked_product({divide_up(batch, ranks), plan.height_px, plan.width_px, kBytesAPixel}, "the memory of a batch");
+  plan.pair_memory_bytes = checked_product({plan.height_px, plan.width_px, kBytesAPixel}, "the memory of a pair");
+  plan.memory_bytes = plan.parameters * kBytesAParameter +
+                      checked_product({divide_up(batch, ranks), plan.pair_memory_bytes}, "the memory of a batch");
   return plan;
 }
 

@@ -49,7 +49,8 @@ struct TrainPlan {
   std::int64_t height_px = 0, width_px = 0;
   std::int64_t parameters = 0;
   double flops_per_step = 0;
-  std::int64_t memory_bytes = 0;  // of a rank, estimated, without the scans that are kept
+  std::int64_t memory_bytes = 0;       // of a rank, estimated, without the scans that are kept
+  std::int64_t pair_memory_bytes = 0;  // of it, for each pair of the rank's share of a batch
 };
 
 struct TrainSummary {

@@ -10,6 +10,7 @@ namespace outsole::testing {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 class Chain : public JobTest {
@@ -71,8 +72,10 @@ TEST_F(Chain, HelpVersionAndPlansRunNothing) {
       HasSubstr("poses"));
   EXPECT_THAT(run({"index", "--exemplars", base + "/exemplars.h5", "--output", "i.h5", "--plan"}, 2).output,
               HasSubstr("TFLOP"));
-  EXPECT_THAT(run({"ingest", "--kind", "exemplars", "--input", base + "/images", "--output", "e.h5", "--plan"}).output,
-              HasSubstr("33 files"));
+  EXPECT_THAT(run({"ingest", "--kind", "exemplars", "--input", base + "/images", "--output", "e.h5", "--plan",
+                   "--plan-ranks", "1,4096"})
+                  .output,
+              AllOf(HasSubstr("33 files"), HasSubstr("efficiency"), HasSubstr("idle ranks")));
   EXPECT_TRUE(fs::is_empty(folder_));
 }
 

@@ -133,9 +133,10 @@ TEST_F(Train, ASecondJobOnOneFolderIsRefused) {
 }
 
 TEST_F(Train, ThePlanTellsTheWorkAndWritesNothing) {
-  const JobResult result = run(command("run", {"--plan"}));
+  const JobResult result = run(command("run", {"--plan", "--plan-ranks", "1,2,4096"}));
   EXPECT_EQ(result.exit_code, 0) << result.errors;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("3 to train on, 3 held out"), HasSubstr("20 epochs of 2 steps")));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("3 to train on, 3 held out"), HasSubstr("20 epochs of 2 steps"),
+                                   HasSubstr("efficiency"), HasSubstr("pairs"), HasSubstr("idle ranks")));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 

@@ -57,6 +57,18 @@ TEST(Scaling, MessagesOfASumGrowWithTheBytesAndTheLogarithmOfTheRanks) {
   EXPECT_NEAR(predict_on(4096, work, node).messages_s, 2, 1e-2);
 }
 
+TEST(Scaling, ABatchSharedByRanksTakesTheMemoryOfTheLargestShare) {
+  JobWork work;
+  work.partitions = {{"pairs", 5}};
+  work.compute_s = 10;
+  work.memory_bytes = 100;
+  work.unit_memory_bytes = 10;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).memory_bytes, 150);
+  EXPECT_DOUBLE_EQ(predict_on(2, work, {}).memory_bytes, 130);
+  EXPECT_DOUBLE_EQ(predict_on(2, work, {}).compute_s, 6);  // three pairs of five
+  EXPECT_DOUBLE_EQ(predict_on(100, work, {}).memory_bytes, 110);
+}
+
 TEST(Scaling, ANodeIsReadByItsWords) {
   const NodeSpec node = parse_node_spec("ranks=4,memory=128,network=12.5,latency=3");
   EXPECT_EQ(node.ranks, 4);
