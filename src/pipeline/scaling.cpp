@@ -83,11 +83,13 @@ ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
   row.busy = 0;
   bool alone = false;
   std::int64_t share = 0;  // units of the busiest rank
+  double passes = 1;       // of a rank over its data
   for (const Partition& partition : work.partitions) {
     const double candidate = busy(partition.units, ranks);
     if (candidate <= 1.05 * row.busy) continue;
     row.busy = candidate;
     alone = partition.alone;
+    passes = alone ? partition.passes / candidate : partition.passes;
     share = divide_up(partition.units, ranks);
     row.partition = partition.of;
   }
@@ -96,7 +98,7 @@ ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
   row.memory_bytes = work.memory_bytes + static_cast<double>(share) * work.unit_memory_bytes +
                      (keeps ? own_bytes : work.memory_for_data_bytes);
   row.compute_s = ((work.compute_s - work.everywhere_s) / row.busy + work.everywhere_s) / node.speed;
-  const double bytes = own_bytes * row.busy * (keeps ? 1 : work.passes) + work.written_bytes;
+  const double bytes = own_bytes * row.busy * (keeps ? 1 : passes) + work.written_bytes;
   const double busy_nodes = std::max(1.0, std::min<double>(row.nodes, row.busy));
   row.io_s = bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s);
   row.messages_s = alone ? 0 : messages_s(ranks, work, node);

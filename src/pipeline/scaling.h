@@ -33,6 +33,7 @@ struct Partition {
   std::string of;  // "blocks"
   std::int64_t units = 1;
   bool alone = false;  // a rank needs all the data for its units, and no other rank
+  double passes = 1;  // over the data where they do not fit into memory: of all ranks together if `alone`, else of each
 };
 
 /// A job's work on all ranks together, unless it says otherwise.
@@ -41,9 +42,8 @@ struct JobWork {
   double compute_s = 0;               // on one rank
   double everywhere_s = 0;            // of it, what every rank does all of
   double read_bytes = 0, written_bytes = 0;
-  double passes = 1;             // over what is read, where a rank's share does not fit into `memory_for_data_bytes`
-  double memory_bytes = 0;       // of a rank, without data
-  double unit_memory_bytes = 0;  // and for each unit of its share, where it works on all of them at once
+  double memory_bytes = 0;           // of a rank, without data
+  double unit_memory_bytes = 0;      // and for each unit of its share, where it works on all of them at once
   double memory_for_data_bytes = 0;  // of a rank; 0: data only passes through
   std::int64_t rounds = 0;           // of collective operations
   double gathered_bytes = 0;         // to root, a round, from all

@@ -226,14 +226,9 @@ class Search {
   const IndexParameters& parameters() const { return setup_.index.parameters; }
   bool splits_marks() const { return setup_.partition.splits_marks; }
 
-  /// How many marks this rank could search at a time: as many as fit where blocks are streamed, up to a number that
-  /// makes reading cheap, since what a batch has found is lost when the job is killed.
+  /// How many marks this rank could search at a time.
   std::int64_t most_marks_at_a_time() const {
-    constexpr std::int64_t kMost = 8;
-    if (splits_marks() || options_.coarse > 0 || blocks_.in_memory()) return 1;
-    const std::int64_t spare =
-        setup_.block_memory_bytes - ExemplarBlocks::least_bytes(parameters(), setup_.path.block_access());
-    return std::clamp<std::int64_t>(1 + spare / setup_.mark_bytes, 1, kMost);
+    return splits_marks() || blocks_.in_memory() ? 1 : most_marks_a_pass(setup_, options_);
   }
 
   /// Searches the next marks of the queue at once, and adds their results to the parts they belong to.

@@ -62,10 +62,13 @@ Cost estimate_cost(const SearchSetup& setup, const SearchProtocol& protocol, boo
 /// Ranks that share blocks tell each other a mark's views, and root the best pose of every exemplar.
 JobWork work_of(const SearchPlan& plan, const SearchSetup& setup, const SearchOptions& options) {
   JobWork work;
-  work.partitions = {{"blocks", plan.blocks}, {"marks", setup.units, /*alone=*/true}};
+  // A coarse pass goes over all blocks, too, before the one that goes over those kept.
+  const double passes_a_mark = options.coarse > 0 ? 2 : 1;
+  const auto shared_passes = static_cast<double>(divide_up(plan.marks, most_marks_a_pass(setup, options)));
+  work.partitions = {{"blocks", plan.blocks, /*alone=*/false, passes_a_mark * shared_passes},
+                     {"marks", setup.units, /*alone=*/true, passes_a_mark * static_cast<double>(plan.marks)}};
   work.compute_s = plan.seconds * plan.ranks_used;
   work.read_bytes = static_cast<double>(setup.index.store.size_bytes());
-  work.passes = static_cast<double>(plan.marks);
   work.memory_bytes = static_cast<double>(options.memory_bytes - setup.block_memory_bytes);
   // Blocks are 32-bit in memory whatever the file holds.
   work.memory_for_data_bytes =

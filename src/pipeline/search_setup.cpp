@@ -111,6 +111,14 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
   return std::move(*setup);
 }
 
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options) {
+  constexpr std::int64_t kMost = 8;
+  if (options.coarse > 0) return 1;
+  const std::int64_t spare =
+      setup.block_memory_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.path.block_access());
+  return std::clamp<std::int64_t>(1 + spare / setup.mark_bytes, 1, kMost);
+}
+
 DataError no_support_left(const std::filesystem::path& file) {
   return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
 }

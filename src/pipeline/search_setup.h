@@ -37,6 +37,11 @@ struct SearchSetup {
 /// EnvironmentError naming the least memory that will do.
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options);
 
+/// How many marks share a pass over blocks that are streamed: as many as fit into the memory for blocks, up to a number
+/// that makes reading cheap, since what a pass has found is lost when the job is killed. Of ranks that share the
+/// blocks; one with --coarse.
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options);
+
 /// Of a mark whose support the erosion has eaten.
 DataError no_support_left(const std::filesystem::path& file);
 

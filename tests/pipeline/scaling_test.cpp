@@ -38,12 +38,22 @@ TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
   JobWork work = search_of(1000, 1);
   work.partitions.pop_back();
   work.read_bytes = 100e9;
-  work.passes = 10;
+  work.partitions[0].passes = 10;
   work.memory_for_data_bytes = 10e9;
   NodeSpec node;
   node.disk_bytes_s = node.shared_disk_bytes_s = 1e9;
   EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 1000);
   EXPECT_NEAR(predict_on(10, work, node).io_s, 100, 1e-9);
+}
+
+TEST(Scaling, ARankThatWorksAloneReadsAllTheDataForItsOwnUnits) {
+  JobWork work;
+  work.partitions = {{"marks", 10, /*alone=*/true, /*passes=*/10}};
+  work.read_bytes = 1e9;
+  NodeSpec node;
+  node.disk_bytes_s = node.shared_disk_bytes_s = 1e9;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 10);
+  EXPECT_DOUBLE_EQ(predict_on(10, work, node).io_s, 10);  // one file system, and each mark's pass still
 }
 
 TEST(Scaling, MessagesOfASumGrowWithTheBytesAndTheLogarithmOfTheRanks) {
