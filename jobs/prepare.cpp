@@ -27,11 +27,15 @@ void add_options(po::options_description& options) {
   options.add_options()                                                                                 //
       ("scans", po::value<std::string>()->value_name("NAME.h5")->required(), "the scans, as ingested")  //
       ("size", po::value<std::string>()->value_name("HxW|native")->default_value("native"),
-       "size of the prepared scans (area-averaged), or the scanner's own resolution")                             //
-      ("no-crop", po::bool_switch(), "keep the ruler border")                                                     //
-      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                                     //
-      ("no-register", po::bool_switch(), "keep every scan where it lay")                                          //
-      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")              //
+       "size of the prepared scans (area-averaged), or the scanner's own resolution")                 //
+      ("no-crop", po::bool_switch(), "keep the ruler border")                                         //
+      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                         //
+      ("no-register", po::bool_switch(), "keep every scan where it lay")                              //
+      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")  //
+      ("consensus", po::value<double>()->value_name("WEEKS"),
+       "fill what did not print: ink that a scan lacks, and the scans of the shoe before and after it both show, "
+       "within "
+       "so many weeks")                                                                                           //
       ("dpi", po::value<double>()->value_name("N"), "resolution of scans whose own is unknown")                   //
       ("max-angle-deg", po::value<double>()->default_value(registration.max_angle_deg), "largest turn searched")  //
       ("max-shift-mm", po::value<double>()->default_value(registration.max_shift_mm),
@@ -66,6 +70,11 @@ pipeline::PrepareOptions parse(const po::variables_map& options, const JobContex
   prepare.denoises = !options["no-denoise"].as<bool>();
   prepare.registers = !options["no-register"].as<bool>();
   prepare.mirrors_right = options["mirror-right"].as<bool>();
+  if (options.count("consensus") > 0) {
+    prepare.consensus_weeks = within(options, "consensus", 0, 10000);
+    if (!prepare.registers)
+      throw UsageError("--consensus compares scans in one frame; it cannot go with --no-register");
+  }
   if (options.count("dpi") > 0) prepare.dpi = within(options, "dpi", 10, 1e5);
   prepare.registration.max_angle_deg = within(options, "max-angle-deg", 0, 45);
   prepare.registration.max_shift_mm = within(options, "max-shift-mm", 0, 500);
@@ -159,7 +168,9 @@ Job prepare_job() {
       "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
       "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
       "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
-      "reason in the data set 'flag'; with --strict it stops the job.\n",
+      "reason in the data set 'flag'; with --strict it stops the job.\n"
+      "--consensus takes evidence from other dates: the data set 'filled' says where. Do not use it for what is to be\n"
+      "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the others.\n",
       add_options,
       run};
 }

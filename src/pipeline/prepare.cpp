@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <opencv2/imgproc.hpp>
 #include <tuple>
@@ -13,6 +14,7 @@
 #include "core/errors.h"
 #include "core/progress.h"
 #include "core/provenance.h"
+#include "image/consensus.h"
 #include "image/geometry.h"
 #include "image/image.h"
 #include "image/ruler.h"
@@ -155,11 +157,20 @@ cv::Mat1b area_averaged(const cv::Mat1b& image, cv::Size size) {
 
 std::vector<std::uint8_t> bytes_of(const cv::Mat1b& image) { return {image.data, image.data + image.total()}; }
 
-store::PreparedRecord prepared(const store::ScanRecord& record, const Reference& reference, bool is_reference,
-                               double px_per_mm, const Frame& frame, const PrepareOptions& options) {
+/// A scan brought into its frame.
+struct FramedScan {
+  store::PreparedRecord record;  // all but its images
+  image::AlignedScan image;
+  CleanScan clean;  // for pictures; empty where none are drawn
+};
+
+FramedScan framed(const store::ScanRecord& record, const Reference& reference, bool is_reference, double px_per_mm,
+                  const Frame& frame, const PrepareOptions& options) {
   CleanScan clean = cleaned(record, px_per_mm, options);
-  store::PreparedRecord result;
-  store::PreparedInfo& info = result.info;
+  FramedScan result;
+  result.record.source_sha256 = record.source_sha256;
+  result.record.metadata = record.metadata;
+  store::PreparedInfo& info = result.record.info;
   info.id = record.id;
   info.subject = record.subject;
   info.reference_id = options.registers ? reference.id : record.id;
@@ -191,11 +202,8 @@ store::PreparedRecord prepared(const store::ScanRecord& record, const Reference&
     pixels = image::mirrored(pixels);
     support = image::mirrored(support);
   }
-  if (options.on_scan) options.on_scan({info, clean.cropped, clean.denoised, pixels, support});
-  result.source_sha256 = record.source_sha256;
-  result.metadata = record.metadata;
-  result.pixels = bytes_of(pixels);
-  result.support = bytes_of(support);
+  result.image = {pixels, support};
+  if (options.on_scan) result.clean = std::move(clean);
   return result;
 }
 
@@ -249,9 +257,10 @@ void check_memory(const Work& work, const PrepareOptions& options) {
   for (const store::ScanInfo& scan : work.store.scans()) {
     largest = std::max(largest, std::int64_t{scan.height_px} * scan.width_px * (scan.bit_depth / 8));
   }
-  constexpr std::int64_t kImages = 12;  // of one scan at the same time, with their columns
-  if (kImages * largest > options.memory_bytes) {
-    throw EnvironmentError("one scan needs " + format_bytes(static_cast<double>(kImages * largest)) +
+  std::int64_t images = 12;                                         // of one scan at the same time, with their columns
+  if (options.consensus_weeks) images += options.on_scan ? 16 : 8;  // of its witnesses
+  if (images * largest > options.memory_bytes) {
+    throw EnvironmentError("one scan needs " + format_bytes(static_cast<double>(images * largest)) +
                            "; raise --memory-gib");
   }
 }
@@ -284,7 +293,7 @@ Work agreed_work(const comm::Communicator& comm, const PrepareOptions& options) 
 store::StoreHeader header_of(const Work& work, const PrepareOptions& options) {
   const image::RegistrationParameters& r = options.registration;
   return {store::kPreparedSchema,
-          1,
+          store::kPreparedVersion,
           {{"scans_sha256", work.store.store().sha256()},
            {"scans", work.plan.scans},
            {"dpi", work.plan.dpi * work.plan.scale},
@@ -295,38 +304,100 @@ store::StoreHeader header_of(const Work& work, const PrepareOptions& options) {
            {"denoises", options.denoises},
            {"registers", options.registers},
            {"mirrors_right", options.mirrors_right},
+           {"consensus_weeks", options.consensus_weeks.value_or(0)},
            {"max_angle_deg", r.max_angle_deg},
            {"max_shift_mm", r.max_shift_mm},
            {"least_correlation", r.least_correlation},
            {"least_overlap", r.least_overlap}}};
 }
 
-/// Makes the units of one rank. Scans of a shoe follow each other, so one reference at a time is enough.
+/// Makes the units of one rank. Scans of a shoe follow each other, so one reference at a time is enough; and so do a
+/// scan and its witnesses, which are prepared again where they belong to another unit that was not made here just
+/// before.
 class UnitMaker {
  public:
   UnitMaker(const Work& work, const PrepareOptions& options) : work_(work), options_(options) {}
 
   store::Columns operator()(std::int64_t unit) {
     const std::int64_t begin = unit * work_.unit_scans, end = std::min(begin + work_.unit_scans, work_.plan.scans);
-    const std::int64_t height_px = work_.plan.height_px, width_px = work_.plan.width_px;
-    store::Columns columns = store::prepared_columns({}, height_px, width_px);
+    store::Columns columns;
     for (std::int64_t i = begin; i < end; ++i) {
-      const store::PreparedRecord record = prepare(static_cast<std::size_t>(i));
-      if (!record.info.flag.empty()) report(record.info);
-      store::append_rows(columns, store::prepared_columns(std::span(&record, 1), height_px, width_px));
+      const store::PreparedRecord record = prepare(i);
+      store::Columns rows = store::prepared_columns(std::span(&record, 1), work_.plan.height_px, work_.plan.width_px);
+      if (i == begin) {
+        columns = std::move(rows);
+      } else {
+        store::append_rows(columns, std::move(rows));
+      }
     }
     return columns;
   }
 
  private:
-  store::PreparedRecord prepare(std::size_t place) {
-    const std::int64_t index = work_.course.scan[place], reference = work_.course.reference[place];
+  /// Places in the course.
+  using Place = std::int64_t;
+
+  store::PreparedRecord prepare(Place place) {
+    const FramedScan& scan = framed_at(place);
+    store::PreparedRecord record = scan.record;
+    if (!record.info.flag.empty()) report(record.info);
+    image::Consensus result{scan.image.pixels, {}};
+    if (options_.consensus_weeks) {
+      result.filled = cv::Mat1b::zeros(scan.image.pixels.size());
+      const bool in_frame = record.info.flag.empty();
+      const FramedScan* before = in_frame ? witness(place, -1) : nullptr;
+      const FramedScan* after = before != nullptr ? witness(place, +1) : nullptr;
+      if (after != nullptr) {
+        result = image::filled_by_consensus(scan.image, before->image, after->image);
+        record.info.filled_share =
+            static_cast<double>(cv::countNonZero(result.filled)) / static_cast<double>(result.filled.total());
+      }
+      record.filled = bytes_of(result.filled);
+    }
+    record.pixels = bytes_of(result.pixels);
+    record.support = bytes_of(scan.image.support);
+    if (options_.on_scan) {
+      options_.on_scan(
+          {record.info, scan.clean.cropped, scan.clean.denoised, result.pixels, scan.image.support, result.filled});
+    }
+    forget_before(place);
+    return record;
+  }
+
+  std::int64_t scan_at(Place place) const { return work_.course.scan[static_cast<std::size_t>(place)]; }
+  std::int64_t reference_at(Place place) const { return work_.course.reference[static_cast<std::size_t>(place)]; }
+
+  const FramedScan& framed_at(Place place) {
+    const auto known = framed_.find(place);
+    if (known != framed_.end()) return known->second;
+    const std::int64_t index = scan_at(place), reference = reference_at(place);
     if (!reference_ || reference_->index != reference) {
       reference_.reset();
       reference_ = make_reference(work_.store, reference, work_.px_per_mm(), work_.frame, options_);
     }
-    return prepared(work_.store.record(index), *reference_, index == reference, work_.px_per_mm(), work_.frame,
-                    options_);
+    return framed_
+        .emplace(place, framed(work_.store.record(index), *reference_, index == reference, work_.px_per_mm(),
+                               work_.frame, options_))
+        .first->second;
+  }
+
+  /// The nearest scan of the same shoe in that direction of time that lies in its frame; null where there is none
+  /// within --consensus weeks.
+  const FramedScan* witness(Place place, int direction) {
+    const auto week = [&](Place at) { return work_.store.scans()[static_cast<std::size_t>(scan_at(at))].subject.week; };
+    for (Place at = place + direction; at >= 0 && at < work_.plan.scans; at += direction) {
+      if (reference_at(at) != reference_at(place)) break;
+      if (std::abs(week(at) - week(place)) > *options_.consensus_weeks) break;
+      if (const FramedScan& scan = framed_at(at); scan.record.info.flag.empty()) return &scan;
+      framed_.erase(at);
+    }
+    return nullptr;
+  }
+
+  /// Drops what the next scan does not need: all but the last one that can be its witness, and those that follow.
+  void forget_before(Place place) {
+    if (!options_.consensus_weeks) return framed_.clear();
+    if (framed_.at(place).record.info.flag.empty()) framed_.erase(framed_.begin(), framed_.find(place));
   }
 
   void report(const store::PreparedInfo& info) const {
@@ -338,6 +409,7 @@ class UnitMaker {
   const Work& work_;
   const PrepareOptions& options_;
   std::optional<Reference> reference_;
+  std::map<Place, FramedScan> framed_;  // those that are still needed
 };
 
 PrepareSummary conclude(const comm::Communicator& comm, const PrepareOptions& options, const Work& work,

@@ -24,6 +24,7 @@ struct PreparationSteps {
   const image::Denoised& denoised;
   const cv::Mat1b& result;   // in the frame
   const cv::Mat1b& support;  // 255 where the result is known
+  const cv::Mat1b& filled;   // 255 where it is what other scans show
 };
 
 struct PrepareOptions {
@@ -35,6 +36,7 @@ struct PrepareOptions {
   bool registers = true;
   bool mirrors_right = false;  // right outsoles left to right, so that they look like left ones
   std::optional<double> dpi;   // of scans whose own resolution is unknown
+  std::optional<double> consensus_weeks;  // fills what did not print from scans so many weeks before and after, or less
   image::RegistrationParameters registration;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
   bool strict = false;                                // a scan that cannot be registered stops the job
@@ -70,7 +72,8 @@ PreparePlan plan_preparation(const comm::Communicator& comm, const PrepareOption
 /// shoe is its earliest scan (of the lowest id, if there are several); its outsole stands in the middle of the frame,
 /// and the frame has the size of the largest reference's window. A scan that cannot be registered stays where it is and
 /// carries the reason as its flag. What lies outside of a scan's window is white and has no support. 16-bit scans are
-/// brought to 8 bit. Scans are taken in the order of shoe, week and id; the bytes do not depend on the ranks. Carries
+/// brought to 8 bit. With `consensus_weeks`, ink that a scan lacks and the nearest scans of the shoe before and after
+/// both show is filled (image/consensus.h), and the store says where. Scans are taken in the order of shoe, week and id; the bytes do not depend on the ranks. Carries
 /// on from the shards of an interrupted run. Collective; the summary is rank 0's. Throws on every rank: UsageError for
 /// an impossible size or an unknown resolution, DataError for scans of several resolutions or a broken store (and,
 /// under `strict`, for a flagged scan), EnvironmentError, and StopRequested at the end of a unit after a signal.

@@ -12,7 +12,7 @@ namespace outsole::report {
 namespace {
 
 constexpr int kPanelHeight = 520, kGap = 12, kTitleHeight = 26;
-const cv::Scalar kText(40, 40, 40), kEdge(190, 190, 190);
+const cv::Scalar kText(40, 40, 40), kEdge(190, 190, 190), kFilled(0, 110, 230);
 
 /// The lowest third of the box around the ink, with a margin; the whole scan where there is none.
 cv::Rect heel_of(const cv::Mat1b& image) {
@@ -33,6 +33,16 @@ cv::Mat3b panel(const cv::Mat1b& image, const cv::Rect& heel) {
   return colour;
 }
 
+/// The heel in the frame; what other scans gave it is orange.
+cv::Mat3b filled_panel(const pipeline::PreparationSteps& steps) {
+  const cv::Rect heel = heel_of(steps.result);
+  cv::Mat3b colour = panel(steps.result, heel);
+  cv::Mat1b filled;
+  cv::resize(steps.filled(heel), filled, colour.size(), 0, 0, cv::INTER_NEAREST);
+  colour.setTo(kFilled, filled);
+  return colour;
+}
+
 }  // namespace
 
 cv::Mat3b preparation_picture(const pipeline::PreparationSteps& steps) {
@@ -45,16 +55,17 @@ cv::Mat3b preparation_picture(const pipeline::PreparationSteps& steps) {
   add("ink mask", steps.denoised.ink_mask.empty() ? cv::Mat1b() : cv::Mat1b(255 - steps.denoised.ink_mask));
   add("noise map", steps.denoised.noise_map.empty() ? cv::Mat1b() : cv::Mat1b(255 - steps.denoised.noise_map));
   add("result", steps.denoised.image);
-  const int width = panels.front().second.cols;
-  cv::Mat3b picture(kTitleHeight + kPanelHeight + kGap, kGap + static_cast<int>(panels.size()) * (width + kGap),
-                    cv::Vec3b(255, 255, 255));
+  if (cv::countNonZero(steps.filled) > 0) panels.emplace_back("filled from other scans", filled_panel(steps));
+  int width = kGap;
+  for (const auto& [title, image] : panels) width += image.cols + kGap;
+  cv::Mat3b picture(kTitleHeight + kPanelHeight + kGap, width, cv::Vec3b(255, 255, 255));
   int left = kGap;
   for (const auto& [title, image] : panels) {
     const cv::Rect at({left, kTitleHeight}, image.size());
     image.copyTo(picture(at));
     cv::rectangle(picture, cv::Rect(at.x - 1, at.y - 1, at.width + 2, at.height + 2), kEdge, 1);
     put_text(picture, title, left, kTitleHeight - 9, kText);
-    left += width + kGap;
+    left += image.cols + kGap;
   }
   return picture;
 }

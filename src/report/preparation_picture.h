@@ -8,7 +8,8 @@
 namespace outsole::report {
 
 /// The heel (the lowest third of the outsole; toes point up) of a scan: as cropped, its ink mask, its noise map, and
-/// the filtered result, side by side. What was not computed is left out.
+/// the filtered result, side by side; then, in the frame, what was filled from other scans. What was not computed is
+/// left out.
 cv::Mat3b preparation_picture(const pipeline::PreparationSteps& steps);
 
 }  // namespace outsole::report

@@ -1,5 +1,6 @@
 #include "store/prepared.h"
 
+#include <algorithm>
 #include <unordered_set>
 
 #include "core/errors.h"
@@ -59,6 +60,11 @@ Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t h
       records, height_px, width_px, [](const auto& r) -> auto& { return r.pixels; });
   columns["support"] = image_column(
       records, height_px, width_px, [](const auto& r) -> auto& { return r.support; });
+  columns["filled_share"] = plain_column<double>(records, [](const auto& r) { return r.info.filled_share; });
+  if (std::ranges::any_of(records, [](const auto& r) { return !r.filled.empty(); })) {
+    columns["filled"] = image_column(
+        records, height_px, width_px, [](const auto& r) -> auto& { return r.filled; });
+  }
   return columns;
 }
 
@@ -76,6 +82,7 @@ PreparedStore::PreparedStore(const std::filesystem::path& path) : store_(path, k
     for (std::size_t i = 0; i < scans_.size(); ++i) scans_[i].*field = values[i];
   };
   for_each_field(fill);
+  if (store_.header().version > 1) fill("filled_share", double{}, &PreparedInfo::filled_share);
   const auto subjects = read_subjects(store_, ids);
   std::unordered_set<std::string> seen;
   for (std::size_t i = 0; i < scans_.size(); ++i) {
@@ -96,6 +103,7 @@ PreparedRecord PreparedStore::record(std::int64_t index) const {
   record.metadata = parse_metadata(store_, record.info.id, split_rows(metadata).front());
   record.pixels = read_values<std::uint8_t>(store_, "pixels", index, 1);
   record.support = read_values<std::uint8_t>(store_, "support", index, 1);
+  if (store_.has("filled")) record.filled = read_values<std::uint8_t>(store_, "filled", index, 1);
   return record;
 }
 

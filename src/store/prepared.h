@@ -15,6 +15,7 @@
 namespace outsole::store {
 
 inline constexpr char kPreparedSchema[] = "outsole.prepared";
+inline constexpr std::int32_t kPreparedVersion = 2;  // that is written; version 1 is read
 
 /// What is known of a prepared scan without reading its pixels.
 struct PreparedInfo {
@@ -29,7 +30,8 @@ struct PreparedInfo {
   double correlation = std::numeric_limits<double>::quiet_NaN();  // with the reference; NaN: not registered
   double overlap = std::numeric_limits<double>::quiet_NaN();      // share of the reference's window; NaN likewise
   std::int32_t block_features = 0;
-  double noise_share = std::numeric_limits<double>::quiet_NaN();  // of pixels replaced; NaN: not denoised
+  double noise_share = std::numeric_limits<double>::quiet_NaN();   // of pixels replaced; NaN: not denoised
+  double filled_share = std::numeric_limits<double>::quiet_NaN();  // of pixels that other scans show; NaN: none asked
 };
 
 /// One prepared scan.
@@ -39,9 +41,11 @@ struct PreparedRecord {
   nlohmann::json metadata = nlohmann::json::object();
   std::vector<std::uint8_t> pixels;   // [height, width], 255 is paper
   std::vector<std::uint8_t> support;  // [height, width], 255 where known, else 0
+  std::vector<std::uint8_t> filled;   // likewise: where `pixels` is what other scans show; empty: none were asked
 };
 
-/// The records as a unit of a store of schema outsole.prepared; every record has height x width pixels.
+/// The records as a unit of a store of schema outsole.prepared; every record has height x width pixels, and all or none
+/// have `filled`.
 Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t height_px, std::int64_t width_px);
 
 /// A finished collection, opened for reading. Every row is checked before it is believed.

@@ -1,10 +1,12 @@
-// What preparation achieves on synthetic scans, whose truth is known: wear_capture_report [SEEDS [HxW...]], 5 seeds at
-// 640x256 and 3438x1375 by default. Prints a table a size:
+// What preparation achieves on synthetic scans, whose truth is known: wear_capture_report [SEEDS|FIRST-LAST [HxW...]],
+// seeds 1-5 at 640x256 and 3438x1375 by default. Prints a table a size:
 //   registration   distance between where a point of the outsole is and where registration puts it, root mean square
 //                  over the print's ink, px; each week against week 0, both denoised as `prepare` does
 //   denoising      PSNR(denoised, clean) - PSNR(scan, clean), dB, of scans with one kind of fault, and with all
 //   kept           PSNR(denoised clean scan, clean), dB; and of cuts, nicks, holes and stones more than 3 px wide and
 //                  high, which share of their contrast denoising keeps
+//   consensus      the same two for denoised scans that the scans before and after them have filled (prepare
+//                  --consensus), in the frame of week 0; of weeks that have both
 
 #include <algorithm>
 #include <cmath>
@@ -16,7 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "image/consensus.h"
 #include "image/denoise.h"
+#include "image/geometry.h"
 #include "image/register.h"
 #include "synth/capture.h"
 
@@ -75,10 +79,17 @@ double rms_over_ink(const image::RigidTransform& found, const image::RigidTransf
   return std::sqrt(sum / count);
 }
 
+/// Which share of their contrast accidental marks keep.
+struct MarkContrast {
+  Figure share;
+  int kept = 0;  // marks that keep 80%
+};
+
 struct Report {
-  Figure registration, kept_clean, all_faults, contrast;
+  Figure registration, kept_clean, all_faults, consensus;
   std::map<Fault, Figure> gain;
-  int failed = 0, marks = 0, marks_kept = 0;
+  int failed = 0;
+  MarkContrast marks, marks_after_consensus;
 };
 
 void measure_faults(const synth::WornShoeScanner& scanner, int week, double px_per_mm, Report& report) {
@@ -90,14 +101,14 @@ void measure_faults(const synth::WornShoeScanner& scanner, int week, double px_p
   }
 }
 
-/// Each accidental mark of a week: how much of what it changes in the clean scan is left in the denoised one.
-void measure_contrast(const synth::CapturedScan& capture, const cv::Mat1b& denoised, const cv::Mat1b& unhurt,
-                      Report& report) {
+/// Each accidental mark of a week: how much of what it changes in the clean scan is left in the prepared one.
+void measure_contrast(const cv::Mat1b& clean, const cv::Mat1b& prepared, const cv::Mat1b& unhurt,
+                      MarkContrast& contrast) {
   constexpr int kVisible = 25, kLeastPx = 4;  // more than 3
   cv::Mat1i label;
   cv::Mat stats, centroids;
   cv::Mat difference;
-  cv::absdiff(capture.clean, unhurt, difference);
+  cv::absdiff(clean, unhurt, difference);
   const int marks = cv::connectedComponentsWithStats(difference > kVisible, label, stats, centroids, 8, CV_32S);
   for (int mark = 1; mark < marks; ++mark) {
     const int* box = stats.ptr<int>(mark);
@@ -106,15 +117,61 @@ void measure_contrast(const synth::CapturedScan& capture, const cv::Mat1b& denoi
     for (int y = box[cv::CC_STAT_TOP]; y < box[cv::CC_STAT_TOP] + box[cv::CC_STAT_HEIGHT]; ++y) {
       for (int x = box[cv::CC_STAT_LEFT]; x < box[cv::CC_STAT_LEFT] + box[cv::CC_STAT_WIDTH]; ++x) {
         if (label(y, x) != mark) continue;
-        const double contrast = capture.clean(y, x) - unhurt(y, x);
-        left += contrast * (denoised(y, x) - unhurt(y, x));
-        whole += contrast * contrast;
+        const double change = clean(y, x) - unhurt(y, x);
+        left += change * (prepared(y, x) - unhurt(y, x));
+        whole += change * change;
       }
     }
-    report.contrast.add(left / whole);
-    ++report.marks;
-    report.marks_kept += left / whole >= 0.8;
+    contrast.share.add(left / whole);
+    contrast.kept += left / whole >= 0.8;
   }
+}
+
+/// A shoe's scans in the frame of its first, as `prepare` brings them there.
+class FramedScans {
+ public:
+  explicit FramedScans(const synth::WornShoeScanner& scanner)
+      : scanner_(scanner), reference_(denoised(scanner.scan(0).capture.scan), px_per_mm()) {}
+
+  double px_per_mm() const { return scanner_.frame().px_per_mm(); }
+  cv::Mat1b denoised(const cv::Mat1b& scan) const { return image::denoise(scan, px_per_mm()).image; }
+
+  image::Registration registration(const cv::Mat1b& denoised) const {
+    return image::register_scan(reference_, image::RegistrationPyramid(denoised, px_per_mm()));
+  }
+
+  image::AlignedScan framed(const cv::Mat1b& image, const image::RigidTransform& transform) const {
+    return {image::warped_into_frame(image, transform, image.size(), {0, 0}, 255),
+            image::support_in_frame(image.size(), transform, image.size(), {0, 0})};
+  }
+
+  /// The denoised scan of that week, in the frame; where it cannot be registered, nothing is known.
+  image::AlignedScan prepared(int week) const {
+    const cv::Mat1b scan = denoised(scanner_.scan(week).capture.scan);
+    const image::Registration found = registration(scan);
+    if (found.failure.empty()) return framed(scan, found.transform);
+    return {cv::Mat1b(scan.size(), uchar{255}), cv::Mat1b::zeros(scan.size())};
+  }
+
+ private:
+  const synth::WornShoeScanner& scanner_;
+  image::RegistrationPyramid reference_;
+};
+
+/// What consensus adds to denoising in a week that has scans before and after it.
+void measure_consensus(const FramedScans& scans, const synth::CapturedScan& capture, const cv::Mat1b& unhurt,
+                       const image::RigidTransform& transform, int week, Report& report) {
+  const std::vector<int>& weeks = synth::captured_weeks();
+  const auto here = std::ranges::find(weeks, week);
+  if (here == weeks.begin() || here + 1 == weeks.end()) return;
+  const image::AlignedScan before = scans.prepared(*(here - 1)), after = scans.prepared(*(here + 1));
+  const auto filled = [&](const cv::Mat1b& scan) {
+    return image::filled_by_consensus(scans.framed(scans.denoised(scan), transform), before, after).pixels;
+  };
+  const auto framed = [&](const cv::Mat1b& image) { return scans.framed(image, transform).pixels; };
+  const cv::Mat1b clean = framed(capture.clean);
+  report.consensus.add(psnr_db(filled(capture.scan), clean) - psnr_db(framed(capture.scan), clean));
+  measure_contrast(clean, filled(capture.clean), framed(unhurt), report.marks_after_consensus);
 }
 
 void measure_shoe(const synth::WornShoe& shoe, cv::Size size, const std::vector<int>& weeks, Report& report) {
@@ -122,25 +179,24 @@ void measure_shoe(const synth::WornShoe& shoe, cv::Size size, const std::vector<
   synth::WornShoe spared = shoe;
   spared.accidentals.clear();
   const synth::WornShoeScanner unhurt(spared, size);
-  const double px_per_mm = scanner.frame().px_per_mm();
-
+  const FramedScans scans(scanner);
   const synth::WornScan first = scanner.scan(0);
-  const image::RegistrationPyramid reference(image::denoise(first.capture.scan, px_per_mm).image, px_per_mm);
   for (const int week : weeks) {
     const synth::WornScan worn = scanner.scan(week);
-    const cv::Mat1b denoised = image::denoise(worn.capture.scan, px_per_mm).image;
+    const cv::Mat1b denoised = scans.denoised(worn.capture.scan), unhurt_clean = unhurt.scan(week, 0).capture.clean;
     report.all_faults.add(psnr_db(denoised, worn.capture.clean) - psnr_db(worn.capture.scan, worn.capture.clean));
-    const image::Registration found = image::register_scan(reference, image::RegistrationPyramid(denoised, px_per_mm));
+    const image::Registration found = scans.registration(denoised);
     if (found.failure.empty()) {
       report.registration.add(rms_over_ink(found.transform, between(first.pose, worn.pose), first.capture.clean));
+      measure_consensus(scans, worn.capture, unhurt_clean, found.transform, week, report);
     } else {
       ++report.failed;
       std::printf("  week %d: not registered: %s\n", week, found.failure.c_str());
     }
-    const cv::Mat1b of_clean = image::denoise(worn.capture.clean, px_per_mm).image;
+    const cv::Mat1b of_clean = scans.denoised(worn.capture.clean);
     report.kept_clean.add(psnr_db(of_clean, worn.capture.clean));
-    measure_contrast(worn.capture, of_clean, unhurt.scan(week, 0).capture.clean, report);
-    measure_faults(scanner, week, px_per_mm, report);
+    measure_contrast(worn.capture.clean, of_clean, unhurt_clean, report.marks);
+    measure_faults(scanner, week, scans.px_per_mm(), report);
   }
 }
 
@@ -150,10 +206,13 @@ void print(const Report& report, cv::Size size, int seeds) {
   print_row("registration RMS, px", report.registration);
   for (const auto& [fault, gain] : report.gain) print_row("denoising " + synth::name_of(fault) + ", dB", gain);
   print_row("denoising all together, dB", report.all_faults);
+  print_row("and with consensus, dB", report.consensus);
   print_row("kept of the clean scan, dB", report.kept_clean);
-  print_row("contrast kept of marks", report.contrast);
-  std::printf("  %d scans not registered; %d of %d marks keep 80%% of their contrast\n", report.failed,
-              report.marks_kept, report.marks);
+  print_row("contrast kept of marks", report.marks.share);
+  print_row("and with consensus", report.marks_after_consensus.share);
+  std::printf("  %d scans not registered; %d of %d marks keep 80%% of their contrast, with consensus %d of %d\n",
+              report.failed, report.marks.kept, report.marks.share.count, report.marks_after_consensus.kept,
+              report.marks_after_consensus.share.count);
   std::fflush(stdout);
 }
 
@@ -166,18 +225,22 @@ cv::Size parse_size(const std::string& text) {
 }  // namespace outsole
 
 int main(int argc, char** argv) {
-  const int seeds = argc > 1 ? std::atoi(argv[1]) : 5;
+  int first_seed = 1, last_seed = 5;
+  if (argc > 1 && std::sscanf(argv[1], "%d-%d", &first_seed, &last_seed) == 1) {
+    last_seed = first_seed;
+    first_seed = 1;
+  }
   std::vector<std::string> sizes(argv + std::min(argc, 2), argv + argc);
   if (sizes.empty()) sizes = {"640x256", "3438x1375"};
   for (const std::string& text : sizes) {
     const cv::Size size = outsole::parse_size(text);
     const std::vector<int> weeks = size.height > 2000 ? std::vector<int>{8, 34} : std::vector<int>{8, 20, 34, 52};
     outsole::Report report;
-    for (int seed = 1; seed <= seeds; ++seed) {
+    for (int seed = first_seed; seed <= last_seed; ++seed) {
       outsole::measure_shoe(
           outsole::synth::make_worn_shoe(static_cast<std::uint64_t>(seed), 0, outsole::synth::Foot::kLeft), size, weeks,
           report);
     }
-    outsole::print(report, size, seeds);
+    outsole::print(report, size, last_seed - first_seed + 1);
   }
 }

@@ -23,7 +23,7 @@ inline void write_prepared_scans(const std::filesystem::path& path) {
     }
     record.support.assign(record.pixels.size(), 255);
   }
-  store::StoreWriter writer(path, {store::kPreparedSchema, 1, {{"dpi", 40}}}, 1, true);
+  store::StoreWriter writer(path, {store::kPreparedSchema, store::kPreparedVersion, {{"dpi", 40}}}, 1, true);
   writer.write_unit(0, store::prepared_columns(records, kHeightPx, kWidthPx));
   writer.finish();
 }

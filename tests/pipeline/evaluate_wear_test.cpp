@@ -106,8 +106,9 @@ TEST_F(EvaluateWear, ComparesWithNoiseFreeScansInThePoseThatPreparationFound) {
   prepare([&] {
     fs::create_directory(folder_ / "clean");
     std::vector<store::PreparedInfo> scans{testing::scan_of("c", 0), testing::scan_of("c", 4)};
-    store::StoreWriter writer(folder_ / "turned.h5", {store::kPreparedSchema, 1, {{"dpi", 20.0}, {"scan_dpi", 40.0}}},
-                              1, true);
+    store::StoreWriter writer(folder_ / "turned.h5",
+                              {store::kPreparedSchema, store::kPreparedVersion, {{"dpi", 20.0}, {"scan_dpi", 40.0}}}, 1,
+                              true);
     std::vector<store::PreparedRecord> records;
     for (store::PreparedInfo& info : scans) {
       info.angle_deg = 180;

@@ -2,8 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "image/consensus.h"
 #include "image/tread_fixture.h"
 #include "shared_folder.h"
 
@@ -150,6 +153,71 @@ TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfRanksAndAfterAnInterruption) {
     EXPECT_EQ(sha256_of_file(folder_ / "serial" / "prepared.h5"), whole);
   }
   EXPECT_TRUE(comm_.any_of(prepare_scans(comm_, options_).was_finished));
+}
+
+/// Six weekly scans of one shoe in different poses, of which those of weeks 2 and 4 lack a patch each.
+std::vector<store::ScanRecord> scans_with_gaps() {
+  std::vector<store::ScanRecord> scans;
+  for (int week = 0; week < 6; ++week) {
+    cv::Mat1b print = print_of_sole(kPxPerMm, 340, 150, week == 0 ? 0 : 5 - 1.5 * week, week, -week);
+    if (week == 2 || week == 4) cv::circle(print, {print.cols / 2, print.rows / 2 + 60}, 18, 255, -1);
+    scans.push_back(scan("w" + std::to_string(week), "left", week, print));
+  }
+  return scans;
+}
+
+TEST_F(Prepare, ConsensusFillsWhatDidNotPrintAndSaysWhereOnAnyNumberOfRanks) {
+  save(scans_with_gaps());
+  options_.crops = options_.denoises = false;
+  prepare_scans(comm_, options_);
+  const fs::path plain = options_.output;
+  options_.output = folder_ / "filled.h5";
+  options_.consensus_weeks = 1;
+  prepare_scans(comm_, options_);
+  std::string whole;
+  prepare([&] {
+    whole = sha256_of_file(options_.output);
+    fs::remove(options_.output);
+    fs::remove(folder_ / "filled.shards" / "00000.h5");
+  });
+  prepare_scans(comm_, options_);
+  if (!comm_.is_root()) return;
+  EXPECT_EQ(sha256_of_file(options_.output), whole) << "after an interruption";
+  const store::PreparedStore before(plain), after(options_.output);
+  EXPECT_TRUE(before.record(3).filled.empty());
+  const auto image = [&](std::int64_t week) { return image::AlignedScan{pixels(before, week), support(before, week)}; };
+  for (const std::int64_t week : {0, 5}) {
+    EXPECT_TRUE(std::isnan(after.scans()[static_cast<std::size_t>(week)].filled_share)) << "has one witness only";
+    EXPECT_EQ(cv::norm(pixels(after, week), pixels(before, week), cv::NORM_INF), 0);
+  }
+  for (std::int64_t week = 1; week < 5; ++week) {
+    const image::Consensus expected = image::filled_by_consensus(image(week), image(week - 1), image(week + 1));
+    EXPECT_EQ(cv::norm(pixels(after, week), expected.pixels, cv::NORM_INF), 0) << week;
+    EXPECT_EQ(after.record(week).filled, std::vector<std::uint8_t>(expected.filled.begin(), expected.filled.end()));
+    EXPECT_EQ(after.scans()[static_cast<std::size_t>(week)].filled_share > 0.001, week == 2 || week == 4) << week;
+  }
+}
+
+TEST_F(Prepare, ConsensusAsksNoScanThatIsTooFarOrNotInTheFrame) {
+  auto scans = scans_with_gaps();
+  cv::Mat1b noise(800, 350);
+  cv::RNG(9).fill(noise, cv::RNG::UNIFORM, 0, 256);
+  scans[3] = scan("w3", "left", 3, noise);  // flagged: weeks 2 and 4 become each other's witness
+  save(scans);
+  options_.consensus_weeks = 1;
+  prepare_scans(comm_, options_);
+  if (comm_.is_root()) {
+    const store::PreparedStore store(options_.output);
+    for (const std::size_t week : {2, 3, 4}) EXPECT_TRUE(std::isnan(store.scans()[week].filled_share)) << week;
+    EXPECT_FALSE(std::isnan(store.scans()[1].filled_share));
+  }
+  options_.output = folder_ / "wider.h5";
+  options_.consensus_weeks = 2;
+  prepare_scans(comm_, options_);
+  if (!comm_.is_root()) return;
+  const store::PreparedStore store(options_.output);
+  EXPECT_GT(store.scans()[2].filled_share, 0);
+  EXPECT_TRUE(std::isnan(store.scans()[3].filled_share));
 }
 
 TEST_F(Prepare, EachStepCanBeSwitchedOff) {

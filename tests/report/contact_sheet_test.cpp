@@ -14,9 +14,9 @@ namespace {
 
 class ContactSheetOf : public outsole::testing::TemporaryFolder {
  protected:
-  std::filesystem::path save(const std::string& schema, const store::Columns& columns) const {
+  std::filesystem::path save(const std::string& schema, const store::Columns& columns, int version = 1) const {
     const std::filesystem::path path = folder_ / (schema + ".h5");
-    store::StoreWriter writer(path, {schema, 1, {{"dpi", 50.8}, {"scan_dpi", 50.8}}}, 1, /*create_folder=*/true);
+    store::StoreWriter writer(path, {schema, version, {{"dpi", 50.8}, {"scan_dpi", 50.8}}}, 1, /*create_folder=*/true);
     writer.write_unit(0, columns);
     writer.finish();
     return path;
@@ -61,7 +61,8 @@ TEST_F(ContactSheetOf, ExemplarsShowsEachOnItsPlace) {
 TEST_F(ContactSheetOf, PreparedScansShowsWhatIsUnknown) {
   auto records = prepared({cv::Mat1b(240, 130, uchar{255})});
   std::fill_n(records[0].support.begin(), 130 * 100, std::uint8_t{0});
-  const ContactSheet sheet = contact_sheet(save(store::kPreparedSchema, store::prepared_columns(records, 240, 130)));
+  const ContactSheet sheet =
+      contact_sheet(save(store::kPreparedSchema, store::prepared_columns(records, 240, 130), store::kPreparedVersion));
   EXPECT_NE(sheet.picture(8 + 50, 8 + 65), cv::Vec3b(255, 255, 255));
   EXPECT_EQ(sheet.picture(8 + 150, 8 + 65), cv::Vec3b(255, 255, 255));
 }
@@ -87,8 +88,9 @@ TEST_F(ContactSheetOf, AgreementIsTheCorrelationOfScansBeforeAndAfter) {
     record.pixels.assign(image.data, image.data + image.total());
     scans.push_back(record);
   }
-  const auto pairs = scan_agreement(save(store::kScansSchema, store::scan_columns(scans)),
-                                    save(store::kPreparedSchema, store::prepared_columns(after, 60, 40)));
+  const auto pairs =
+      scan_agreement(save(store::kScansSchema, store::scan_columns(scans)),
+                     save(store::kPreparedSchema, store::prepared_columns(after, 60, 40), store::kPreparedVersion));
   ASSERT_EQ(pairs.size(), 3u);
   EXPECT_NEAR(pairs[0].before, -1, 1e-4);
   EXPECT_NEAR(pairs[0].after, 1, 1e-4);

@@ -116,9 +116,14 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   record.metadata = {{"brand", "y"}};
   record.pixels = {0, 1, 2, 3, 4, 255};
   record.support = {255, 255, 255, 255, 255, 0};
-  StoreWriter writer(folder_ / "p.h5", {kPreparedSchema, 1, nlohmann::json::object()}, 2, /*create_folder=*/true);
+  record.info.filled_share = 0.5;
+  record.filled = {255, 255, 255, 0, 0, 0};
+  StoreWriter writer(folder_ / "p.h5", {kPreparedSchema, kPreparedVersion, nlohmann::json::object()}, 2,
+                     /*create_folder=*/true);
   writer.write_unit(0, prepared_columns(std::span(&record, 1), 2, 3));
-  writer.write_unit(1, prepared_columns({}, 2, 3));
+  Columns none = prepared_columns({}, 2, 3);
+  none["filled"] = none["support"];
+  writer.write_unit(1, none);
   writer.finish();
   const PreparedStore store(folder_ / "p.h5");
   ASSERT_EQ(store.size(), 1);
@@ -140,6 +145,26 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   EXPECT_EQ(back.metadata, record.metadata);
   EXPECT_EQ(back.pixels, record.pixels);
   EXPECT_EQ(back.support, record.support);
+  EXPECT_EQ(back.info.filled_share, 0.5);
+  EXPECT_EQ(back.filled, record.filled);
+}
+
+TEST_F(Scans, PreparedScansOfTheFirstVersionAreReadAsFilledByNothing) {
+  PreparedRecord record;
+  record.info.id = record.info.reference_id = "a";
+  record.info.subject = {"s", "p", "R", 4};
+  record.source_sha256 = std::string(64, 'c');
+  record.pixels = {0, 255};
+  record.support = {255, 255};
+  Columns columns = prepared_columns(std::span(&record, 1), 1, 2);
+  columns.erase("filled_share");
+  StoreWriter writer(folder_ / "p.h5", {kPreparedSchema, 1, nlohmann::json::object()}, 1, /*create_folder=*/true);
+  writer.write_unit(0, columns);
+  writer.finish();
+  const PreparedRecord back = PreparedStore(folder_ / "p.h5").record(0);
+  EXPECT_EQ(back.pixels, record.pixels);
+  EXPECT_TRUE(std::isnan(back.info.filled_share));
+  EXPECT_TRUE(back.filled.empty());
 }
 
 }  // namespace

@@ -37,7 +37,8 @@ class WearBaselines : public outsole::testing::TemporaryFolder {
  protected:
   void save(const std::vector<store::PreparedInfo>& infos) {
     records_ = random_scans(infos);
-    store::StoreWriter writer(folder_ / "p.h5", {store::kPreparedSchema, 1, nlohmann::json::object()}, 1, true);
+    store::StoreWriter writer(folder_ / "p.h5",
+                              {store::kPreparedSchema, store::kPreparedVersion, nlohmann::json::object()}, 1, true);
     writer.write_unit(0, store::prepared_columns(records_, kHeight, kWidth));
     writer.finish();
     scans_.emplace(folder_ / "p.h5");

@@ -56,7 +56,7 @@ inline void write_prepared(const std::filesystem::path& path, std::span<const st
                            std::int64_t height_px = 32, std::int64_t width_px = 40) {
   constexpr std::size_t kUnitScans = 5;
   const auto units = static_cast<std::int64_t>((scans.size() + kUnitScans - 1) / kUnitScans);
-  store::StoreWriter writer(path, {store::kPreparedSchema, 1, {{"dpi", 40.0}}}, units, true);
+  store::StoreWriter writer(path, {store::kPreparedSchema, store::kPreparedVersion, {{"dpi", 40.0}}}, units, true);
   for (std::int64_t unit = 0; unit < units; ++unit) {
     const std::size_t first = static_cast<std::size_t>(unit) * kUnitScans;
     std::vector<store::PreparedRecord> records;
