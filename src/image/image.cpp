@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
@@ -80,21 +81,28 @@ bool tells_of_damage(std::string_view messages) {
                      [&](std::string_view phrase) { return messages.find(phrase) != std::string_view::npos; });
 }
 
+/// Callers read what they have found in a listing. What is gone since, or fails to read, is no bad image that a job may
+/// leave out: the disk is at fault, and the same command must find the same images once it is mended.
+[[noreturn]] void throw_gone(const fs::path& path, const std::string& what) {
+  throw EnvironmentError(path.string() + ": " + what + "; bring it back, and run the same command again");
+}
+
 std::vector<std::byte> read_bytes(const fs::path& path, std::int64_t max_file_bytes) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (!fs::exists(status)) throw DataError(path.string() + ": does not exist");
+  if (!fs::exists(status)) throw_gone(path, "does not exist, or no longer");
   if (!fs::is_regular_file(status)) throw DataError(path.string() + ": not a file");
   const auto size = fs::file_size(path, error);
-  if (error) throw DataError(path.string() + ": cannot be read: " + error.message());
+  if (error) throw_gone(path, "cannot be read: " + error.message());
   if (size > static_cast<std::uintmax_t>(max_file_bytes)) {
     throw DataError(path.string() + ": " + std::to_string(size) + " bytes, above the limit of " +
                     std::to_string(max_file_bytes));
   }
   std::vector<std::byte> bytes(size);
   std::ifstream file(path, std::ios::binary);
+  if (!file && (errno == EACCES || errno == EPERM)) throw DataError(path.string() + ": may not be read");
   file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
-  if (!file) throw DataError(path.string() + ": cannot be read");
+  if (!file) throw_gone(path, "cannot be read");
   return bytes;
 }
 

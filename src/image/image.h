@@ -32,7 +32,8 @@ const std::vector<std::string>& image_extensions();
 
 /// Reads PNG, JPEG or TIFF (8 or 16 bit, grey or colour; an alpha channel becomes the support mask, white counts; EXIF
 /// orientation is not applied). The header's size is checked against `limits` before pixels are decoded; a file that is
-/// empty, truncated, of another kind, or too large throws DataError naming it.
+/// empty, truncated, of another kind, or too large throws DataError naming it; one that is gone or that the disk does
+/// not give throws EnvironmentError.
 DecodedImage read_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
 /// NAME.mask.png beside the mark NAME.*: where its support mask lies if it has one.

@@ -190,7 +190,7 @@ Reasons write_units(const comm::Communicator& comm, const IngestOptions& options
 std::string find_reason(const ImageSource& source, const image::DecodeLimits& limits) {
   try {
     image::read_image(source.file, limits);
-  } catch (const DataError& error) {
+  } catch (const Error& error) {
     return error.what();
   }
   return source.file.string() + ": could not be read by an earlier run";

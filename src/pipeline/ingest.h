@@ -66,10 +66,11 @@ struct IngestPlan {
 IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 /// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
-/// beside it. An unreadable file is named, counted and left out. Carries on from the shards of an interrupted run;
-/// files are told apart by name and size, so replace a file by one of another size or start afresh. Collective; the
-/// summary is rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
-/// `strict`; no readable file at all), EnvironmentError, and StopRequested at the end of a unit after a signal.
+/// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries on
+/// from the shards of an interrupted run; files are told apart by name and size, so replace a file by one of another
+/// size or start afresh. Collective; the summary is rank 0's. Throws on every rank: UsageError, DataError (see
+/// list_image_sources; any bad file under `strict`; no readable file at all), EnvironmentError, and StopRequested at the
+/// end of a unit after a signal.
 IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 }  // namespace outsole::pipeline

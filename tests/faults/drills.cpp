@@ -216,7 +216,9 @@ Outcome read_only(Drills& drills, const DrilledJob& job) {
   disk.set_read_only();
   const JobResult refused = run_job(folder, job.command, kRanks, kPatience);
   require_exit(refused, {kEnvironment});
-  require(refused.errors.find("out/") != std::string::npos, "does not name the file: " + told(refused));
+  // A run folder is out/ itself.
+  require(refused.errors.find("out/") != std::string::npos || refused.errors.find("out:") != std::string::npos,
+          "does not name the file: " + told(refused));
   disk.enlarge();
   return require_same_bytes(folder, job);
 }

@@ -166,9 +166,17 @@ TEST_F(ReadImage, RefusesWhatIsNoImage) {
   EXPECT_THAT(refusal(write("b.png", "a plain text")), HasSubstr("neither PNG, JPEG nor TIFF"));
   EXPECT_THAT(refusal(write("c.tif", "II*")), HasSubstr("truncated"));
   EXPECT_THAT(refusal(write("d.tif", "II, some text")), HasSubstr("neither"));
-  EXPECT_THAT(refusal(folder_ / "missing.png"), HasSubstr("does not exist"));
   std::filesystem::create_directory(folder_ / "folder.png");
   EXPECT_THAT(refusal(folder_ / "folder.png"), HasSubstr("not a file"));
+}
+
+TEST_F(ReadImage, BlamesTheDiskForAFileThatIsGone) {
+  try {
+    read_image(folder_ / "gone.png");
+    FAIL() << "no refusal";
+  } catch (const EnvironmentError& error) {
+    EXPECT_THAT(error.what(), HasSubstr((folder_ / "gone.png").string() + ": does not exist"));
+  }
 }
 
 TEST_F(ReadImage, RefusesEveryTruncation) {
