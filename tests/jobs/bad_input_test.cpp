@@ -79,6 +79,7 @@ Prepare flipped(const std::string& name) {
 /// A copy of a store of the database.
 Prepare store(const std::string& name) {
   return [=](const fs::path& folder) {
+    fs::create_directories((folder / name).parent_path());
     fs::copy_file(Database::folder() / (name + ".h5"), folder / (name + ".h5"));
     fs::copy(Database::folder() / (name + ".shards"), folder / (name + ".shards"));
   };
@@ -126,6 +127,13 @@ const std::string kSearch = "search --output out.h5 --csv out.csv --index BASE/i
 const std::string kSearchMarks =
     "search --strict --output out.h5 --index BASE/index.h5 --angles-deg 0 --stride-px 4 --marks ";
 const std::string kSearchIndex = "search --output out.h5 --marks BASE/marks --angles-deg 0 --stride-px 4 --index ";
+const std::string kIngestScans =
+    "ingest --kind scans --output out.h5 --input BASE/images/00001.png BASE/images/00002.png --manifest ";
+const std::string kPrepare = "prepare --output out.h5 --scans ";
+const std::string kTrain = "train --task prediction --threads 1 --output out --scans ";
+const std::string kPredict = "predict --threads 1 --output out --weeks 8 --input BASE/small.h5 --model ";
+const std::string kPredictWith = "predict --threads 1 --output out --model BASE/run/model.h5 ";
+const std::string kEvaluateWear = "evaluate wear --output out.json --threads 1 ";
 const std::string kEvaluate = "evaluate retrieval --output out.json --results BASE/results.h5 --labels ";
 
 std::vector<BadInput> bad_images() {
@@ -308,6 +316,84 @@ std::vector<BadInput> bad_options() {
   };
 }
 
+std::vector<BadInput> bad_scans() {
+  const auto manifest = [](const std::string& name, const std::string& culprit, const std::string& rows,
+                           const std::string& header = "id,shoe,pair,foot,week\n") {
+    return BadInput{name, kData, culprit, kIngestScans + "m.csv", file("m.csv", header + rows)};
+  };
+  const std::string sound = "00002,s,p,L,4\n", shard = "scans.shards/00000.h5";
+  return {
+      manifest("ScanWithoutARow", "00002.png", "00001,s,p,L,0\n"),
+      manifest("ScanOfNoFoot", "'both'", "00001,s,p,both,0\n" + sound),
+      manifest("WeekThatIsNoNumber", "'soon'", "00001,s,p,L,soon\n" + sound),
+      manifest("InfiniteWeek", "'inf'", "00001,s,p,L,inf\n" + sound),
+      manifest("ManifestWithoutWeeks", "'week'", "00001,s,p,L\n00002,s,p,L\n", "id,shoe,pair,foot\n"),
+      {"ScansWithoutAManifest", kUsage, "--manifest", "ingest --kind scans --output out.h5 --input BASE/images"},
+      {"AbsentScans", kData, "absent.h5", kPrepare + "absent.h5"},
+      {"ExemplarsWhereScansAreWanted", kData, "exemplars.h5", kPrepare + "BASE/exemplars.h5"},
+      {"DamagedScans", kData, "00000.h5", kPrepare + "scans.h5", all({store("scans"), flipped(shard)})},
+      {"TruncatedScans", kData, "00000.h5", kPrepare + "scans.h5", all({store("scans"), halved(shard)})},
+      {"SizeWithoutWidth", kUsage, "--size 640", kPrepare + "BASE/scans.h5 --size 640"},
+      {"SizeOfNothing", kUsage, "--size 0x0", kPrepare + "BASE/scans.h5 --size 0x0"},
+  };
+}
+
+std::vector<BadInput> bad_training() {
+  const auto usage = [](const std::string& name, const std::string& culprit, const std::string& options) {
+    return BadInput{name, kUsage, culprit, kTrain + "BASE/small.h5 " + options};
+  };
+  const std::string shard = "small.shards/00000.h5";
+  return {
+      {"TrainingOnAbsentScans", kData, "absent.h5", kTrain + "absent.h5"},
+      {"TrainingOnScansAsTheyCame", kData, "scans.h5", kTrain + "BASE/scans.h5"},
+      {"TrainingOnDamagedScans", kData, "00000.h5", kTrain + "small.h5", all({store("small"), flipped(shard)})},
+      {"TrainingOnATruncatedView", kData, "small.h5", kTrain + "small.h5", all({store("small"), halved("small.h5")})},
+      {"TrainingWithoutAHeldOutPair", kData, "hold out", kTrain + "BASE/small.h5 --split pair"},
+      {"RunBelowAFile", kEnvironment, "f/run",
+       "train --task prediction --threads 1 --scans BASE/small.h5 --output f/run", file("f", "a file")},
+      {"UnknownTask", kUsage, "'guessing'", "train --task guessing --output out --scans BASE/small.h5"},
+      usage("UnknownSplit", "'week'", "--split week"),
+      usage("LearningRateOfZero", "--learning-rate", "--learning-rate 0"),
+      usage("LearningRateThatIsNone", "--learning-rate", "--learning-rate fast"),
+      usage("BatchOfNothing", "--batch", "--batch 0"),
+      usage("NoEpochs", "--epochs", "--epochs 0"),
+      usage("NoMinutes", "--minutes", "--minutes 0"),
+      usage("NoCheckpointKept", "--keep-checkpoints", "--keep-checkpoints 0"),
+      usage("WatchdogOfNegativePatience", "--watchdog-minutes", "--watchdog-minutes -1"),
+  };
+}
+
+std::vector<BadInput> bad_models() {
+  const auto usage = [](const std::string& name, const std::string& culprit, const std::string& options) {
+    return BadInput{name, kUsage, culprit, kPredictWith + options};
+  };
+  const std::string shard = "run/model.shards/00000.h5", small = "--input BASE/small.h5 ";
+  return {
+      {"AbsentModel", kData, "absent.h5", kPredict + "absent.h5"},
+      {"ScansWhereAModelIsWanted", kData, "small.h5", kPredict + "BASE/small.h5"},
+      {"DamagedModel", kData, "00000.h5", kPredict + "run/model.h5", all({store("run/model"), flipped(shard)})},
+      {"TruncatedModel", kData, "model.h5", kPredict + "run/model.h5",
+       all({store("run/model"), halved("run/model.h5")})},
+      {"ModelWithoutItsShard", kData, "00000.h5", kPredict + "run/model.h5", all({store("run/model"), removed(shard)})},
+      {"InputThatIsAbsent", kData, "absent", kPredictWith + "--weeks 8 --input absent"},
+      {"InputThatIsNoImage", kData, "a.png", kPredictWith + "--strict --weeks 8 --input a.png",
+       all({file("a.png", "text"), file("out/other", "")})},
+      usage("WeeksThatAreNone", "--weeks", small + "--weeks 8,soon"),
+      usage("WeeksThatNoModelKnows", "60", small + "--weeks 60"),
+      usage("UnknownScan", "'week99'", small + "--weeks 8 --ids week99"),
+      usage("CropWithoutSize", "--crop", small + "--weeks 8 --crop 4,4"),
+      usage("ModelOfTheOtherTask", "prediction", small + "--weeks 8 --task reconstruction"),
+      {"EvaluationWithoutAModel", kUsage, "--model", kEvaluateWear + "--scans BASE/small.h5"},
+      {"EvaluationOfScans", kData, "small.h5", kEvaluateWear + "--model BASE/small.h5 --scans BASE/small.h5"},
+      {"EvaluationOnDamagedScans", kData, "00000.h5", kEvaluateWear + "--model BASE/run/model.h5 --scans small.h5",
+       all({store("small"), flipped("small.shards/00000.h5")})},
+      {"EvaluationOnScansAsTheyCame", kData, "scans.h5",
+       kEvaluateWear + "--model BASE/run/model.h5 --scans BASE/scans.h5"},
+      {"EvaluationAgainstAbsentTruth", kData, "absent",
+       kEvaluateWear + "--model BASE/run/model.h5 --scans BASE/small.h5 --clean absent"},
+  };
+}
+
 std::vector<BadInput> bad_outputs() {
   const std::string ex = "BASE/exemplars.h5 ";
   return {
@@ -373,6 +459,9 @@ INSTANTIATE_TEST_SUITE_P(Weights, Refused, ::testing::ValuesIn(bad_weights()), n
 INSTANTIATE_TEST_SUITE_P(Stores, Refused, ::testing::ValuesIn(bad_stores()), name_of);
 INSTANTIATE_TEST_SUITE_P(Marks, Refused, ::testing::ValuesIn(bad_marks()), name_of);
 INSTANTIATE_TEST_SUITE_P(Options, Refused, ::testing::ValuesIn(bad_options()), name_of);
+INSTANTIATE_TEST_SUITE_P(Scans, Refused, ::testing::ValuesIn(bad_scans()), name_of);
+INSTANTIATE_TEST_SUITE_P(Training, Refused, ::testing::ValuesIn(bad_training()), name_of);
+INSTANTIATE_TEST_SUITE_P(Models, Refused, ::testing::ValuesIn(bad_models()), name_of);
 INSTANTIATE_TEST_SUITE_P(Outputs, Refused, ::testing::ValuesIn(bad_outputs()), name_of);
 
 using TwoJobs = JobTest;

@@ -6,6 +6,7 @@
 
 #include "../features/weights_fixture.h"
 #include "core/sha256.h"
+#include "prepared_scans.h"
 
 namespace outsole::testing {
 
@@ -42,6 +43,13 @@ Database::Database() : folder_(temporary_folder()) {
   require_done(folder_, {"index", "--exemplars", "exemplars.h5", "--output", "index.h5"});
   require_done(folder_, {"search", "--index", "index.h5", "--marks", "marks", "--angles-deg", "0", "--stride-px", "4",
                          "--output", "results.h5"});
+  write_bytes(folder_ / "scans.csv", "id,shoe,pair,foot,week,dpi\n00001,shoe,pair,L,0,100\n00002,shoe,pair,L,4,100\n");
+  require_done(folder_, {"ingest", "--kind", "scans", "--input", "images/00001.png", "images/00002.png", "--manifest",
+                         "scans.csv", "--output", "scans.h5"});
+  write_prepared_scans(folder_ / "small.h5");
+  require_done(folder_, {"train", "--scans", "small.h5", "--task", "prediction", "--epochs", "1", "--batch", "2",
+                         "--threads", "1", "--output", "run"});
+  fs::remove_all(folder_ / "run/checkpoints");
   write_weights(folder_ / "weights.safetensors", 0.5F);
   write_weights(folder_ / "other.safetensors", 0.25F);
   require_done(folder_, {"index", "--exemplars", "exemplars.h5", "--extractor", "resnet50:res2a", "--weights",

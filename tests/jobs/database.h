@@ -16,6 +16,8 @@ namespace outsole::testing {
 ///   images/      33 exemplars of 96 x 48 px: two blocks; among them 7.png and 07.png
 ///   marks/       mark00001.png ... and labels.csv
 ///   exemplars.h5 index.h5 (scattering) results.h5
+///   scans.h5     two of the images as scans of one shoe
+///   small.h5     prepared scans (prepared_scans.h), and run/model.h5, trained on them for an epoch
 ///   weights.safetensors, other.safetensors (ResNet-50 up to res2a, random), resnet.h5 (index by the former)
 class Database {
  public:
