@@ -36,6 +36,10 @@ void add_options(po::options_description& options) {
       ("batch", po::value<std::int64_t>()->value_name("N")->default_value(defaults.batch),
        "pairs a step, shared by the ranks")                                                           //
       ("learning-rate", po::value<std::string>()->value_name("R")->default_value("1e-5"), "of Adam")  //
+      (
+          "ssim-weight", po::value<double>()->value_name("W")->default_value(defaults.ssim_weight),
+          "lessen not only the mean squared difference, but with so much weight structural dissimilarity (1 - SSIM) "
+          "too")  //
       ("schedule", po::value<std::string>()->value_name("constant|cosine")->default_value("constant"),
        "the learning rate, always; or a short rise and half a cosine down to nothing at the last of --epochs")  //
       ("network", po::value<std::string>()->value_name("paper|residual")->default_value("paper"),
@@ -81,6 +85,7 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   if (options.count("minutes") > 0) train.minutes = options["minutes"].as<double>();
   train.batch = options["batch"].as<std::int64_t>();
   train.adam.learning_rate = parse_learning_rate(options["learning-rate"].as<std::string>());
+  train.ssim_weight = options["ssim-weight"].as<double>();
   train.schedule = wear::parse_schedule(options["schedule"].as<std::string>());
   train.network = wear::parse_network_kind(options["network"].as<std::string>());
   train.movements = {options["shift-px"].as<std::int64_t>(), options["mirror"].as<bool>()};

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "comm/partition.h"
+#include "wear/loss.h"
 #include "wear/mixed_precision.h"
 
 namespace outsole::wear {
@@ -41,6 +42,9 @@ std::vector<ShownScan> scans_of(Pairs pairs) {
   return scans;
 }
 
+/// The second half of a batch of inputs, then targets.
+at::Tensor targets_of(const at::Tensor& batch) { return batch.chunk(2)[1]; }
+
 /// The time inputs, [pairs, time_inputs].
 at::Tensor times_of(Task task, Pairs pairs) {
   const std::int64_t inputs = time_inputs(task);
@@ -60,6 +64,7 @@ Learner::Learner(const store::PreparedStore& scans, const TrainOptions& options,
     : comm_(comm),
       device_(options.device),
       mixed_precision_(options.mixed_precision),
+      ssim_weight_(options.ssim_weight),
       known_pixels_(agreed_known_pixels(comm, scans)),
       network_(make_network(scans, options)),
       gradients_(network_->parameters(), comm),
@@ -74,8 +79,13 @@ double Learner::compute_gradients(Pairs batch, Pairs next) {
   gradients_.zero();
   double loss = 0;
   if (!mine.empty()) {
-    const at::Tensor error = squared_error_of(mine, scans, known);
-    error.backward();
+    const at::Tensor answers = answer(mine, scans), targets = targets_of(scans.grey), seen = targets_of(scans.known);
+    const at::Tensor error = squared_error(answers, targets, seen, known);
+    if (ssim_weight_ > 0) {
+      (error + ssim_weight_ * structural_dissimilarity(answers, targets, seen, known)).backward();
+    } else {
+      error.backward();
+    }
     loss = error.item<double>();
   }
   gradients_.finish();
@@ -90,7 +100,9 @@ double Learner::loss_of(Pairs pairs, std::int64_t batch) {
   for (std::size_t first = 0; first < pairs.size(); first += step) {
     const Pairs mine = my_share(pairs.subspan(first, std::min(step, pairs.size() - first)));
     const ScanBatch scans = read(mine);
-    if (!mine.empty()) loss[0] += squared_error_of(mine, scans, known).item<double>();
+    if (mine.empty()) continue;
+    const at::Tensor answers = answer(mine, scans);
+    loss[0] += squared_error(answers, targets_of(scans.grey), targets_of(scans.known), known).item<double>();
   }
   comm_.start_sum(std::span<double>(loss)).wait();
   return loss[0];
@@ -123,20 +135,17 @@ Pairs Learner::my_share(Pairs pairs) const {
 ScanBatch Learner::read(Pairs pairs) {
   ScanBatch scans;
   comm_.together([&] {
-    if (!pairs.empty()) scans = images_.batch(scans_of(pairs));
+    if (pairs.empty()) return;
+    scans = images_.batch(scans_of(pairs));
+    scans = {scans.grey.to(device_), scans.known.to(device_)};
   });
   return scans;
 }
 
-at::Tensor Learner::squared_error_of(Pairs pairs, const ScanBatch& scans, double known) {
-  const auto grey = scans.grey.to(device_).chunk(2), seen = scans.known.to(device_).chunk(2);
-  const at::Tensor times = times_of(network_->shape().task, pairs).to(device_);
-  at::Tensor predicted;
-  {
-    const MixedPrecision mixed(mixed_precision_);
-    predicted = network_->forward(grey[0], times).to(at::kFloat);
-  }
-  return squared_error(predicted, grey[1], seen[1], known);
+at::Tensor Learner::answer(Pairs pairs, const ScanBatch& scans) {
+  const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(network_->shape().task, pairs).to(device_);
+  const MixedPrecision mixed(mixed_precision_);
+  return network_->forward(inputs, times).to(at::kFloat);
 }
 
 }  // namespace outsole::wear

@@ -26,8 +26,9 @@ class Learner {
   Learner(const store::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
           const comm::Communicator& comm);
 
-  /// Leaves in every rank's parameters the gradient of the batch's mean squared difference, and returns this rank's
-  /// part of it: the sum over ranks is the loss. A pixel that a pair's movement takes out of the image counts as right.
+  /// Leaves in every rank's parameters the gradient of what the options have it lessen, the batch's mean squared
+  /// difference + ssim_weight (1 - structural similarity), and returns this rank's part of the mean squared difference:
+  /// the sum over ranks is the loss. A pixel that a pair's movement takes out of the image counts as right.
   /// Meanwhile the scans of `next` are read. Throws DataError on all ranks when the store is damaged. Collective.
   double compute_gradients(std::span<const TrainingPair> batch, std::span<const TrainingPair> next);
 
@@ -50,11 +51,12 @@ class Learner {
  private:
   std::span<const TrainingPair> my_share(std::span<const TrainingPair> pairs) const;
   ScanBatch read(std::span<const TrainingPair> pairs);
-  at::Tensor squared_error_of(std::span<const TrainingPair> pairs, const ScanBatch& scans, double known);
+  at::Tensor answer(std::span<const TrainingPair> pairs, const ScanBatch& scans);
 
   const comm::Communicator& comm_;
   at::Device device_;
   bool mixed_precision_;
+  double ssim_weight_;
   std::vector<KnownPixels> known_pixels_;  // of each scan
   std::shared_ptr<WearNetwork> network_;
   GradientSum gradients_;

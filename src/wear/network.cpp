@@ -194,9 +194,4 @@ torch::Tensor double_size(const torch::Tensor& x, const torch::Tensor& weight, c
   return ConvolutionAdjoint::apply(x, weight).add_(bias.view({1, -1, 1, 1}));
 }
 
-torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
-                            double known_pixels) {
-  return (known * (predicted - target).square()).sum() / known_pixels;
-}
-
 }  // namespace outsole::wear

@@ -84,10 +84,4 @@ class WearNetwork : public torch::nn::Module {
 /// and with four times an image's output in memory. Its gradient cannot be differentiated again.
 torch::Tensor double_size(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
 
-/// Mean over the known pixels of the squared difference: sum(known (predicted - target)^2) / known_pixels; all
-/// [N, 1, H, W]. Up to a factor this is the batch's mean of ||H(F(X) ++ G(dt)) - Y||^2. `known_pixels` is the sum of
-/// `known` over the whole batch, on all ranks, so that the ranks' gradients add up.
-torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
-                            double known_pixels);
-
 }  // namespace outsole::wear

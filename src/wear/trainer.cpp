@@ -42,6 +42,7 @@ void check(const TrainOptions& options) {
   require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "--time-maps: from 1 to 4096");
   require(options.adam.learning_rate > 0 && std::isfinite(options.adam.learning_rate),
           "--learning-rate: a positive number");
+  require(options.ssim_weight >= 0 && std::isfinite(options.ssim_weight), "--ssim-weight: a number, at least 0");
   require(options.first_maps >= 1 && options.first_maps <= kMostFirstMaps, "--first-maps: from 1 to 512");
   require(options.movements.most_px >= 0 && options.movements.most_px <= kMostMovementPx,
           "--shift-px: a number of pixels, 0 to 4096");
@@ -72,6 +73,7 @@ json identity_of(const TrainOptions& options, const store::PreparedStore& scans)
   // Later options are named where they are used: runs of earlier versions go on.
   if (options.first_maps != TrainOptions().first_maps) identity["first_maps"] = options.first_maps;
   if (options.network != NetworkKind::kPaper) identity["network"] = name_of(options.network);
+  if (options.ssim_weight > 0) identity["ssim_weight"] = options.ssim_weight;
   if (options.movements.most_px > 0) identity["shift_px"] = options.movements.most_px;
   if (options.movements.mirrors) identity["mirror"] = true;
   if (options.schedule != Schedule::kConstant) {

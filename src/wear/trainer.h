@@ -26,6 +26,7 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   std::int64_t epochs = 10000;
   std::int64_t batch = 16;  // pairs a step, over all ranks
+  double ssim_weight = 0;   // of 1 - structural similarity, beside the mean squared difference
   AdamOptions adam;
   Schedule schedule = Schedule::kConstant;
   MovementRange movements;  // what each epoch moves and mirrors its pairs by

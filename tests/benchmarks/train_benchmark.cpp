@@ -20,6 +20,7 @@
 #include "comm/partition.h"
 #include "wear/adam.h"
 #include "wear/gradient_sum.h"
+#include "wear/loss.h"
 #include "wear/network.h"
 
 namespace {

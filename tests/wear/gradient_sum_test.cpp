@@ -9,6 +9,7 @@
 #include "comm/partition.h"
 #include "core/errors.h"
 #include "wear/adam.h"
+#include "wear/loss.h"
 #include "wear/network.h"
 
 namespace outsole::wear {

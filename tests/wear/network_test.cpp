@@ -264,16 +264,5 @@ TEST(WearNetwork, FlopsAreThoseOfTheOperationsOfAForwardPass) {
   }
 }
 
-// --- Loss -----------------------------------------------------------------------------------------------------------
-
-TEST(SquaredError, CountsKnownPixelsOnlyAndAddsUpOverPartsOfABatch) {
-  const at::Tensor predicted = at::tensor({0.5, 0.25, 1.0, 0.0}).view({2, 1, 1, 2});
-  const at::Tensor target = at::tensor({0.0, 0.75, 0.5, 1.0}).view({2, 1, 1, 2});
-  const at::Tensor known = at::tensor({1.0, 0.0, 1.0, 1.0}).view({2, 1, 1, 2});
-  const auto part = [&](std::int64_t i) { return squared_error(predicted[i], target[i], known[i], 3).item<double>(); };
-  EXPECT_DOUBLE_EQ(squared_error(predicted, target, known, 3).item<double>(), (0.25 + 0.25 + 1) / 3);
-  EXPECT_DOUBLE_EQ(part(0) + part(1), (0.25 + 0.25 + 1) / 3);
-}
-
 }  // namespace
 }  // namespace outsole::wear

@@ -16,6 +16,7 @@
 #include "message_of.h"
 #include "prepared_fixture.h"
 #include "wear/learner.h"
+#include "wear/loss.h"
 #include "wear/model_file.h"
 #include "wear/network.h"
 #include "wear/run_folder.h"
@@ -107,9 +108,11 @@ class PlainLoop {
     network_.zero_grad();
     const at::Tensor predicted = network_.forward(images_.batch(inputs).grey, times);
     const ScanBatch target = images_.batch(targets);
-    const at::Tensor loss = (target.known * (predicted - target.grey).square()).sum() / target.known.sum();
-    loss.backward();
-    return loss.item<double>();
+    const at::Tensor error = (target.known * (predicted - target.grey).square()).sum() / target.known.sum();
+    (error + options_.ssim_weight *
+                 structural_dissimilarity(predicted, target.grey, target.known, target.known.sum().item<double>()))
+        .backward();
+    return error.item<double>();
   }
 
   /// The loss of the last epoch.
@@ -148,9 +151,11 @@ double relative_difference(const at::Tensor& a, const at::Tensor& b) {
 }
 
 TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
-  for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
+  for (const auto& [kind, ssim_weight] : {std::pair{NetworkKind::kPaper, 0.0}, std::pair{NetworkKind::kResidual, 0.0},
+                                          std::pair{NetworkKind::kPaper, 0.5}}) {
     TrainOptions wanted = options("run", 1);
     wanted.network = kind;
+    wanted.ssim_weight = ssim_weight;
     wanted.first_maps = 32;
     const store::PreparedStore scans(wanted.scans);
     PlainLoop plain(wanted);
@@ -218,6 +223,7 @@ TEST_F(TrainerTest, ACrashInAnEpochLosesOnlyWhatWasNotSaved) {
   TrainOptions wanted = options("run", 2);
   wanted.network = NetworkKind::kResidual;
   wanted.schedule = Schedule::kCosine;
+  wanted.ssim_weight = 0.5;
   wanted.movements = {3, true};
   wanted.checkpoint_minutes = 1e-9;  // after every step
   wanted.keep_checkpoints = 100;
@@ -294,6 +300,8 @@ TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
   };
   expect_refusal(&TrainOptions::network, NetworkKind::kResidual, "network null where this one has \"residual\"");
   expect_refusal(&TrainOptions::schedule, Schedule::kCosine, "schedule");
+  expect_refusal(&TrainOptions::ssim_weight, 0.5, "ssim_weight");
+  expect_refusal(&TrainOptions::ssim_weight, -0.5, "--ssim-weight");
   expect_refusal(&TrainOptions::movements, MovementRange{2, false}, "shift_px");
   expect_refusal(&TrainOptions::movements, MovementRange{0, true}, "mirror");
   expect_refusal(&TrainOptions::first_maps, std::int64_t{5}, "first_maps");

@@ -1,0 +1,22 @@
+#pragma once
+// What training lessens.
+
+#include <torch/types.h>
+
+namespace outsole::wear {
+
+// Of both: all tensors are [N, 1, H, W]; `known` is 1 where the target's scan shows the outsole, else 0. `known_pixels`
+// is the sum of `known` over the whole batch, on all ranks, so that the ranks' losses and gradients add up.
+
+/// Mean over the known pixels of the squared difference: sum(known (predicted - target)^2) / known_pixels. Up to a
+/// factor this is the batch's mean of ||H(F(X) ++ G(dt)) - Y||^2.
+torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
+                            double known_pixels);
+
+/// Mean over the known pixels of 1 - structural similarity, which is what `measure::structural_similarity` defines
+/// (Wang et al. 2004, eq. 13; grey in [0, 1], unknown pixels are paper in both images, windows see the image mirrored
+/// at its edges). Sides must be at least 6 px.
+torch::Tensor structural_dissimilarity(const torch::Tensor& predicted, const torch::Tensor& target,
+                                       const torch::Tensor& known, double known_pixels);
+
+}  // namespace outsole::wear
