@@ -2,20 +2,39 @@
 
 #include <ATen/ATen.h>
 
+#include "core/checked.h"
+
 namespace outsole::wear {
 
 namespace {
 
 constexpr std::int64_t kReach = 5;  // of a window of 11 x 11
+constexpr std::int64_t kBlock = 32;
 constexpr double kSigma = 1.5;
 
-/// Sums under the window around every pixel: images [N, 1, H, W].
-at::Tensor window_mean(const at::Tensor& images) {
-  at::Tensor weights = at::arange(-kReach, kReach + 1, images.options());
-  weights = (weights.square() / (-2 * kSigma * kSigma)).exp();
+/// [kBlock + 2 kReach, kBlock]: the window of each of the block's pixels.
+at::Tensor window_of_block(const at::TensorOptions& options) {
+  at::Tensor weights = (at::arange(-kReach, kReach + 1, options).square() / (-2 * kSigma * kSigma)).exp();
   weights = weights / weights.sum();
+  const at::Tensor window = at::zeros({kBlock + 2 * kReach, kBlock}, options);
+  for (std::int64_t i = 0; i < kBlock; ++i) window.select(1, i).narrow(0, i, 2 * kReach + 1).copy_(weights);
+  return window;
+}
+
+/// Window means along the last dimension, which loses kReach at both ends: a matrix product a block of pixels, several
+/// times as fast as LibTorch's convolutions of one map.
+at::Tensor means_along_rows(const at::Tensor& images, const at::Tensor& window) {
+  const std::int64_t length = images.size(-1) - 2 * kReach, blocks = divide_up(length, kBlock);
+  const at::Tensor whole_blocks = at::constant_pad_nd(images, {0, blocks * kBlock - length});
+  const at::Tensor means = at::matmul(whole_blocks.unfold(-1, kBlock + 2 * kReach, kBlock), window);
+  return means.flatten(-2).narrow(-1, 0, length);
+}
+
+/// Mean under the window around every pixel of [N, 1, H, W].
+at::Tensor window_mean(const at::Tensor& images) {
+  const at::Tensor window = window_of_block(images.options().requires_grad(false));
   const at::Tensor mirrored = at::reflection_pad2d(images, {kReach, kReach, kReach, kReach});
-  return at::conv2d(at::conv2d(mirrored, weights.view({1, 1, -1, 1})), weights.view({1, 1, 1, -1}));
+  return means_along_rows(means_along_rows(mirrored, window).transpose(2, 3), window).transpose(2, 3);
 }
 
 }  // namespace
