@@ -39,7 +39,11 @@ void print_scaling(const pipeline::JobWork& work, const po::variables_map& optio
   const auto ranks = options["plan-ranks"].as<std::string>();
   if (ranks.empty()) return;
   const pipeline::NodeSpec node = pipeline::parse_node_spec(options["plan-node"].as<std::string>());
-  std::printf("%s", pipeline::scaling_table(work, node, parse_ranks(ranks)).c_str());
+  const std::vector<int> counts = parse_ranks(ranks);
+  std::printf("%s", pipeline::scaling_table(work, node, counts).c_str());
+  for (const int count : counts) {  // for scripts
+    std::printf("plan: ranks=%d seconds=%.3g\n", count, pipeline::predict_on(count, work, node).seconds);
+  }
 }
 
 }  // namespace outsole::jobs

@@ -89,12 +89,12 @@ void print_plan(const pipeline::SearchPlan& plan, const JobContext& context, con
   std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n", plan.path.c_str(),
               plan.fft_flops / 1e12);
   if (plan.seconds == 0) {
-    std::printf("time          unknown in tensor operations on a GPU\n");
+    std::printf("time          not planned on a GPU\n");
     return;
   }
-  std::printf("time          about %s, at a matrix product's %.0f GFLOP/s a rank, measured now\n",
-              format_duration(plan.seconds).c_str(), plan.gflops_per_rank);
-  std::printf("plan: seconds_on_one_rank=%.0f\n", plan.seconds * plan.ranks_used);  // read by slurm/allocation.sh
+  std::printf("time          about %s, comparing at %.0f GFLOP/s a rank, measured now\n",
+              format_duration(plan.seconds).c_str(), plan.compare_gflops);
+  std::printf("plan: seconds_on_one_rank=%.0f\n", plan.work.compute_s);  // read by slurm/allocation.sh
   print_scaling(plan.work, options);
 }
 

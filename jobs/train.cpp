@@ -11,6 +11,7 @@
 #include "job.h"
 #include "report/loss_figure.h"
 #include "scaling.h"
+#include "wear/step_time.h"
 #include "wear/trainer.h"
 
 namespace outsole::jobs {
@@ -102,21 +103,26 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
 }
 
 /// Every step's batch is cut over the ranks, and its gradients are summed over them. Of all epochs, whatever --minutes.
-pipeline::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks,
-                          double flops_a_second) {
-  const std::int64_t batch = std::min(train.batch, plan.training_pairs), steps = train.epochs * plan.steps_per_epoch;
+pipeline::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
+                          int ranks) {
+  const std::int64_t batch = std::min(train.batch, plan.training_pairs);
+  const auto epochs = static_cast<double>(train.epochs);
+  // A forward pass is a third of a step's operations.
+  const double pairs = epochs * (static_cast<double>(plan.training_pairs) + plan.judged_pairs / 3);
   pipeline::JobWork work;
-  work.partitions = {{"pairs", batch}};
-  work.compute_s = static_cast<double>(steps) * plan.flops_per_step / flops_a_second;
+  work.partitions = {{.of = "pairs", .units = batch}};
+  for (const auto& [share, seconds] : step.share_s) {
+    work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
+  }
   work.memory_bytes = static_cast<double>(plan.memory_bytes - divide_up(batch, ranks) * plan.pair_memory_bytes);
   work.unit_memory_bytes = static_cast<double>(plan.pair_memory_bytes);
-  work.rounds = steps;
+  work.rounds = train.epochs * plan.steps_per_epoch;
   work.reduced_bytes = static_cast<double>(plan.parameters) * sizeof(float);
+  work.sum_bytes_s = step.sum_bytes_s;
   return work;
 }
 
-void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks,
-                const po::variables_map& options) {
+void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks) {
   std::printf("scans         %lld of %lld x %lld pixels\n", static_cast<long long>(plan.scans),
               static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px));
   std::printf("pairs         %lld to train on, %lld held out (split by %s)\n",
@@ -126,24 +132,43 @@ void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, in
   std::printf("work          %lld epochs of %lld steps of %lld pairs, on %d ranks; %.3g GFLOP a step\n",
               static_cast<long long>(train.epochs), static_cast<long long>(plan.steps_per_epoch),
               static_cast<long long>(train.batch), ranks, 1e-9 * plan.flops_per_step);
-  const double gflops = comm::measured_sgemm_gflops();
-  pipeline::JobWork work;
-  if (train.device.is_cpu()) {
-    constexpr double kOfMatrixProduct = 0.5;  // what a step reaches (bench_train)
-    work = work_of(plan, train, ranks, kOfMatrixProduct * 1e9 * gflops);
-    double seconds = work.compute_s / ranks;
-    if (train.minutes) seconds = std::min(seconds, 60 * *train.minutes);
-    std::printf("time          about %s, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
-                format_duration(seconds).c_str(), gflops);
-    std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * ranks);  // read by slurm/allocation.sh
-  }
   std::printf("memory        about %s a rank, and what --memory-gib leaves for scans\n",
               format_bytes(static_cast<double>(plan.memory_bytes)).c_str());
-  if (train.device.is_cpu()) {
-    print_scaling(work, options);
-  } else {
-    std::printf("time          not planned on a GPU: add --device cpu for --plan-ranks\n");
+}
+
+void print_time(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
+                const comm::Communicator& comm, const po::variables_map& options) {
+  const pipeline::JobWork work = work_of(plan, train, step, comm.size());
+  pipeline::NodeSpec here;
+  here.ranks = comm.local_ranks();
+  double seconds = pipeline::predict_on(comm.size(), work, here).seconds;
+  double one_rank_s = pipeline::predict_on(1, work, here).seconds;
+  if (train.minutes) {
+    seconds = std::min(seconds, 60 * *train.minutes);
+    one_rank_s = std::min(one_rank_s, 60 * *train.minutes * comm.size());
   }
+  const auto& [pairs, step_s] = *step.share_s.rbegin();
+  std::printf("time          about %s; a step of %lld pairs takes a rank %.3g s, measured now\n",
+              format_duration(seconds).c_str(), static_cast<long long>(pairs), step_s);
+  std::printf("plan: seconds_on_one_rank=%.0f\n", one_rank_s);  // read by slurm/allocation.sh
+  print_scaling(work, options);
+}
+
+/// Collective.
+void plan(const wear::TrainOptions& train, const comm::Communicator& comm, const po::variables_map& options) {
+  wear::TrainPlan plan;
+  comm.together([&] {
+    plan = plan_training(train, comm.size());
+    if (comm.is_root()) print_plan(plan, train, comm.size());
+  });
+  if (!train.device.is_cpu()) {
+    if (comm.is_root()) std::printf("time          not planned on a GPU: add --device cpu for --plan-ranks\n");
+    return;
+  }
+  const wear::StepTime step = measure_step(train, plan, comm);
+  comm.together([&] {
+    if (comm.is_root()) print_time(plan, train, step, comm, options);
+  });
 }
 
 /// RUN_DIR/history.svg; nothing before the first epoch is done.
@@ -170,13 +195,7 @@ void print_summary(const wear::TrainSummary& summary, const wear::TrainOptions& 
 void run(const po::variables_map& options, const JobContext& context) {
   wear::TrainOptions train;
   context.comm.together([&] { train = parse(options, context); });
-  if (context.common.plan) {
-    context.comm.together([&] {
-      if (context.comm.is_root())
-        print_plan(plan_training(train, context.comm.size()), train, context.comm.size(), options);
-    });
-    return;
-  }
+  if (context.common.plan) return plan(train, context.comm, options);
   const wear::TrainSummary summary = wear::train(train, context.comm);
   context.comm.together([&] {
     if (!context.comm.is_root()) return;

@@ -202,14 +202,16 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
   }
 }
 
-/// How a search is cut into tasks: as many angles, then as many slices at a time, as their scores fit into a
-/// second-level cache, but few enough that there are tasks for all threads. Results do not depend on it.
+/// Scores of a task: what fits into a second-level cache.
+constexpr std::int64_t kScoreBytes = 256 << 10;
+
+/// How a search is cut into tasks: as many angles, then as many slices at a time, as their scores fit into kScoreBytes,
+/// but few enough that there are tasks for all threads. Results do not depend on it.
 struct TaskSize {
   std::int64_t angles, slices;
 };
 
 TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::int64_t lanes) {
-  constexpr std::int64_t kScoreBytes = 256 << 10;
   constexpr std::int64_t kMostSlices = 8;
   const std::int64_t tasks_wanted = omp_get_max_threads() == 1 ? 1 : 8 * omp_get_max_threads();
   const auto angles = static_cast<std::int64_t>(mark.angles.size());
@@ -288,6 +290,15 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
     }
   }
   if (failure) std::rethrow_exception(failure);
+}
+
+std::int64_t search_working_bytes(const FrameCells& frame) {
+  MapGeometry map{};
+  map.height = narrow<std::int32_t>(frame.height);
+  map.width = narrow<std::int32_t>(frame.width);
+  map.padding = plane_padding(1);
+  const std::int64_t cells = map.plane_cells() + 9 * map.pair_plane_cells() + map.prefix_cells();
+  return kScoreBytes + cells * channel_kernel().load()->lanes * static_cast<std::int64_t>(sizeof(float));
 }
 
 std::vector<std::string> runnable_instructions() {

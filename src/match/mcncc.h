@@ -74,6 +74,9 @@ class PreparedMark {
 /// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
 void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
+/// What a thread of search_blocks works in beside the blocks, about, for maps of this size.
+std::int64_t search_working_bytes(const FrameCells& frame);
+
 /// The vector instructions the kernel can use on this processor, fastest first: of "avx512", "avx2", "generic". The
 /// first is used unless another is asked for, as tests and benchmarks do: scores then differ in the last bits.
 std::vector<std::string> runnable_instructions();

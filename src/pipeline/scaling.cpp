@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 #include <map>
 #include <sstream>
 
@@ -26,8 +27,11 @@ double messages_s(int ranks, const JobWork& work, const NodeSpec& node) {
   if (work.gathered_bytes > 0) round += ranks * node.latency_s + others * work.gathered_bytes / node.network_bytes_s;
   // Every rank's part is broadcast in its turn: length and bytes.
   if (work.spread_bytes > 0) round += 2 * ranks * hops * node.latency_s + work.spread_bytes / node.network_bytes_s;
-  if (work.reduced_bytes > 0)
-    round += 2 * hops * node.latency_s + 2 * others * work.reduced_bytes / node.network_bytes_s;
+  if (work.reduced_bytes > 0) {
+    double bytes_s = work.sum_bytes_s > 0 ? work.sum_bytes_s : node.network_bytes_s;
+    if (ranks > node.ranks) bytes_s = std::min(bytes_s, node.network_bytes_s);
+    round += 2 * hops * node.latency_s + 2 * others * work.reduced_bytes / bytes_s;
+  }
   return round * static_cast<double>(work.rounds);
 }
 
@@ -76,31 +80,56 @@ NodeSpec parse_node_spec(const std::string& text) {
 
 namespace {
 
+/// What the busiest rank computes.
+double compute_s(int ranks, const Partition& partition, double all_s) {
+  if (partition.rank_s.empty()) {
+    double seconds = 0;
+    for (const Share& share : partition.besides) {
+      seconds += share.seconds / busy(share.units, ranks);
+      all_s -= share.seconds;
+    }
+    return seconds + all_s / busy(partition.units, ranks);
+  }
+  const auto& measured = partition.rank_s;
+  const auto share = divide_up(partition.units, ranks);
+  const auto above = measured.lower_bound(share);
+  const auto line = [](auto from, auto to, std::int64_t at) {
+    const auto part = static_cast<double>(at - from->first) / static_cast<double>(to->first - from->first);
+    return from->second + part * (to->second - from->second);
+  };
+  if (above == measured.end()) {
+    const auto& [units, seconds] = *measured.rbegin();
+    return seconds * static_cast<double>(share) / static_cast<double>(units);
+  }
+  return above == measured.begin() ? above->second : line(std::prev(above), above, share);
+}
+
 ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
   ScalingRow row;
   row.ranks = ranks;
   row.nodes = static_cast<int>(divide_up(ranks, node.ranks));
   row.busy = 0;
-  bool alone = false;
-  std::int64_t share = 0;  // units of the busiest rank
-  double passes = 1;       // of a rank over its data
+  const Partition* chosen = nullptr;
   for (const Partition& partition : work.partitions) {
     const double candidate = busy(partition.units, ranks);
     if (candidate <= 1.05 * row.busy) continue;
     row.busy = candidate;
-    alone = partition.alone;
-    passes = alone ? partition.passes / candidate : partition.passes;
-    share = divide_up(partition.units, ranks);
-    row.partition = partition.of;
+    chosen = &partition;
   }
+  ensure(chosen != nullptr, "work is shared out in some way");
+  row.partition = chosen->of;
+  const bool alone = chosen->alone;
+  const double passes = alone ? chosen->passes / row.busy : chosen->passes;  // of a rank over its data
+  const std::int64_t share = divide_up(chosen->units, ranks);                // of the busiest rank
   const double own_bytes = alone ? work.read_bytes : work.read_bytes / row.busy;
   const bool keeps = own_bytes <= work.memory_for_data_bytes;
   row.memory_bytes = work.memory_bytes + static_cast<double>(share) * work.unit_memory_bytes +
                      (keeps ? own_bytes : work.memory_for_data_bytes);
-  row.compute_s = ((work.compute_s - work.everywhere_s) / row.busy + work.everywhere_s) / node.speed;
-  const double bytes = own_bytes * row.busy * (keeps ? 1 : passes) + work.written_bytes;
+  row.compute_s = compute_s(ranks, *chosen, work.compute_s) / node.speed;
+  const double rank_bytes = own_bytes * (keeps ? 1 : passes), bytes = rank_bytes * row.busy + work.written_bytes;
   const double busy_nodes = std::max(1.0, std::min<double>(row.nodes, row.busy));
-  row.io_s = bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s);
+  row.io_s = std::max(bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s),
+                      rank_bytes * work.read_s_a_byte / node.speed);
   row.messages_s = alone ? 0 : messages_s(ranks, work, node);
   row.seconds = std::max(row.compute_s, row.io_s) + row.messages_s;
   return row;

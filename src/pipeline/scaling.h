@@ -1,13 +1,15 @@
 #pragma once
 // What a job would take on more ranks than there are: one model for all jobs, printed by --plan --plan-ranks.
 //
-//   seconds(R) = max(compute / busy(R) + everywhere, reading and writing) + messages
+//   seconds(R) = max(sum over kinds of work of seconds / busy(R), reading and writing) + messages
 //
-// busy(R) = units / ceil(units / R) is what the partition into whole units keeps at work; files are read and written
-// beside the computation, at the speed of the nodes' disks, or of a file system that all share; a broadcast or
-// reduction takes ceil(log2 R) hops of latency, and its bytes at the network's speed.
+// busy(R) = units / ceil(units / R) is what the partition of that work into whole units keeps busy; what every rank
+// does all of is one unit. Files are read and written beside the computation, at the speed of the nodes' disks, or of a
+// file system that all share; a broadcast or reduction takes ceil(log2 R) hops of latency, and its bytes at the
+// network's speed.
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,20 +30,30 @@ struct NodeSpec {
 /// keeps its default. Throws UsageError naming the word that is wrong.
 NodeSpec parse_node_spec(const std::string& text);
 
+/// Some seconds of work, in so many whole units.
+struct Share {
+  std::int64_t units = 1;  // 1: every rank does all of it
+  double seconds = 0;      // on one rank
+};
+
 /// One way to share the work out: into so many whole units.
 struct Partition {
   std::string of;  // "blocks"
   std::int64_t units = 1;
   bool alone = false;  // a rank needs all the data for its units, and no other rank
   double passes = 1;  // over the data where they do not fit into memory: of all ranks together if `alone`, else of each
+  std::vector<Share> besides = {};  // of the compute time, what is not shared out by these units
+  /// Where a rank's time is no multiple of its units: its compute time for so many of them, measured; a line between
+  /// two of these, and beyond the last one as much a unit as there. Empty: the compute time is proportional.
+  std::map<std::int64_t, double> rank_s = {};
 };
 
 /// A job's work on all ranks together, unless it says otherwise.
 struct JobWork {
   std::vector<Partition> partitions;  // the first, unless another keeps 5% more ranks busy
   double compute_s = 0;               // on one rank
-  double everywhere_s = 0;            // of it, what every rank does all of
   double read_bytes = 0, written_bytes = 0;
+  double read_s_a_byte = 0;          // of a rank, as measured; 0: no rank reads slower than its node
   double memory_bytes = 0;           // of a rank, without data
   double unit_memory_bytes = 0;      // and for each unit of its share, where it works on all of them at once
   double memory_for_data_bytes = 0;  // of a rank; 0: data only passes through
@@ -49,6 +61,7 @@ struct JobWork {
   double gathered_bytes = 0;         // to root, a round, from all
   double spread_bytes = 0;           // to every rank, a round
   double reduced_bytes = 0;          // summed over ranks, a round
+  double sum_bytes_s = 0;            // of the summing ranks of this machine, as measured; 0: not measured
 };
 
 struct ScalingRow {

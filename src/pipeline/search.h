@@ -48,12 +48,14 @@ struct SearchPlan {
   bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
   double ranks_used = 0;         // ranks that the partition keeps busy on average
   bool in_memory = false;        // each rank keeps its blocks
-  double gflops_per_rank = 0;    // assumed, from a matrix product measured now
-  double seconds = 0;            // 0: unknown, for a search in tensor operations on a GPU
-  JobWork work;                  // for other numbers of ranks; empty where the time is unknown
+  /// Useful operations a second of a rank, measured now on some marks and a block; 0, as the time: on a GPU.
+  double compare_gflops = 0;
+  double seconds = 0;  // on the ranks there are; 0: unknown, on a GPU
+  JobWork work;        // for other numbers of ranks; empty where the time is unknown
 };
 
-/// Reads a sample of the marks (all of up to 50) and measures this machine. Collective.
+/// Reads a sample of the marks (all of up to 50), and times a few of them on a block of the index, on all ranks at
+/// once. Collective.
 SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options);
 
 /// What the first pass of --coarse lost, on the marks that were searched in full besides.

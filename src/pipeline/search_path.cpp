@@ -1,5 +1,7 @@
 #include "pipeline/search_path.h"
 
+#include <ATen/Parallel.h>
+
 #include <map>
 
 #include "core/errors.h"
@@ -25,7 +27,8 @@ BlockAccess SearchPath::block_access() const {
 }
 
 std::int64_t SearchPath::working_bytes(const IndexParameters& index) const {
-  return in_tensors ? match::product_working_bytes(index.block_floats(), device, precision) : 0;
+  if (in_tensors) return match::product_working_bytes(index.block_floats(), device, precision);
+  return at::get_num_threads() * match::search_working_bytes(index.frame_cells());
 }
 
 std::string SearchPath::description() const {

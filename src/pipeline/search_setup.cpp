@@ -40,7 +40,7 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
 }
 
 /// The views of a mark that fills the frame.
-std::int64_t bytes_of_mark(const SearchOptions& options, const IndexParameters& index) {
+std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters& index) {
   const std::int64_t offsets_per_axis =
       std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
   return checked_product({std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
@@ -48,11 +48,27 @@ std::int64_t bytes_of_mark(const SearchOptions& options, const IndexParameters& 
                          "a mark's views");
 }
 
-/// What is left of --memory-gib for blocks beside the libraries, what the code path needs, and a mark's views, which
-/// are there about twice.
+/// What a rank knows of every exemplar: its entry in the index, and, for the marks that share a unit of the results,
+/// its best pose, beside the columns they are written from.
+std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup& setup) {
+  constexpr std::int64_t kColumns = 28;  // score and pose, where all are kept
+  std::int64_t bytes = 0;
+  for (const std::string& id : setup.index.ids) {
+    const bool is_apart = id.capacity() > std::string().capacity();
+    bytes += static_cast<std::int64_t>(sizeof id + (is_apart ? id.capacity() + 1 : 0));
+  }
+  bytes += std::ssize(setup.index.width_px) * static_cast<std::int64_t>(sizeof setup.index.width_px[0] + 1);
+  const std::int64_t per_mark =
+      static_cast<std::int64_t>(sizeof(match::BestPose)) + (options.all_scores ? kColumns : 0);
+  return bytes + checked_product({setup.marks_per_unit, setup.index.parameters.exemplars, per_mark}, "the results");
+}
+
+/// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
+/// exemplars, and a mark, whose views are there about twice.
 std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
   const IndexParameters& index = setup.index.parameters;
-  const std::int64_t taken = kProcessBytes + 2 * setup.mark_bytes + setup.path.working_bytes(index);
+  const std::int64_t taken = kProcessBytes + setup.mark_bytes + setup.view_bytes + setup.path.working_bytes(index) +
+                             bytes_of_exemplars(options, setup);
   ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, setup.path.block_access()),
                 "this index and protocol");
   return options.memory_bytes - taken;
@@ -105,7 +121,9 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     setup->marks_per_unit = divide_up(count, kUnits);
     setup->units = divide_up(count, setup->marks_per_unit);
     setup->partition = choose_partition(setup->units, index.blocks(), comm.size());
-    setup->mark_bytes = bytes_of_mark(options, index);
+    setup->view_bytes = bytes_of_views(options, index);
+    // Found by the ranks, and gathered on root.
+    setup->mark_bytes = setup->view_bytes + 2 * index.exemplars * static_cast<std::int64_t>(sizeof(match::BestPose));
     setup->block_memory_bytes = memory_for_blocks(options, *setup);
   });
   return std::move(*setup);

@@ -26,7 +26,8 @@ struct SearchSetup {
   SearchPath path;
   std::int64_t marks_per_unit = 1, units = 0;
   SearchPartition partition = {};
-  std::int64_t mark_bytes = 0;          // one mark ready to be searched, at most
+  std::int64_t view_bytes = 0;          // a mark's views, at most
+  std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the best poses found for it
   std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
 
   /// The marks of a unit.

@@ -83,6 +83,27 @@ json identity_of(const TrainOptions& options, const store::PreparedStore& scans)
   return identity;
 }
 
+/// At most 64 held-out pairs, spread evenly. Those that ask for a week that was never trained only if there are no
+/// others.
+std::vector<TrainingPair> held_out_sample(const PairSets& sets) {
+  std::vector<TrainingPair> candidates;
+  for (const TrainingPair& pair : sets.held_out) {
+    if (!pair.unseen_target) candidates.push_back(pair);
+  }
+  if (candidates.empty()) candidates = sets.held_out;
+  constexpr std::size_t kMost = 64;
+  const std::size_t count = std::min(kMost, candidates.size());
+  std::vector<TrainingPair> sample;
+  for (std::size_t i = 0; i < count; ++i) sample.push_back(candidates[i * candidates.size() / count]);
+  return sample;
+}
+
+/// Epochs from one look at the held-out pairs to the next: so many that it takes a twentieth of the time at most, as a
+/// pair costs a third of what it costs in training.
+std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs) {
+  return divide_up(20 * sample, 3 * training_pairs);
+}
+
 TrainPlan plan_of(const TrainOptions& options, const store::PreparedStore& scans, const PairSets& pairs, int ranks) {
   const WearNetwork network(network_shape(options, scans), options.seed);
   TrainPlan plan;
@@ -95,6 +116,8 @@ TrainPlan plan_of(const TrainOptions& options, const store::PreparedStore& scans
   for (const at::Tensor& parameter : network.parameters()) plan.parameters += parameter.numel();
   const std::int64_t batch = std::min(options.batch, plan.training_pairs);
   plan.flops_per_step = 3 * network.flops() * static_cast<double>(batch);
+  const auto sample = std::ssize(held_out_sample(pairs));
+  plan.judged_pairs = static_cast<double>(sample) / static_cast<double>(judging_interval(sample, plan.training_pairs));
   // Weights, gradients and two moments, and a checkpoint's copy of all but the gradients. Activations and their
   // gradients as measured, of the pairs of one rank.
   constexpr std::int64_t kBytesAParameter = 7 * sizeof(float), kBytesAPixel = 400;
@@ -112,21 +135,6 @@ std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan
   if (left >= 0) return left;
   throw EnvironmentError("a step needs about " + format_bytes(static_cast<double>(kLibraries + plan.memory_bytes)) +
                          " a rank; raise --memory-gib, use more ranks, a smaller --batch or smaller scans");
-}
-
-/// At most 64 held-out pairs, spread evenly. Those that ask for a week that was never trained only if there are no
-/// others.
-std::vector<TrainingPair> held_out_sample(const PairSets& sets) {
-  std::vector<TrainingPair> candidates;
-  for (const TrainingPair& pair : sets.held_out) {
-    if (!pair.unseen_target) candidates.push_back(pair);
-  }
-  if (candidates.empty()) candidates = sets.held_out;
-  constexpr std::size_t kMost = 64;
-  const std::size_t count = std::min(kMost, candidates.size());
-  std::vector<TrainingPair> sample;
-  for (std::size_t i = 0; i < count; ++i) sample.push_back(candidates[i * candidates.size() / count]);
-  return sample;
 }
 
 struct Data {
@@ -394,9 +402,8 @@ void Run::notice_standstill(double loss_before) {
       position_.epoch, loss, one_grey);
 }
 
-/// As often as keeps it within a twentieth of the time: a pair costs a third of what it costs in training.
 bool Run::is_held_out_due() const {
-  const std::int64_t interval = divide_up(20 * std::ssize(sample_), 3 * std::ssize(data_.pairs.training));
+  const std::int64_t interval = judging_interval(std::ssize(sample_), std::ssize(data_.pairs.training));
   return position_.epoch % interval == 0 || position_.epoch == options_.epochs;
 }
 
@@ -443,8 +450,12 @@ void Run::save_model_file() {
 }  // namespace
 
 NetworkShape network_shape(const TrainOptions& options, const store::PreparedStore& scans) {
-  return {options.task,      scans.height_px(), scans.width_px(),  options.time_hidden,
-          options.time_maps, options.network,   options.first_maps};
+  return network_shape(options, scans.height_px(), scans.width_px());
+}
+
+NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, std::int64_t width_px) {
+  return {options.task,      height_px,       width_px,          options.time_hidden,
+          options.time_maps, options.network, options.first_maps};
 }
 
 TrainPlan plan_training(const TrainOptions& options, int ranks) { return read_data(options, ranks).plan; }

@@ -43,6 +43,7 @@ struct TrainOptions {
 };
 
 /// The network that the options and the size of the scans call for.
+NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, std::int64_t width_px);
 NetworkShape network_shape(const TrainOptions& options, const store::PreparedStore& scans);
 
 struct TrainPlan {
@@ -50,6 +51,7 @@ struct TrainPlan {
   std::int64_t height_px = 0, width_px = 0;
   std::int64_t parameters = 0;
   double flops_per_step = 0;
+  double judged_pairs = 0;             // held-out pairs whose loss is told, an epoch on average: a forward pass each
   std::int64_t memory_bytes = 0;       // of a rank, estimated, without the scans that are kept
   std::int64_t pair_memory_bytes = 0;  // of it, for each pair of the rank's share of a batch
 };

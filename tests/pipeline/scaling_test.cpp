@@ -34,6 +34,35 @@ TEST(Scaling, OneRankIsTheMeasureOfEfficiency) {
   EXPECT_NEAR(predict_on(2, search_of(37, 3), {}).efficiency, 37.0 / 38, 1e-3);
 }
 
+TEST(Scaling, WhatEveryRankDoesAllOfIsNotShared) {
+  JobWork work = search_of(40, 1);  // 1000 s
+  work.partitions[0].besides = {{.units = 10, .seconds = 200}, {.units = 1, .seconds = 50}};
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).compute_s, 1000);
+  EXPECT_DOUBLE_EQ(predict_on(20, work, {}).compute_s, 750.0 / 20 + 200.0 / 10 + 50);
+}
+
+TEST(Scaling, ATimeMeasuredForAShareIsThatOfARankWithThisShare) {
+  JobWork work;
+  work.partitions = {{.of = "pairs", .units = 16, .rank_s = {{1, 20}, {4, 35}, {8, 55}}}};
+  EXPECT_DOUBLE_EQ(predict_on(2, work, {}).compute_s, 55);
+  EXPECT_DOUBLE_EQ(predict_on(3, work, {}).compute_s, 45);  // 6 pairs: between 4 and 8
+  EXPECT_DOUBLE_EQ(predict_on(1000, work, {}).compute_s, 20);
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).compute_s, 110);  // not measured: as much a pair as for 8
+  EXPECT_NEAR(predict_on(2, work, {}).efficiency, 1, 1e-3);
+}
+
+TEST(Scaling, ASumWithinANodeIsAsFastAsItWasMeasuredBetweenNodesNoFasterThanTheNetwork) {
+  JobWork work = search_of(1 << 20, 1);
+  work.rounds = 1;
+  work.reduced_bytes = 1e9;
+  work.sum_bytes_s = 4e9;
+  NodeSpec node;
+  node.ranks = 2;
+  node.network_bytes_s = 1e9;
+  EXPECT_NEAR(predict_on(2, work, node).messages_s, 0.25, 1e-3);
+  EXPECT_NEAR(predict_on(4, work, node).messages_s, 1.5, 1e-3);
+}
+
 TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
   JobWork work = search_of(1000, 1);
   work.partitions.pop_back();
@@ -44,6 +73,16 @@ TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
   node.disk_bytes_s = node.shared_disk_bytes_s = 1e9;
   EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 1000);
   EXPECT_NEAR(predict_on(10, work, node).io_s, 100, 1e-9);
+}
+
+TEST(Scaling, ARankReadsNoFasterThanItWasMeasured) {
+  JobWork work = search_of(8, 1);
+  work.read_bytes = 8e9;
+  work.read_s_a_byte = 1e-9;
+  NodeSpec node;
+  node.disk_bytes_s = node.shared_disk_bytes_s = 100e9;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 8);
+  EXPECT_DOUBLE_EQ(predict_on(4, work, node).io_s, 2);
 }
 
 TEST(Scaling, ARankThatWorksAloneReadsAllTheDataForItsOwnUnits) {

@@ -320,6 +320,25 @@ TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
   }
 }
 
+TEST_F(SearchBytes, ThePlanTimesTheWorkAndWritesNothing) {
+  const SearchPlan plan = plan_search(comm_, search_options());
+  EXPECT_EQ(plan.marks, 5);
+  EXPECT_GT(plan.compare_gflops, 0);
+  EXPECT_GT(plan.seconds, 0);
+  // Opening the index, at least, is not shared.
+  EXPECT_LT(predict_on(3, plan.work, {}).compute_s, plan.work.compute_s);
+  EXPECT_GT(predict_on(3, plan.work, {}).compute_s, plan.work.compute_s / 3);
+  EXPECT_FALSE(fs::exists(search_options().output));
+}
+
+TEST_F(SearchBytes, MemoryForBlocksIsLessByWhatMoreIdsAndPosesTake) {
+  const SearchSetup setup = set_up_search(comm_, search_options());
+  EXPECT_EQ(setup.mark_bytes - setup.view_bytes, 2 * 70 * 16);
+  SearchOptions keeps_few = search_options();
+  keeps_few.all_scores = false;
+  EXPECT_EQ(set_up_search(comm_, keeps_few).block_memory_bytes - setup.block_memory_bytes, 70 * 28);
+}
+
 TEST_F(SearchBytes, AreTheSameWhenMarksShareAPassOverStreamedBlocks) {
   SearchOptions options = search_options();
   search(comm_, options);

@@ -20,6 +20,7 @@
 #include "wear/model_file.h"
 #include "wear/network.h"
 #include "wear/run_folder.h"
+#include "wear/step_time.h"
 
 namespace outsole::wear {
 namespace {
@@ -361,8 +362,22 @@ TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
   EXPECT_EQ(plan.width_px, 40);
   EXPECT_GT(plan.parameters, 50'000);
   EXPECT_GT(plan.flops_per_step, 0);
+  EXPECT_DOUBLE_EQ(plan.judged_pairs, 5.0 / 4);  // all five every fourth epoch, at most a twentieth of the time
   EXPECT_LT(plan.memory_bytes, plan_training(options("run", 1), 1).memory_bytes);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
+}
+
+TEST_F(TrainerTest, AStepIsTimedForSharesUpToAWholeBatch) {
+  const TrainOptions wanted = options("run", 1);
+  const StepTime step = measure_step(wanted, plan_training(wanted, comm_.size()), comm_);
+  ASSERT_EQ(wanted.batch, 4);
+  std::vector<std::int64_t> shares;
+  for (const auto& [share, seconds] : step.share_s) {
+    shares.push_back(share);
+    EXPECT_GT(seconds, 0);
+  }
+  EXPECT_EQ(shares, (std::vector<std::int64_t>{1, 2, 4}));
+  EXPECT_EQ(step.sum_bytes_s > 0, comm_.size() > 1);
 }
 
 TEST_F(TrainerTest, TooLittleMemoryIsRefusedBeforeTheFirstStep) {

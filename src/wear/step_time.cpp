@@ -1,0 +1,108 @@
+#include "wear/step_time.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <functional>
+#include <set>
+
+#include "core/checked.h"
+#include "wear/gradient_sum.h"
+
+namespace outsole::wear {
+
+namespace {
+
+double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+/// The network of the plan, but with images small enough that a pair takes a few seconds at most.
+NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
+  constexpr double kMostFlops = 1e11;
+  NetworkShape shape = network_shape(options, plan.height_px, plan.width_px);
+  while (3 * WearNetwork(shape, options.seed).flops() > kMostFlops && std::min(shape.height_px, shape.width_px) >= 64) {
+    shape.height_px /= 2;
+    shape.width_px /= 2;
+  }
+  return shape;
+}
+
+/// A network that learns from random pairs.
+struct Steps {
+  WearNetwork network;
+  Adam adam;
+
+  Steps(const NetworkShape& shape, const TrainOptions& options)
+      : network(shape, options.seed), adam(network.parameters(), options.adam) {}
+
+  void backward(std::int64_t pairs) {
+    const NetworkShape& shape = network.shape();
+    const std::array sizes = {pairs, std::int64_t{1}, shape.height_px, shape.width_px};
+    const at::Tensor x = at::rand(sizes), target = at::rand(sizes), known = at::ones(sizes);
+    const at::Tensor times = at::rand({pairs, time_inputs(shape.task)});
+    squared_error(network.forward(x, times), target, known, static_cast<double>(target.numel())).backward();
+  }
+
+  void alone(std::int64_t pairs) {
+    for (at::Tensor& parameter : network.parameters()) {
+      if (parameter.grad().defined()) parameter.mutable_grad().zero_();
+    }
+    backward(pairs);
+    adam.step();
+  }
+};
+
+/// The median of five, after one that does not count; the slowest rank's. Collective.
+double seconds_of(const comm::Communicator& comm, const std::function<void()>& step) {
+  std::array<double, 5> seconds{};
+  step();
+  for (double& taken : seconds) {
+    comm.barrier();
+    const double start = now_s();
+    step();
+    taken = comm.max(now_s() - start);
+  }
+  std::ranges::sort(seconds);
+  return seconds[2];
+}
+
+}  // namespace
+
+StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const comm::Communicator& comm) {
+  constexpr double kPatience_s = 4;  // before the last size
+  const std::int64_t batch = std::min(options.batch, plan.training_pairs), share = divide_up(batch, comm.size());
+  const NetworkShape shape = shape_to_time(options, plan);
+  Steps steps(shape, options);
+  const double proportion = network_shape(options, plan.height_px, plan.width_px) == shape
+                                ? 1
+                                : plan.flops_per_step / (3 * steps.network.flops() * static_cast<double>(batch));
+  const double pair_bytes = static_cast<double>(plan.pair_memory_bytes) / proportion;
+  const double free_bytes =
+      static_cast<double>(options.memory_bytes - plan.memory_bytes + share * plan.pair_memory_bytes);
+  std::set<std::int64_t> sizes = {share, batch};
+  for (std::int64_t pairs = 1; pairs < batch; pairs *= 2) sizes.insert(pairs);
+  StepTime time;
+  const double start = now_s();
+  for (const std::int64_t pairs : sizes) {
+    if (pairs > 1 && (pair_bytes * static_cast<double>(pairs) > free_bytes || comm.max(now_s() - start) > kPatience_s))
+      break;
+    time.share_s[pairs] = proportion * seconds_of(comm, [&] { steps.alone(pairs); });
+  }
+  if (comm.size() == 1) return time;
+  const std::int64_t timed = time.share_s.contains(share) ? share : time.share_s.rbegin()->first;
+  GradientSum sum(steps.network.parameters(), comm);
+  const double summing_s = seconds_of(comm, [&] {
+    sum.zero();
+    steps.backward(timed);
+    sum.finish();
+    steps.adam.step();
+  });
+  constexpr double kLeast_s = 1e-6;
+  const double more_s = std::max(kLeast_s, summing_s - time.share_s[timed] / proportion);
+  const double others = 1 - 1.0 / comm.size();
+  time.sum_bytes_s = 2 * others * static_cast<double>(weight_count(shape)) * sizeof(float) / more_s;
+  return time;
+}
+
+}  // namespace outsole::wear
