@@ -10,6 +10,7 @@
 
 #include "core/checked.h"
 #include "wear/gradient_sum.h"
+#include "wear/loss.h"
 
 namespace outsole::wear {
 
@@ -32,16 +33,21 @@ NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
 struct Steps {
   WearNetwork network;
   Adam adam;
+  double ssim_weight;
 
   Steps(const NetworkShape& shape, const TrainOptions& options)
-      : network(shape, options.seed), adam(network.parameters(), options.adam) {}
+      : network(shape, options.seed), adam(network.parameters(), options.adam), ssim_weight(options.ssim_weight) {}
 
   void backward(std::int64_t pairs) {
     const NetworkShape& shape = network.shape();
     const std::array sizes = {pairs, std::int64_t{1}, shape.height_px, shape.width_px};
     const at::Tensor x = at::rand(sizes), target = at::rand(sizes), known = at::ones(sizes);
     const at::Tensor times = at::rand({pairs, time_inputs(shape.task)});
-    squared_error(network.forward(x, times), target, known, static_cast<double>(target.numel())).backward();
+    const at::Tensor answers = network.forward(x, times);
+    const auto known_pixels = static_cast<double>(target.numel());
+    at::Tensor loss = squared_error(answers, target, known, known_pixels);
+    if (ssim_weight > 0) loss = loss + ssim_weight * structural_dissimilarity(answers, target, known, known_pixels);
+    loss.backward();
   }
 
   void alone(std::int64_t pairs) {
