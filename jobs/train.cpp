@@ -214,7 +214,7 @@ Job train_job() {
       "Examples:\n"
       "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --output forward/\n"
       "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --network residual --schedule cosine \\\n"
-      "      --learning-rate 1e-3 --batch 8 --epochs 30 --output forward/\n"
+      "      --learning-rate 1e-3 --batch 8 --ssim-weight 8 --epochs 30 --output forward/\n"
       "The first are the paper's settings, for days on GPUs; the second a start for minutes on a few cores. With shoes "
       "held\n"
       "out, --shift-px 4 --mirror help. Where the loss stands still from the start, lower --learning-rate.\n"
