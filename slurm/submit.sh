@@ -38,7 +38,7 @@ else
   size="1 $OUTSOLE_MAX_MINUTES"
   if is_parallel "$1"; then
     resize=$(sbatch "${common[@]}" --job-name="$name.size" --dependency="afterok:$after" \
-      "$OUTSOLE_HOME/slurm/resize.sbatch" "$@")
+      --mem="${OUTSOLE_MEMORY_GIB_PER_RANK}G" "$OUTSOLE_HOME/slurm/resize.sbatch" "$@")
     after+=:$resize
   fi
   common+=(--dependency="afterok:$after")

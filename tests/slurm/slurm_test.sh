@@ -163,7 +163,7 @@ APipelineThatLosesARankStopsSaysWhatToDoAndCarriesOn() {
   kill -KILL "$(ranks_of "$search" | tail -n 1)"
   thaw "$search"
   expect_state "$search" FAILED
-  expect_in_file "submit the same again" "$folder/killed/logs/killed.search-$search.log"
+  expect_in_file "lower --memory-gib .* submit the same again" "$folder/killed/logs/killed.search-$search.log"
   expect_state "$(job_of_step evaluate <<<"$jobs")" CANCELLED
   expect_state "$(job_of_step validate <<<"$jobs")" CANCELLED
   validate=$(start_pipeline killed | job_of_step validate)
