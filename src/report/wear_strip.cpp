@@ -29,7 +29,11 @@ std::string weeks_text(double weeks) {
 }
 
 /// "08", "34", "12.3": names of files sort by time.
-std::string weeks_in_file_name(double weeks) { return (weeks < 10 ? "0" : "") + weeks_text(weeks); }
+std::string weeks_in_file_name(double weeks) {
+  std::string text = weeks_text(weeks);
+  if (weeks < 10) text.insert(text.begin(), '0');
+  return text;
+}
 
 /// Enlarged so that each pixel stays one square, or reduced.
 cv::Mat3b scaled(const cv::Mat1b& image) {
