@@ -2,9 +2,11 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <set>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -249,6 +251,15 @@ json training_of(const store::Store& store) {
   return training;
 }
 
+/// "--shift-px" of "shift_px": what a person would change.
+std::string option_of(const std::string& name) {
+  if (name == "scans_sha256" || name == "dpi") return "the " + name + " of --scans";
+  if (name == "scheduled_epochs") return "--epochs, which --schedule needs,";
+  std::string option = "--" + name;
+  std::ranges::replace(option, '_', '-');
+  return option;
+}
+
 }  // namespace
 
 void remove_tensor_store(const fs::path& path) {
@@ -302,12 +313,20 @@ TrainingPosition load_checkpoint(const fs::path& path, WearNetwork& network, Ada
 }
 
 void require_same_training(const json& there, const json& here, const fs::path& path) {
-  const auto text = [](const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); };
-  for (const auto& [name, value] : here.items()) {
-    const json other = there.value(name, json());
-    if (other == value) continue;
-    throw UsageError(path.string() + ": is of a training with " + name + " " + text(other) + " where this one has " +
-                     text(value) + "; give the same options to go on with it, or choose another --output");
+  const auto text = [](const json& value) {
+    return value.is_null() ? "not set" : value.dump(-1, ' ', false, json::error_handler_t::replace);
+  };
+  std::set<std::string> names;
+  for (const json* training : {&there, &here}) {
+    for (const auto& [name, value] : training->items()) names.insert(name);
+  }
+  for (const char* progress : {"epochs", "steps", "loss"}) names.erase(progress);
+  for (const std::string& name : names) {
+    const json one = there.value(name, json()), other = here.value(name, json());
+    if (one == other) continue;
+    throw UsageError(path.string() + ": is of a training with other options: " + option_of(name) + " is " + text(one) +
+                     " there and " + text(other) +
+                     " here; give the same options to go on with it, or choose another --output");
   }
 }
 

@@ -60,8 +60,8 @@ TrainingPosition load_checkpoint(const std::filesystem::path& path, WearNetwork&
 /// Removes NAME.h5, then its shards. Throws EnvironmentError.
 void remove_tensor_store(const std::filesystem::path& path);
 
-/// Throws UsageError unless `there`, the `training` of the file at `path`, has every entry of `here` with the same
-/// value.
+/// Throws UsageError naming the option unless `there`, the `training` of the file at `path`, has the entries of `here`
+/// and no other, but for how far it came (`epochs`, `steps`, `loss`).
 void require_same_training(const nlohmann::json& there, const nlohmann::json& here, const std::filesystem::path& path);
 
 }  // namespace outsole::wear

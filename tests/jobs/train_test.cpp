@@ -117,7 +117,7 @@ TEST_F(Train, AFolderOfAnotherRunIsRefusedNamingTheOption) {
   expect_done(command("run", {"--split", "time"}));
   const JobResult result = run(command("run", {"--seed", "2"}), 2);
   EXPECT_EQ(result.exit_code, 2);
-  EXPECT_THAT(result.errors, AllOf(HasSubstr("seed 1"), HasSubstr("choose another --output")));
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("--seed is 1"), HasSubstr("choose another --output")));
 }
 
 TEST_F(Train, ASecondJobOnOneFolderIsRefused) {
