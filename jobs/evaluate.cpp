@@ -129,8 +129,16 @@ void evaluate_retrieval(const po::variables_map& options, const JobContext& cont
   print_table(json);
 }
 
+/// An evaluation must not take the place of the results it is about.
+void check_output(const po::variables_map& options) {
+  if (options.count("output") == 0) return;
+  const fs::path output = options["output"].as<std::string>();
+  if (output.extension() != ".json") throw UsageError("--output " + output.string() + ": its name must end in .json");
+}
+
 void run(const po::variables_map& options, const JobContext& context) {
   const auto& what = options["what"].as<std::string>();
+  check_output(options);
   if (what == "wear") return evaluate_wear(options, context);
   if (what != "retrieval") throw UsageError("evaluate " + what + ": not one of retrieval, wear");
   check(options);

@@ -9,7 +9,9 @@
 namespace outsole {
 
 std::filesystem::path provenance_path(const std::filesystem::path& output) {
-  return std::filesystem::path(output).replace_extension(".provenance.json");
+  std::filesystem::path path = output;
+  if (path.extension() == ".h5") path.replace_extension();
+  return path += ".provenance.json";
 }
 
 void write_provenance(const std::filesystem::path& output, const std::vector<std::string>& command_line, int ranks,

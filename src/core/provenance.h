@@ -8,7 +8,8 @@
 
 namespace outsole {
 
-/// NAME.provenance.json beside `output` (NAME.h5).
+/// NAME.provenance.json beside a store NAME.h5; NAME.json.provenance.json beside an evaluation NAME.json, which may lie
+/// beside the store of the same name.
 std::filesystem::path provenance_path(const std::filesystem::path& output);
 
 /// Writes it: time, host, command line, ranks, and `details`. Rank 0 calls it after the output is in place. A run that

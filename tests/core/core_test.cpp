@@ -86,6 +86,16 @@ TEST_F(OnDisk, ProvenanceLiesBesideTheResult) {
   EXPECT_EQ(record.at("details").at("files"), 7);
 }
 
+TEST_F(OnDisk, AStoreAndAnEvaluationOfOneNameHaveEachTheirProvenance) {
+  write_provenance(folder_ / "run1.a.h5", {"outsole", "search"}, 1, {});
+  write_provenance(folder_ / "run1.a.json", {"outsole", "evaluate"}, 1, {});
+  for (const char* output : {"run1.a.h5", "run1.a.json"}) {
+    const std::filesystem::path path = provenance_path(folder_ / output);
+    EXPECT_EQ(nlohmann::json::parse(read(path)).at("output"), output);
+  }
+  EXPECT_EQ(provenance_path("run1.a.h5"), "run1.a.provenance.json");
+}
+
 TEST_F(OnDisk, ProvenanceIsCompletedByALaterRunAndNeverChangedByIt) {
   const auto path = folder_ / "result.provenance.json";
   write_provenance(folder_ / "result.h5", {"outsole", "index"}, 1, {}, /*was_finished=*/true);
