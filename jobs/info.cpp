@@ -35,11 +35,18 @@ std::string json_text(const nlohmann::json& json) {
   return json.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
 }
 
-void print_members(const nlohmann::json& json) {
+/// A line each; those of a member that has members below it, once: a model's "training" is what one asks info for.
+void print_members(const nlohmann::json& json, int indent = 4) {
   for (const auto& [name, value] : json.items()) {
+    std::printf("%*s%s:", indent, "", json_text(name).c_str());
+    if (value.is_object() && !value.empty() && indent == 4) {
+      std::printf("\n");
+      print_members(value, indent + 2);
+      continue;
+    }
     std::string text = json_text(value);
     if (text.size() > 100) text = text.substr(0, 97) + "...";
-    std::printf("    %s: %s\n", json_text(name).c_str(), text.c_str());
+    std::printf(" %s\n", text.c_str());
   }
 }
 
