@@ -97,7 +97,9 @@ void print_plan(const pipeline::IngestPlan& plan, const pipeline::IngestOptions&
 
 void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest,
                    const std::string& kind) {
-  if (summary.was_finished) std::printf("%s was there already, made from the same files\n", ingest.output.c_str());
+  if (summary.was_finished) {
+    std::printf("%s was there already, made from files of these names and sizes\n", ingest.output.c_str());
+  }
   std::printf("%s: %lld %s of %lld files\n", ingest.output.c_str(), static_cast<long long>(summary.images),
               kind.c_str(), static_cast<long long>(summary.files));
   if (summary.colour_images > 0) {

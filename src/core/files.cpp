@@ -1,6 +1,7 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -69,6 +70,16 @@ std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {
 fs::path beside_output(const fs::path& output, const std::string& ending) {
   fs::path path = output.has_filename() ? output : output.parent_path();
   return path.replace_extension(ending);
+}
+
+std::string file_stamp(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return "";
+  std::ostringstream stamp;
+  stamp << status.st_size;
+  // st_ctim, too: tools that copy set st_mtim back.
+  for (const timespec& time : {status.st_mtim, status.st_ctim}) stamp << " " << time.tv_sec << "." << time.tv_nsec;
+  return stamp.str();
 }
 
 std::string id_of(const fs::path& path) { return path.stem().string(); }

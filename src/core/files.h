@@ -21,6 +21,10 @@ std::string read_text_file(const std::filesystem::path& path, std::size_t limit_
 /// NAME + `ending` beside a job's output, which is a file NAME.h5 or a folder NAME.
 std::filesystem::path beside_output(const std::filesystem::path& output, const std::string& ending);
 
+/// The file's size and, in ns, the times of its last change: other whenever it was written to, and sometimes when it
+/// was not. Empty when there is no such file.
+std::string file_stamp(const std::filesystem::path& path);
+
 /// An id: the file's name without folder and extension.
 std::string id_of(const std::filesystem::path& path);
 

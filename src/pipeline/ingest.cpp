@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <numeric>
+#include <ranges>
+#include <set>
 #include <span>
 #include <unordered_map>
 #include <unordered_set>
@@ -35,7 +37,7 @@ using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by
 std::string encode(const SourceList& list) {
   nlohmann::json sources = nlohmann::json::array();
   for (const ImageSource& s : list.sources) {
-    sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row});
+    sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row, s.stamp});
   }
   const auto bytes = nlohmann::json::to_cbor({{"sources", sources}, {"mismatches", list.mismatches}});
   return {bytes.begin(), bytes.end()};
@@ -45,7 +47,7 @@ SourceList decode(const std::string& bytes) {
   const auto message = nlohmann::json::from_cbor(bytes);
   SourceList list{{}, message.at("mismatches").get<std::vector<std::string>>()};
   for (const auto& s : message.at("sources")) {
-    list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
+    list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4], s[5]});
   }
   return list;
 }
@@ -60,6 +62,23 @@ void tell_mismatches(const SourceList& list, bool strict) {
   }
 }
 
+/// Names the columns that are only kept, once: 'mirrored' may have been meant as 'mirror'.
+void tell_other_columns(const SourceList& list, const IngestKind& kind) {
+  constexpr std::size_t kTold = 10;
+  std::set<std::string> others;
+  for (const ImageSource& source : list.sources) {
+    for (const auto& [column, value] : source.metadata.items()) others.insert(column);
+  }
+  for (const std::string& column : kind.columns) others.erase(column);
+  if (others.empty()) return;
+  std::string names;
+  for (const std::string& column : others | std::views::take(kTold)) {
+    names += (names.empty() ? "'" : ", '") + column + "'";
+  }
+  if (others.size() > kTold) names += ", ... (" + std::to_string(others.size()) + " in all)";
+  spdlog::info("columns of the manifest that mean nothing to this job are kept as they are: {}", names);
+}
+
 /// Rank 0 looks at the file system; all ranks get what it saw.
 SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   std::string message;
@@ -70,6 +89,7 @@ SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& o
     if (!comm.is_root()) return;
     const SourceList list = list_image_sources(options.inputs, options.manifest, options.where);
     tell_mismatches(list, options.strict);
+    tell_other_columns(list, kind);
     for (const ImageSource& source : list.sources) kind.check(source);
     message = encode(list);
   });
@@ -106,6 +126,17 @@ std::string digest_of(std::span<const ImageSource> sources) {
     hash.update(std::as_bytes(std::span(text)));
   }
   return hash.hex();
+}
+
+/// Of each unit's files, as they were listed, before any is read: a file edited in place changes its unit's stamp.
+std::vector<std::string> stamps_of(std::span<const ImageSource> sources, std::span<const FileRange> units) {
+  std::vector<std::string> stamps;
+  for (const FileRange& unit : units) {
+    std::string text;
+    for (const ImageSource& s : sources.subspan(unit.begin, unit.end - unit.begin)) text += s.stamp + "\n";
+    stamps.push_back(sha256_of(std::as_bytes(std::span(text))));
+  }
+  return stamps;
 }
 
 store::StoreHeader header_of(std::span<const ImageSource> sources, const image::DecodeLimits& limits,
@@ -260,7 +291,8 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   const auto unit_count = static_cast<std::int64_t>(units.size());
 
   std::optional<store::StoreWriter> writer;
-  open_writer(comm, options.output, header_of(list.sources, options.limits, kind), unit_count, writer);
+  open_writer(comm, options.output, header_of(list.sources, options.limits, kind), unit_count, writer,
+              stamps_of(list.sources, units));
   const bool was_finished = comm.any_of(writer->is_finished());
   Reasons reasons;
   if (!was_finished) {

@@ -19,6 +19,7 @@ namespace outsole::pipeline {
 struct IngestKind {
   std::string schema;
   nlohmann::json parameters = nlohmann::json::object();  // of the store's header, besides what every ingest notes there
+  std::vector<std::string> columns;  // of the manifest, those that mean something here; others are kept as text
   /// A unit is at least so many files or bytes of files.
   std::int64_t min_unit_files = 64;
   std::int64_t min_unit_bytes = std::int64_t{64} << 20;
@@ -66,11 +67,11 @@ struct IngestPlan {
 IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 /// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
-/// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries on
-/// from the shards of an interrupted run; files are told apart by name and size, so replace a file by one of another
-/// size or start afresh. Collective; the summary is rank 0's. Throws on every rank: UsageError, DataError (see
-/// list_image_sources; any bad file under `strict`; no readable file at all), EnvironmentError, and StopRequested at the
-/// end of a unit after a signal.
+/// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries
+/// on from the shards of an interrupted run, but for those with files that may have changed since (file_stamp). A
+/// finished store tells its files apart by name and size alone: start afresh when one was edited in place. Collective;
+/// the summary is rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
+/// `strict`; no readable file at all), EnvironmentError, and StopRequested at the end of a unit after a signal.
 IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 }  // namespace outsole::pipeline

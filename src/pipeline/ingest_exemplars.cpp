@@ -34,6 +34,7 @@ store::Columns row(const ImageSource& source, const image::DecodedImage* image) 
 IngestKind exemplar_kind() {
   IngestKind kind;
   kind.schema = store::kExemplarsSchema;
+  kind.columns = {"mirror"};
   kind.check = check;
   kind.row = row;
   return kind;

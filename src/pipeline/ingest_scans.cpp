@@ -101,6 +101,7 @@ IngestKind scan_kind(const std::string& week_column) {
   IngestKind kind;
   kind.schema = store::kScansSchema;
   kind.parameters["week_column"] = week_column;
+  kind.columns = {"shoe", "pair", "foot", week_column, "dpi"};
   // A full-resolution scan is 75 MB of pixels, whatever its file has shrunk to: few of them make a unit.
   kind.min_unit_files = 4;
   kind.min_unit_bytes = std::int64_t{8} << 20;

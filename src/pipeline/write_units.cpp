@@ -14,10 +14,11 @@
 namespace outsole::pipeline {
 
 void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
-                 std::int64_t units, std::optional<store::StoreWriter>& writer) {
+                 std::int64_t units, std::optional<store::StoreWriter>& writer,
+                 const std::vector<std::string>& stamps) {
   comm.together([&] {
     if (!comm.is_root()) return;
-    writer.emplace(output, header, units, /*create_folder=*/true);
+    writer.emplace(output, header, units, /*create_folder=*/true, stamps);
     std::error_code ignored;
     if (!writer->is_finished()) std::filesystem::remove(provenance_path(output), ignored);  // of an older store
   });

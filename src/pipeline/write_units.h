@@ -14,9 +14,10 @@
 
 namespace outsole::pipeline {
 
-/// Every rank opens the writer, rank 0 first: it makes the folder. Collective.
+/// Every rank opens the writer, rank 0 first: it makes the folder. `stamps` as of store::StoreWriter. Collective.
 void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
-                 std::int64_t units, std::optional<store::StoreWriter>& writer);
+                 std::int64_t units, std::optional<store::StoreWriter>& writer,
+                 const std::vector<std::string>& stamps = {});
 
 /// The units without a shard, as rank 0 sees them. Collective.
 std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, const store::StoreWriter& writer,

@@ -23,7 +23,7 @@ void look_at(const fs::directory_entry& entry, FoundStores& found) {
       found.leftovers.push_back(path.string() + ": shards without " + view.filename().string() +
                                 std::string(kUnfinished));
     }
-  } else if (path.extension() == ".part" || (in_shards && path.filename() == "lock")) {
+  } else if (path.extension() == ".part" || (in_shards && (path.filename() == "lock" || path.filename() == "stamps"))) {
     found.leftovers.push_back(path.string() + std::string(kUnfinished));
   } else if (path.extension() == ".h5" && !in_shards) {
     found.files.push_back(path);

@@ -56,8 +56,11 @@ class StoreWriter {
   /// `path` that already exists as a finished store with the same header: is_finished() is true and nothing needs
   /// doing. Call on every rank, rank 0 first (`create_folder` true there; a barrier; then the others with false). Two
   /// jobs must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
-  /// UsageError.
-  StoreWriter(std::filesystem::path path, StoreHeader header, std::int64_t units, bool create_folder);
+  /// UsageError. `stamps`, one a unit where they are given, change with what a unit is made from but must not be in its
+  /// bytes, such as times of files: an earlier run's shard is kept only if its stamp is the same. They lie in
+  /// NAME.shards/stamps until the store is finished.
+  StoreWriter(std::filesystem::path path, StoreHeader header, std::int64_t units, bool create_folder,
+              std::vector<std::string> stamps = {});
   ~StoreWriter();
 
   bool is_finished() const;

@@ -1,7 +1,13 @@
 // StoreWriter: who may write a store, what is left of an earlier run, and when it is finished.
 
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
 #include "core/errors.h"
 #include "core/file_lock.h"
+#include "core/files.h"
+#include "core/json.h"
 #include "store/io_thread.h"
 #include "store/shard.h"
 #include "store/store.h"
@@ -24,10 +30,12 @@ struct StoreWriter::State {
   fs::path path, folder;
   StoreHeader header;
   std::int64_t units;
-  std::unique_ptr<FileLock> lock;  // on the rank that created the folder
+  std::vector<std::string> stamps;  // of the units, or empty
+  std::unique_ptr<FileLock> lock;   // on the rank that created the folder
   bool finished = false;
 
   fs::path shard_path(std::int64_t unit) const { return folder / shard_name(unit); }
+  fs::path stamps_path() const { return folder / "stamps"; }
 
   /// Whether the view exists; if so it must be of this very store.
   bool find_finished() const {
@@ -60,6 +68,34 @@ struct StoreWriter::State {
       const auto complaint = io_thread().run([&] { return shard_complaint(file); });
       if (!complaint.empty()) throw DataError(file.string() + ": " + complaint + way_out(path));
     }
+    remove_outdated_shards();
+  }
+
+  /// Removes the shards whose stamp is not, or not known to be, this run's.
+  void remove_outdated_shards() const {
+    if (stamps.empty()) return;
+    const nlohmann::json earlier = fs::exists(stamps_path()) ? parse_json(read_text_file(stamps_path())) : nullptr;
+    std::int64_t outdated = 0;
+    for (std::int64_t unit = 0; unit < units; ++unit) {
+      const auto i = static_cast<std::size_t>(unit);
+      if (earlier.is_array() && i < earlier.size() && earlier[i] == stamps[i]) continue;
+      std::error_code error;
+      outdated += fs::remove(shard_path(unit), error) ? 1 : 0;
+      if (error) throw EnvironmentError(shard_path(unit).string() + ": cannot be removed: " + error.message());
+    }
+    if (outdated > 0) {
+      spdlog::warn("{}: {} of {} units were made from files that have changed since: they are made again",
+                   folder.string(), outdated, units);
+    }
+    if (earlier != stamps) write_file_atomically(stamps_path(), nlohmann::json(stamps).dump(0) + "\n");
+  }
+
+  bool has_shards() const {
+    std::error_code ignored;
+    for (std::int64_t unit = 0; unit < units; ++unit) {
+      if (fs::exists(shard_path(unit), ignored)) return true;
+    }
+    return false;
   }
 
   /// Why the file cannot be one of this run's shards; empty if it can.
@@ -75,17 +111,20 @@ struct StoreWriter::State {
   }
 };
 
-StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, bool create_folder)
+StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, bool create_folder,
+                         std::vector<std::string> stamps)
     : state_(std::make_unique<State>()) {
   ensure(units > 0, "a store without units");
+  ensure(stamps.empty() || std::ssize(stamps) == units, "a stamp for every unit");
   if (path.extension() != ".h5") throw UsageError("--output " + path.string() + ": the name of a store ends in .h5");
-  *state_ = {path, shards_folder(path), std::move(header), units, nullptr, false};
+  *state_ = {path, shards_folder(path), std::move(header), units, std::move(stamps), nullptr, false};
   find_schema(state_->header.schema, state_->header.version, path.string());
   state_->finished = state_->find_finished();
   if (!create_folder) return;
   if (state_->finished) {
+    // Of a job that was killed once all was written:
     std::error_code ignored;
-    fs::remove(state_->folder / "lock", ignored);  // of a job that was killed once all was written
+    for (const fs::path& leftover : {state_->folder / "lock", state_->stamps_path()}) fs::remove(leftover, ignored);
     return;
   }
   state_->create_folder();
@@ -95,8 +134,9 @@ StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, 
 
 StoreWriter::~StoreWriter() {
   if (!state_->lock) return;
-  state_->lock.reset();
   std::error_code ignored;
+  if (!state_->stamps.empty() && !state_->has_shards()) fs::remove(state_->stamps_path(), ignored);
+  state_->lock.reset();
   fs::remove(state_->folder, ignored);  // only if it is empty: a job that failed early leaves nothing
 }
 
@@ -113,6 +153,8 @@ void StoreWriter::write_unit(std::int64_t unit, const Columns& columns) {
 void StoreWriter::finish(const Columns& whole) {
   io_thread().run([&] { write_view(state_->path, state_->header, state_->units, whole); });
   state_->finished = true;
+  std::error_code ignored;
+  fs::remove(state_->stamps_path(), ignored);
   state_->lock.reset();
 }
 

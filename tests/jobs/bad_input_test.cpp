@@ -407,6 +407,8 @@ std::vector<BadInput> bad_outputs() {
        all({store("index"), removed("index.h5")})},
       {"EvaluationIntoAnAbsentFolder", kEnvironment, "none/out.json",
        "evaluate retrieval --output none/out.json --results BASE/results.h5 --labels BASE/marks/labels.csv"},
+      {"EvaluationInThePlaceOfAStore", kUsage, "results.h5",
+       "evaluate retrieval --output results.h5 --results results.h5 --labels BASE/marks/labels.csv", store("results")},
       {"TableIntoAnAbsentFolder", kEnvironment, "none/out.csv", kSearchIndex + "BASE/index.h5 --csv none/out.csv"},
       {"SynthesisIntoAFolderOfOtherFiles", kUsage, "out", "synthesize exemplars --count 1 --output out",
        file("out/thesis.txt", "precious")},

@@ -86,5 +86,22 @@ TEST_F(Chain, OptionsMayStandInAConfigurationFile) {
   EXPECT_THAT(run({"info", "i.h5"}).output, HasSubstr("\"pixels\""));
 }
 
+TEST_F(Chain, ColumnsOfAManifestThatMeanNothingAreNamedOnce) {
+  write_bytes(folder_ / "m.csv", "id,mirror,mirrored\n00001,0,1\n00002,0,1\n");
+  const JobResult result = run({"ingest", "--kind", "exemplars", "--input", Database::folder() / "images", "--manifest",
+                                "m.csv", "--where", "mirrored=1", "--output", "e.h5"},
+                               2);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  const std::size_t first = result.errors.find("kept as they are: 'mirrored'\n");
+  EXPECT_NE(first, std::string::npos) << result.errors;
+  EXPECT_EQ(result.errors.find("kept as they are", first + 1), std::string::npos) << result.errors;
+}
+
+TEST_F(Chain, InfoTellsHowAModelWasTrained) {
+  EXPECT_THAT(run({"info", Database::folder() / "run/model.h5"}).output,
+              AllOf(HasSubstr("\"task\": \"prediction\""), HasSubstr("\"epochs\": 1"), HasSubstr("\"loss\": 0."),
+                    HasSubstr("\"height_px\": 32")));
+}
+
 }  // namespace
 }  // namespace outsole::testing

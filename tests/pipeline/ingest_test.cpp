@@ -250,28 +250,82 @@ TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
   }
 }
 
-TEST_F(Ingest, CarriesOnFromTheShardsOfAnInterruptedRun) {
-  prepare([&] {
-    write_three_units();
-    write("images/1003.png", "not an image");
-  });
-  ingest_images(comm_, options_, exemplar_kind());
-  comm_.barrier();
-  std::string whole;
-  prepare([&] {
-    whole = sha256_of_file(options_.output);
-    fs::remove(options_.output);
-    fs::remove(folder_ / "exemplars.provenance.json");
-    fs::remove(folder_ / "exemplars.shards" / "00001.h5");
-  });
+class InterruptedIngest : public Ingest {
+ protected:
+  /// Three units, the last one with an image that needs more memory than a first run has.
+  void SetUp() override {
+    Ingest::SetUp();
+    prepare([&] {
+      write_three_units();
+      write("images/1002.png", "not an image");
+      write_plain(1);
+      write_pattern("2000.png", 200, 200);
+    });
+    interrupt();
+  }
+
+  void interrupt() {
+    options_.memory_bytes = 20000;
+    refusal<EnvironmentError>();
+    options_.memory_bytes = IngestOptions().memory_bytes;
+    comm_.barrier();
+    ASSERT_TRUE(fs::exists(first_shard()));
+  }
+
+  /// 1003.png of some pixels, always of one size.
+  void write_plain(int seed) const {
+    ASSERT_TRUE(cv::imwrite(plain().string(), pattern(8, 4, CV_8UC1, seed), {cv::IMWRITE_PNG_COMPRESSION, 0}));
+  }
+  fs::path plain() const { return folder_ / "images" / "1003.png"; }
+  fs::path first_shard() const { return folder_ / "exemplars.shards" / "00000.h5"; }
+
+  /// SHA-256 of the store made without interruption.
+  std::string undisturbed() const {
+    IngestOptions options = options_;
+    options.output = folder_ / "undisturbed" / options_.output.filename();
+    prepare([&] { fs::create_directory(folder_ / "undisturbed"); });
+    ingest_images(comm_, options, exemplar_kind());
+    comm_.barrier();
+    return sha256_of_file(options.output);
+  }
+};
+
+TEST_F(InterruptedIngest, CarriesOnFromTheShardsThatExist) {
+  const auto written = fs::last_write_time(first_shard());
   const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+  EXPECT_EQ(fs::last_write_time(first_shard()), written);
+  EXPECT_FALSE(fs::exists(folder_ / "exemplars.shards" / "stamps"));
   if (comm_.is_root()) {
-    EXPECT_EQ(sha256_of_file(options_.output), whole);
     EXPECT_FALSE(summary.was_finished);
     ASSERT_EQ(summary.skipped.size(), 1u);
     EXPECT_NE(summary.skipped[0].reason.find("neither PNG, JPEG nor TIFF"), std::string::npos);
   }
   EXPECT_EQ(comm_.any_of(ingest_images(comm_, options_, exemplar_kind()).was_finished), true);
+}
+
+TEST_F(InterruptedIngest, TakesAFileAsItIsNowThoughItWasEditedInPlace) {
+  const auto size = fs::file_size(plain());
+  const auto time = fs::last_write_time(plain());
+  prepare([&] {
+    write_plain(2);
+    fs::last_write_time(plain(), time);  // as copying tools do
+  });
+  EXPECT_EQ(fs::file_size(plain()), size);
+  EXPECT_TRUE(fs::last_write_time(plain()) == time);
+  ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+  const store::ExemplarStore store(options_.output);
+  EXPECT_EQ(store.record(2).source_sha256, sha256_of_file(plain()));
+}
+
+TEST_F(InterruptedIngest, MakesTheSameOfAFileThatWasOnlyTouched) {
+  prepare([&] { fs::last_write_time(plain(), fs::file_time_type::clock::now()); });
+  ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
 }
 
 TEST_F(Ingest, RefusesToMixShardsOfDifferentFiles) {

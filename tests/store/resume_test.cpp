@@ -42,6 +42,30 @@ TEST_F(ResumedStore, ShardsOfAnInterruptedRunAreKeptAndTheResultIsTheSame) {
   EXPECT_EQ(Store(path).sha256(), Store(folder_ / "whole/s.h5").sha256());
 }
 
+TEST_F(ResumedStore, AShardIsKeptOnlyWhileTheStampOfItsUnitStaysTheSame) {
+  const fs::path path = folder_ / "s.h5", stamps = folder_ / "s.shards/stamps";
+  const auto open = [&](std::vector<std::string> units) {
+    return StoreWriter(path, sample_header(), 3, true, std::move(units));
+  };
+  const auto kept = [](const StoreWriter& writer) {
+    return std::vector<bool>{writer.has_unit(0), writer.has_unit(1), writer.has_unit(2)};
+  };
+  {
+    StoreWriter interrupted = open({"a", "b", "c"});
+    for (const std::int64_t unit : {0, 1}) interrupted.write_unit(unit, sample_images(4, unit));
+  }
+  EXPECT_EQ(kept(open({"a", "b", "other"})), (std::vector{true, true, false}));
+  EXPECT_EQ(kept(open({"a", "other", "other"})), (std::vector{true, false, false}));
+  fs::remove(stamps);  // nobody knows any more what the shards are made from
+  EXPECT_EQ(kept(open({"a", "other", "other"})), (std::vector{false, false, false}));
+  EXPECT_TRUE(fs::is_empty(folder_));
+  StoreWriter writer = open({"a", "b", "c"});
+  for (const std::int64_t unit : {0, 1, 2}) writer.write_unit(unit, sample_images(4, unit));
+  EXPECT_TRUE(fs::exists(stamps));
+  writer.finish();
+  EXPECT_FALSE(fs::exists(stamps));
+}
+
 TEST_F(ResumedStore, AShardDamagedBetweenTwoRunsIsNotSealedIntoTheStore) {
   const fs::path path = folder_ / "s.h5", shard = folder_ / "s.shards/00001.h5";
   {
@@ -69,11 +93,11 @@ TEST_F(ResumedStore, AFinishedStoreNeedsNothing) {
   EXPECT_FALSE(fs::exists(folder_ / "s.shards/lock"));
 }
 
-TEST_F(ResumedStore, TheLockOfAJobKilledAtTheVeryEndGoes) {
+TEST_F(ResumedStore, WhatAJobKilledAtTheVeryEndLeftGoes) {
   write_sample(folder_ / "s.h5");
-  write_text(folder_ / "s.shards/lock", "");
+  for (const char* leftover : {"lock", "stamps"}) write_text(folder_ / "s.shards" / leftover, "");
   EXPECT_TRUE(StoreWriter(folder_ / "s.h5", sample_header(), 3, true).is_finished());
-  EXPECT_FALSE(fs::exists(folder_ / "s.shards/lock"));
+  for (const char* leftover : {"lock", "stamps"}) EXPECT_FALSE(fs::exists(folder_ / "s.shards" / leftover));
 }
 
 TEST_F(ResumedStore, OtherParametersAreRefusedByNameFinishedOrNot) {
