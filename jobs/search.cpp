@@ -41,6 +41,8 @@ void add_options(po::options_description& options) {
        "of the products' inputs, in tensor operations")                                                //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
       ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
+  options.add_options()("plan-exemplars", po::value<std::int64_t>()->value_name("N")->default_value(0),
+                        "with --plan: as if the index had so many exemplars; 0: those it has");
   add_scaling_options(options);
 }
 
@@ -65,6 +67,10 @@ pipeline::SearchOptions parse(const po::variables_map& options, const JobContext
   search.coarse = options["coarse"].as<std::int64_t>();
   if (search.coarse < 0) throw UsageError("--coarse: must be at least 0");
   search.coarse_recall = options["coarse-recall"].as<std::int64_t>();
+  search.plan_exemplars = options["plan-exemplars"].as<std::int64_t>();
+  if (search.plan_exemplars < 0 || search.plan_exemplars > 1'000'000'000)
+    throw UsageError("--plan-exemplars: from 0 to a thousand million");
+  if (search.plan_exemplars > 0 && !context.common.plan) throw UsageError("--plan-exemplars: only with --plan");
   search.kernel = options["kernel"].as<std::string>();
   search.compute_precision = options["compute-precision"].as<std::string>();
   search.strict = context.common.strict;

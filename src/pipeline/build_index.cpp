@@ -288,10 +288,10 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     const auto pending = agreed_pending_units(comm, *writer, plan.units);
     UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
     write_pending_units(comm, *writer, plan.units, pending, "indexing", std::ref(make_unit));
+    finish_store(comm, *writer, plan.units, [&] { return whole_columns(*exemplars, white_response); });
   }
   comm.together([&] {
     if (!comm.is_root()) return;
-    if (!was_finished) writer->finish(whole_columns(*exemplars, white_response));
     write_provenance(options.output, options.command_line, comm.size(), parameters.to_json(), was_finished);
   });
 }

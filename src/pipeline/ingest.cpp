@@ -307,9 +307,7 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
       if (comm.is_root() && is_first_run) fs::remove_all(fs::path(options.output).replace_extension(".shards"));
       throw;
     }
-    comm.together([&] {
-      if (comm.is_root()) writer->finish();
-    });
+    finish_store(comm, *writer, unit_count);
   }
   IngestSummary summary;
   comm.together([&] {

@@ -209,9 +209,7 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
       }
       return std::move(rows).columns();
     });
-    comm.together([&] {
-      if (comm.is_root()) writer->finish();
-    });
+    finish_store(comm, *writer, units);
   }
   writer.reset();
   comm.together([&] {

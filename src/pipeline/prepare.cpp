@@ -442,9 +442,7 @@ PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOption
     const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, work.plan.units);
     UnitMaker make_unit(work, options);
     write_pending_units(comm, *writer, work.plan.units, pending, "preparing", std::ref(make_unit));
-    comm.together([&] {
-      if (comm.is_root()) writer->finish();
-    });
+    finish_store(comm, *writer, work.plan.units);
   }
   PrepareSummary summary;
   comm.together([&] {

@@ -524,8 +524,8 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
     const std::vector<std::int64_t> pending = agreed_pending_units(comm, *writer, setup.units);
     search_units(comm, options, setup, pending, *writer, search);
     summary = search.gather_summary();
-    comm.together([&] {
-      if (comm.is_root()) writer->finish({{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}});
+    finish_store(comm, *writer, setup.units, [&]() -> store::Columns {
+      return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
     });
   }
   writer.reset();

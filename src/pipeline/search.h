@@ -26,7 +26,8 @@ struct SearchOptions {
   /// Only so many exemplars of each mark, the best of a first pass over a coarse grid, are searched exhaustively; 0:
   /// all of them, without a first pass.
   std::int64_t coarse = 0;
-  std::int64_t coarse_recall = 0;  // so many marks are searched in full besides, to say what the first pass lost
+  std::int64_t coarse_recall = 0;   // so many marks are searched in full besides, to say what the first pass lost
+  std::int64_t plan_exemplars = 0;  // plan for an index of so many; 0: of those it has
   bool strict = false;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process; and as much of a GPU
   at::Device device = at::Device(at::kCPU);           // for features, and for a search in tensor operations

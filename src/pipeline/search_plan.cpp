@@ -175,7 +175,7 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   const IndexParameters& p = setup.index.parameters;
   Rates rates;
   comm.together([&] {
-    const std::int64_t first = comm.rank() % p.blocks();
+    const std::int64_t first = comm.rank() % setup.index.store.rows();
     ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.path.block_access());
     const double start = now_s();
     block.visit([&](std::span<const at::Tensor> blocks, std::int64_t) {
@@ -227,7 +227,8 @@ JobWork work_of(const SearchPlan& plan, const Cost& cost, const Rates& rates, do
        {{std::max<std::int64_t>(1, views_a_mark), features_s}, {1, layout_s}, {1, setup_s}}},
       {"marks", setup.units, /*alone=*/true, passes_a_mark * static_cast<double>(plan.marks), {{1, setup_s}}}};
   work.compute_s = setup_s + features_s + layout_s + compare_s;
-  work.read_bytes = static_cast<double>(setup.index.store.size_bytes());
+  work.read_bytes = static_cast<double>(setup.index.store.size_bytes()) * static_cast<double>(plan.blocks) /
+                    static_cast<double>(setup.index.store.rows());
   work.memory_bytes = static_cast<double>(options.memory_bytes - setup.block_memory_bytes);
   // Blocks are 32-bit in memory whatever the file holds.
   work.memory_for_data_bytes =

@@ -1,6 +1,7 @@
 #include "pipeline/search_setup.h"
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 
 #include "core/checked.h"
@@ -52,15 +53,18 @@ std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters&
 /// its best pose, beside the columns they are written from.
 std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup& setup) {
   constexpr std::int64_t kColumns = 28;  // score and pose, where all are kept
-  std::int64_t bytes = 0;
+  const std::int64_t exemplars = setup.index.parameters.exemplars;
+  std::size_t bytes = 0;
   for (const std::string& id : setup.index.ids) {
     const bool is_apart = id.capacity() > std::string().capacity();
-    bytes += static_cast<std::int64_t>(sizeof id + (is_apart ? id.capacity() + 1 : 0));
+    bytes += sizeof id + (is_apart ? id.capacity() + 1 : 0) + sizeof setup.index.width_px[0] +
+             sizeof setup.index.mirrored[0];
   }
-  bytes += std::ssize(setup.index.width_px) * static_cast<std::int64_t>(sizeof setup.index.width_px[0] + 1);
+  const double entry_bytes = static_cast<double>(bytes) / static_cast<double>(setup.index.ids.size());
   const std::int64_t per_mark =
       static_cast<std::int64_t>(sizeof(match::BestPose)) + (options.all_scores ? kColumns : 0);
-  return bytes + checked_product({setup.marks_per_unit, setup.index.parameters.exemplars, per_mark}, "the results");
+  return std::llround(entry_bytes * static_cast<double>(exemplars)) +
+         checked_product({setup.marks_per_unit, exemplars, per_mark}, "the results");
 }
 
 /// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
@@ -115,6 +119,7 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
   comm.together([&] {
     const SearchPath path = choose_search_path(options.kernel, options.compute_precision, options.device);
     setup.emplace(SearchSetup{marks, open_index(options.index, options.weights_path, options.device), path});
+    if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);
     const auto count = std::ssize(marks);

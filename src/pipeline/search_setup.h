@@ -34,8 +34,9 @@ struct SearchSetup {
   std::span<const std::filesystem::path> marks_of_unit(std::int64_t unit) const;
 };
 
-/// Opens the index and checks the options against it. Collective; throws on every rank: UsageError, DataError,
-/// EnvironmentError naming the least memory that will do.
+/// Opens the index and checks the options against it. With plan_exemplars the parameters tell of so many, which the
+/// store does not hold. Collective; throws on every rank: UsageError, DataError, EnvironmentError naming the least
+/// memory that will do.
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options);
 
 /// How many marks share a pass over blocks that are streamed: as many as fit into the memory for blocks, up to a number

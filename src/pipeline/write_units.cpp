@@ -108,4 +108,23 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
   }
 }
 
+void finish_store(const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
+                  const std::function<store::Columns()>& whole) {
+  const comm::UnitRange mine = comm::units_of(units, comm.rank(), comm.size());
+  nlohmann::json own = nlohmann::json::array();
+  comm.together([&] {
+    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
+      comm::now_doing("checking unit " + std::to_string(unit));
+      own.push_back(writer.check_unit(unit));
+    }
+  });
+  std::vector<std::string> sha256;
+  for (const std::string& part : comm.gather(own.dump())) {
+    for (const auto& digest : nlohmann::json::parse(part)) sha256.push_back(digest.get<std::string>());
+  }
+  comm.together([&] {
+    if (comm.is_root()) writer.finish(whole(), sha256);
+  });
+}
+
 }  // namespace outsole::pipeline

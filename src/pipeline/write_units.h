@@ -39,4 +39,11 @@ void write_pending_units(const comm::Communicator& comm, store::StoreWriter& wri
                          std::span<const std::int64_t> pending, const std::string& label,
                          const std::function<store::Columns(std::int64_t unit, store::Columns used)>& make_unit);
 
+/// Seals the store once all its units are written: the ranks share the reading and hashing of the shards, each as it
+/// would share their writing, and rank 0 writes the view with the data sets that `whole` makes there. Collective;
+/// throws on every rank what StoreWriter::check_unit and finish throw on one.
+void finish_store(
+    const comm::Communicator& comm, store::StoreWriter& writer, std::int64_t units,
+    const std::function<store::Columns()>& whole = [] { return store::Columns(); });
+
 }  // namespace outsole::pipeline

@@ -69,8 +69,14 @@ class StoreWriter {
   /// Checks `columns` against the schema and writes the shard. Throws Bug when they do not fit the schema,
   /// EnvironmentError when the disk refuses. Units without rows are allowed.
   void write_unit(std::int64_t unit, const Columns& columns);
-  /// Checks that every shard is there, hashes them, writes the view atomically. `whole` holds data sets the schema
-  /// marks as belonging to the view (not to rows), e.g. per-channel statistics. One rank, after all units are written.
+  /// Reads the unit's shard; its SHA-256. DataError when it is missing, or was altered since it was written. On any
+  /// rank, once the unit is written.
+  std::string check_unit(std::int64_t unit) const;
+  /// Writes the view over the shards atomically, which check_unit has found to be in order, `sha256` saying for each
+  /// unit what it told, on whatever rank. `whole` holds data sets the schema marks as belonging to the view (not to
+  /// rows), e.g. per-channel statistics. One rank, after all units are written and checked.
+  void finish(const Columns& whole, const std::vector<std::string>& sha256);
+  /// The same, all units checked here.
   void finish(const Columns& whole = {});
 
  private:

@@ -35,17 +35,13 @@ struct Inventory {
   std::map<std::string, std::vector<std::int64_t>> shard_elements;  // of ragged data sets, by shard
 };
 
-/// SHA-256 of a shard, which is as it was written.
-std::string checked_hash(const fs::path& path) try {
-  return check_seal(path, Sealed::kShard);
-} catch (const DataError& error) {
-  throw DataError(error.what() + std::string("; remove it and run the job again"));
+void require_shard(const fs::path& path) {
+  if (!fs::exists(path)) throw DataError(path.string() + ": this shard is missing; run the job again to make it");
 }
 
 void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& header, std::int64_t unit,
-               std::int64_t units, const Schema& schema) {
-  if (!fs::exists(path)) throw DataError(path.string() + ": this shard is missing; run the job again to make it");
-  const std::string sha256 = checked_hash(path);
+               std::int64_t units, const std::string& sha256, const Schema& schema) {
+  require_shard(path);
   const Shard shard = open_shard(path);
   if (const std::string difference = header_difference(shard.header, header); !difference.empty()) {
     throw DataError(path.string() + ": belongs to another run: " + difference);
@@ -188,11 +184,23 @@ void check_view_names(const File& file, const Schema& schema) {
 
 }  // namespace
 
-void write_view(const fs::path& path, const StoreHeader& header, std::int64_t units, const Columns& whole) {
+std::string check_shard(const fs::path& path) {
+  require_shard(path);
+  try {
+    return check_seal(path, Sealed::kShard);
+  } catch (const DataError& error) {
+    throw DataError(error.what() + std::string("; remove it and run the job again"));
+  }
+}
+
+void write_view(const fs::path& path, const StoreHeader& header, const std::vector<std::string>& sha256,
+                const Columns& whole) {
+  const std::int64_t units = std::ssize(sha256);
   const Schema& schema = find_schema(header.schema, header.version, path.string());
   Inventory inventory;
   for (std::int64_t unit = 0; unit < units; ++unit) {
-    add_shard(inventory, shards_folder(path) / shard_name(unit), header, unit, units, schema);
+    add_shard(inventory, shards_folder(path) / shard_name(unit), header, unit, units,
+              sha256[static_cast<std::size_t>(unit)], schema);
   }
   const Layout whole_layout = layout_of(schema, whole);
   const std::string complaint = misfit(schema, Part::kWhole, whole_layout, inventory.symbols);

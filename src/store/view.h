@@ -28,9 +28,13 @@ struct View {
   std::string sha256;
 };
 
-/// Checks the shards' seals and writes the view over them, whole or not at all. DataError when a shard is missing, was
-/// altered or does not belong; Bug when `whole` breaks the schema.
-void write_view(const std::filesystem::path& path, const StoreHeader& header, std::int64_t units, const Columns& whole);
+/// SHA-256 of a shard, all of which is read. DataError when it is missing or was altered.
+std::string check_shard(const std::filesystem::path& path);
+
+/// Writes the view over the shards of these SHA-256, one a unit, whole or not at all. DataError when a shard is missing
+/// or does not belong; Bug when `whole` breaks the schema.
+void write_view(const std::filesystem::path& path, const StoreHeader& header, const std::vector<std::string>& sha256,
+                const Columns& whole);
 
 /// Reads and checks a view; no shard is touched.
 View read_view(const std::filesystem::path& path);

@@ -150,8 +150,17 @@ void StoreWriter::write_unit(std::int64_t unit, const Columns& columns) {
   io_thread().run([&] { write_shard(state_->shard_path(unit), schema, state_->header, unit, state_->units, columns); });
 }
 
+std::string StoreWriter::check_unit(std::int64_t unit) const { return check_shard(state_->shard_path(unit)); }
+
 void StoreWriter::finish(const Columns& whole) {
-  io_thread().run([&] { write_view(state_->path, state_->header, state_->units, whole); });
+  std::vector<std::string> sha256;
+  for (std::int64_t unit = 0; unit < state_->units; ++unit) sha256.push_back(check_unit(unit));
+  finish(whole, sha256);
+}
+
+void StoreWriter::finish(const Columns& whole, const std::vector<std::string>& sha256) {
+  ensure(std::ssize(sha256) == state_->units, "a SHA-256 for each unit");
+  io_thread().run([&] { write_view(state_->path, state_->header, sha256, whole); });
   state_->finished = true;
   std::error_code ignored;
   fs::remove(state_->stamps_path(), ignored);

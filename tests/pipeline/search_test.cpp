@@ -331,6 +331,15 @@ TEST_F(SearchBytes, ThePlanTimesTheWorkAndWritesNothing) {
   EXPECT_FALSE(fs::exists(search_options().output));
 }
 
+TEST_F(SearchBytes, ThePlanOfALargerIndexIsMadeOnASmallerOne) {
+  SearchOptions larger = search_options();
+  larger.plan_exemplars = 70'000;
+  const SearchPlan plan = plan_search(comm_, larger), own = plan_search(comm_, search_options());
+  EXPECT_EQ(plan.blocks, 2188);
+  EXPECT_NEAR(plan.useful_flops, 1000 * own.useful_flops, 1);
+  EXPECT_EQ(plan.work.read_bytes, own.work.read_bytes * 2188 / 3);
+}
+
 TEST_F(SearchBytes, MemoryForBlocksIsLessByWhatMoreIdsAndPosesTake) {
   const SearchSetup setup = set_up_search(comm_, search_options());
   EXPECT_EQ(setup.mark_bytes - setup.view_bytes, 2 * 70 * 16);

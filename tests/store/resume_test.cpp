@@ -144,6 +144,23 @@ TEST_F(ResumedStore, FinishingWithoutAUnitNamesItsShard) {
   EXPECT_FALSE(fs::exists(folder_ / "s.h5"));
 }
 
+TEST_F(ResumedStore, ShardsThatSeveralRanksCheckedMakeTheSameStore) {
+  write_sample(folder_ / "whole/s.h5");
+  const fs::path path = folder_ / "s.h5", shard = folder_ / "s.shards/00001.h5";
+  StoreWriter writer(path, sample_header(), 3, true);
+  const StoreWriter other_rank(path, sample_header(), 3, false);
+  for (const std::int64_t unit : {0, 1, 2}) {
+    writer.write_unit(unit, sample_images(unit * 10, unit == 0 ? 4 : unit == 1 ? 0 : 3));
+  }
+  const std::vector<std::string> sha256 = {writer.check_unit(0), other_rank.check_unit(1), other_rank.check_unit(2)};
+  flip_byte(shard, 700);
+  EXPECT_THAT(message_of<DataError>([&] { other_rank.check_unit(1); }), HasSubstr(shard.string()));
+  flip_byte(shard, 700);
+  writer.finish({}, sha256);
+  EXPECT_EQ(Store(path).sha256(), Store(folder_ / "whole/s.h5").sha256());
+  EXPECT_TRUE(Store(path).validate().empty());
+}
+
 TEST_F(ResumedStore, ABrokenShardOfAnEarlierRunIsNamed) {
   {
     StoreWriter interrupted(folder_ / "s.h5", sample_header(), 3, true);
