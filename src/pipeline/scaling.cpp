@@ -127,9 +127,9 @@ ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
                      (keeps ? own_bytes : work.memory_for_data_bytes);
   row.compute_s = compute_s(ranks, *chosen, work.compute_s) / node.speed;
   const double rank_bytes = own_bytes * (keeps ? 1 : passes), bytes = rank_bytes * row.busy + work.written_bytes;
+  row.compute_s += rank_bytes * work.read_s_a_byte / node.speed;
   const double busy_nodes = std::max(1.0, std::min<double>(row.nodes, row.busy));
-  row.io_s = std::max(bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s),
-                      rank_bytes * work.read_s_a_byte / node.speed);
+  row.io_s = bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s);
   row.messages_s = alone ? 0 : messages_s(ranks, work, node);
   row.seconds = std::max(row.compute_s, row.io_s) + row.messages_s;
   return row;

@@ -53,8 +53,8 @@ struct JobWork {
   std::vector<Partition> partitions;  // the first, unless another keeps 5% more ranks busy
   double compute_s = 0;               // on one rank
   double read_bytes = 0, written_bytes = 0;
-  double read_s_a_byte = 0;          // of a rank, as measured; 0: no rank reads slower than its node
-  double memory_bytes = 0;           // of a rank, without data
+  double read_s_a_byte = 0;  // of processor time, which the computation does not have, as a rank has no core to spare
+  double memory_bytes = 0;   // of a rank, without data
   double unit_memory_bytes = 0;      // and for each unit of its share, where it works on all of them at once
   double memory_for_data_bytes = 0;  // of a rank; 0: data only passes through
   std::int64_t rounds = 0;           // of collective operations

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <ctime>
 #include <limits>
 #include <numeric>
 
@@ -88,12 +89,14 @@ Cost estimate_cost(const std::vector<SampledMark>& sampled, std::int64_t marks) 
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+double processor_s() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
+
 /// Seconds of this rank while all ranks work.
 struct Rates {
   double feature_s = 0;  // for a view, by the pixels of its canvas
   double layout_s = 0;   // for laying it out for the comparison, by the same
   double compare_s = 0;  // for a useful operation
-  double read_s = 0;     // for a byte of a block, brought to 32 bit
+  double read_s = 0;     // of processor time, for a byte of a block, brought to 32 bit
 };
 
 /// The seconds and the work of some marks.
@@ -177,9 +180,9 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   comm.together([&] {
     const std::int64_t first = comm.rank() % setup.index.store.rows();
     ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.path.block_access());
-    const double start = now_s();
+    const double start = processor_s();
     block.visit([&](std::span<const at::Tensor> blocks, std::int64_t) {
-      rates.read_s = (now_s() - start) / static_cast<double>(blocks[0].nbytes());
+      rates.read_s = (processor_s() - start) / static_cast<double>(blocks[0].nbytes());
       // Blocks that are kept are searched all at once, which is more work for a rank's threads to share.
       const std::vector<at::Tensor> together(in_memory ? static_cast<std::size_t>(at::get_num_threads()) : 1,
                                              blocks[0]);

@@ -75,14 +75,12 @@ TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
   EXPECT_NEAR(predict_on(10, work, node).io_s, 100, 1e-9);
 }
 
-TEST(Scaling, ARankReadsNoFasterThanItWasMeasured) {
-  JobWork work = search_of(8, 1);
+TEST(Scaling, ReadingTakesProcessorTimeFromTheComputation) {
+  JobWork work = search_of(8, 1);  // 1000 s
   work.read_bytes = 8e9;
   work.read_s_a_byte = 1e-9;
-  NodeSpec node;
-  node.disk_bytes_s = node.shared_disk_bytes_s = 100e9;
-  EXPECT_DOUBLE_EQ(predict_on(1, work, node).io_s, 8);
-  EXPECT_DOUBLE_EQ(predict_on(4, work, node).io_s, 2);
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).compute_s, 1008);
+  EXPECT_DOUBLE_EQ(predict_on(4, work, {}).compute_s, 252);
 }
 
 TEST(Scaling, ARankThatWorksAloneReadsAllTheDataForItsOwnUnits) {
