@@ -16,7 +16,7 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 if [ -z "${OUTSOLE_DATA:-}" ]; then
   echo "OUTSOLE_DATA is not set: tests on real data will be skipped"
 fi
-ctest --test-dir build/release --output-on-failure --no-tests=error
+ctest --test-dir build/release --output-on-failure --no-tests=error --parallel 2
 if [ "${1:-}" == --long ]; then
   tests/long.sh
 fi
