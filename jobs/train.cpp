@@ -37,10 +37,9 @@ void add_options(po::options_description& options) {
       ("batch", po::value<std::int64_t>()->value_name("N")->default_value(defaults.batch),
        "pairs a step, shared by the ranks")                                                           //
       ("learning-rate", po::value<std::string>()->value_name("R")->default_value("1e-5"), "of Adam")  //
-      (
-          "ssim-weight", po::value<double>()->value_name("W")->default_value(defaults.ssim_weight),
-          "lessen not only the mean squared difference, but with so much weight structural dissimilarity (1 - SSIM) "
-          "too")  //
+      ("ssim-weight", po::value<double>()->value_name("W")->default_value(defaults.ssim_weight),
+       "lessen not only the mean squared difference, but with so much weight structural dissimilarity (1 - SSIM) "
+       "too")  //
       ("schedule", po::value<std::string>()->value_name("constant|cosine")->default_value("constant"),
        "the learning rate, always; or a short rise and half a cosine down to nothing at the last of --epochs")  //
       ("network", po::value<std::string>()->value_name("paper|residual")->default_value("paper"),

@@ -34,8 +34,8 @@ struct PrepareOptions {
   bool crops = true;
   bool denoises = true;
   bool registers = true;
-  bool mirrors_right = false;  // right outsoles left to right, so that they look like left ones
-  std::optional<double> dpi;   // of scans whose own resolution is unknown
+  bool mirrors_right = false;             // right outsoles left to right, so that they look like left ones
+  std::optional<double> dpi;              // of scans whose own resolution is unknown
   std::optional<double> consensus_weeks;  // fills what did not print from scans so many weeks before and after, or less
   image::RegistrationParameters registration;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
@@ -73,10 +73,11 @@ PreparePlan plan_preparation(const comm::Communicator& comm, const PrepareOption
 /// and the frame has the size of the largest reference's window. A scan that cannot be registered stays where it is and
 /// carries the reason as its flag. What lies outside of a scan's window is white and has no support. 16-bit scans are
 /// brought to 8 bit. With `consensus_weeks`, ink that a scan lacks and the nearest scans of the shoe before and after
-/// both show is filled (image/consensus.h), and the store says where. Scans are taken in the order of shoe, week and id; the bytes do not depend on the ranks. Carries
-/// on from the shards of an interrupted run. Collective; the summary is rank 0's. Throws on every rank: UsageError for
-/// an impossible size or an unknown resolution, DataError for scans of several resolutions or a broken store (and,
-/// under `strict`, for a flagged scan), EnvironmentError, and StopRequested at the end of a unit after a signal.
+/// both show is filled (image/consensus.h), and the store says where. Scans are taken in the order of shoe, week and
+/// id; the bytes do not depend on the ranks. Carries on from the shards of an interrupted run. Collective; the summary
+/// is rank 0's. Throws on every rank: UsageError for an impossible size or an unknown resolution, DataError for scans
+/// of several resolutions or a broken store (and, under `strict`, for a flagged scan), EnvironmentError, and
+/// StopRequested at the end of a unit after a signal.
 PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOptions& options);
 
 }  // namespace outsole::pipeline

@@ -279,13 +279,13 @@ TEST_F(ReadImage, RefusesTilesThatAreLargeWhateverTheImage) {
   // 16 x 16 pixels in one tile of 32768 x 32768, of which libtiff would take a buffer.
   const std::string tiff(
       "II*\0\x08\0\0\0\x07\0"
-      "\x00\x01\x03\0\x01\0\0\0\x10\0\0\0"   // width
-      "\x01\x01\x03\0\x01\0\0\0\x10\0\0\0"   // length
-      "\x02\x01\x03\0\x01\0\0\0\x08\0\0\0"   // bits
+      "\x00\x01\x03\0\x01\0\0\0\x10\0\0\0"    // width
+      "\x01\x01\x03\0\x01\0\0\0\x10\0\0\0"    // length
+      "\x02\x01\x03\0\x01\0\0\0\x08\0\0\0"    // bits
       "\x42\x01\x03\0\x01\0\0\0\x00\x80\0\0"  // tile width
       "\x43\x01\x03\0\x01\0\0\0\x00\x80\0\0"  // tile length
-      "\x44\x01\x04\0\x01\0\0\0\x08\0\0\0"   // tile offset
-      "\x45\x01\x04\0\x01\0\0\0\x10\0\0\0"   // tile bytes
+      "\x44\x01\x04\0\x01\0\0\0\x08\0\0\0"    // tile offset
+      "\x45\x01\x04\0\x01\0\0\0\x10\0\0\0"    // tile bytes
       "\0\0\0\0",
       10 + 7 * 12 + 4);
   EXPECT_THAT(refusal(write("a.tif", tiff)), HasSubstr("tiles of more than 8192"));
