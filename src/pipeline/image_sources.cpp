@@ -46,8 +46,7 @@ std::vector<ImageSource> list_files(const std::vector<fs::path>& inputs) {
   for (const fs::path& file : list_inputs(inputs, image::image_extensions())) {
     std::error_code error;
     const auto size = fs::file_size(file, error);
-    sources.push_back({file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), "",
-                       file_stamp(file)});
+    sources.push_back({file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
   }
   return sources;
 }

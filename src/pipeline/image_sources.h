@@ -22,7 +22,6 @@ struct ImageSource {
   std::int64_t file_bytes = 0;                         // 0 when unknown: reading the file will say why
   nlohmann::json metadata = nlohmann::json::object();  // the manifest's columns but file and id, as text
   std::string manifest_row;                            // "manifest.csv, row 7", for messages; empty: it has none
-  std::string stamp;                                   // see file_stamp
 };
 
 struct SourceList {

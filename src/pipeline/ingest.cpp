@@ -12,6 +12,7 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/files.h"
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
@@ -37,7 +38,7 @@ using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by
 std::string encode(const SourceList& list) {
   nlohmann::json sources = nlohmann::json::array();
   for (const ImageSource& s : list.sources) {
-    sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row, s.stamp});
+    sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row});
   }
   const auto bytes = nlohmann::json::to_cbor({{"sources", sources}, {"mismatches", list.mismatches}});
   return {bytes.begin(), bytes.end()};
@@ -47,7 +48,7 @@ SourceList decode(const std::string& bytes) {
   const auto message = nlohmann::json::from_cbor(bytes);
   SourceList list{{}, message.at("mismatches").get<std::vector<std::string>>()};
   for (const auto& s : message.at("sources")) {
-    list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4], s[5]});
+    list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
   }
   return list;
 }
@@ -128,12 +129,12 @@ std::string digest_of(std::span<const ImageSource> sources) {
   return hash.hex();
 }
 
-/// Of each unit's files, as they were listed, before any is read: a file edited in place changes its unit's stamp.
+/// Of each unit's files as they are now, before any is read: a file edited in place changes its unit's stamp.
 std::vector<std::string> stamps_of(std::span<const ImageSource> sources, std::span<const FileRange> units) {
   std::vector<std::string> stamps;
   for (const FileRange& unit : units) {
     std::string text;
-    for (const ImageSource& s : sources.subspan(unit.begin, unit.end - unit.begin)) text += s.stamp + "\n";
+    for (const ImageSource& s : sources.subspan(unit.begin, unit.end - unit.begin)) text += file_stamp(s.file) + "\n";
     stamps.push_back(sha256_of(std::as_bytes(std::span(text))));
   }
   return stamps;
@@ -292,7 +293,7 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
 
   std::optional<store::StoreWriter> writer;
   open_writer(comm, options.output, header_of(list.sources, options.limits, kind), unit_count, writer,
-              stamps_of(list.sources, units));
+              comm.is_root() ? stamps_of(list.sources, units) : std::vector<std::string>());
   const bool was_finished = comm.any_of(writer->is_finished());
   Reasons reasons;
   if (!was_finished) {

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <functional>
@@ -16,6 +15,7 @@
 
 #include "comm/partition.h"
 #include "comm/watchdog.h"
+#include "core/clock.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/provenance.h"
@@ -56,8 +56,6 @@ void check_marks(const comm::Communicator& comm, const SearchOptions& options, c
     }
   });
 }
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// Identity of the marks: names and content of images and masks, so that results are never taken for those of a mark
 /// that was changed since.

@@ -76,10 +76,9 @@ struct SearchSummary {
 };
 
 /// Searches all marks x all exemplars x all poses. With fewer blocks than ranks can share evenly, ranks take marks,
-/// otherwise blocks; scores do not depend on it. A mark that is no readable image is named, counted and left out;
-/// one that is gone ends the job. Carries on
-/// at the marks that an interrupted run has not finished. Collective; the summary is rank 0's. Throws on every rank:
-/// UsageError, DataError, EnvironmentError, StopRequested after a mark.
+/// otherwise blocks; scores do not depend on it. A mark that is no readable image is named, counted and left out; one
+/// that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Collective; the summary
+/// is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options);
 
 }  // namespace outsole::pipeline

@@ -2,13 +2,13 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <ctime>
 #include <limits>
 #include <numeric>
 
 #include "core/checked.h"
+#include "core/clock.h"
 #include "core/errors.h"
 #include "match/lanes.h"
 #include "pipeline/search.h"
@@ -86,8 +86,6 @@ Cost estimate_cost(const std::vector<SampledMark>& sampled, std::int64_t marks) 
 }
 
 // --- What this machine takes ---------------------------------------------------------------------------------------
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 double processor_s() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 

@@ -14,7 +14,8 @@
 
 namespace outsole::pipeline {
 
-/// Every rank opens the writer, rank 0 first: it makes the folder. `stamps` as of store::StoreWriter. Collective.
+/// Every rank opens the writer, rank 0 first: it makes the folder. `stamps`, of rank 0, as of
+/// store::StoreWriter. Collective.
 void open_writer(const comm::Communicator& comm, const std::filesystem::path& output, const store::StoreHeader& header,
                  std::int64_t units, std::optional<store::StoreWriter>& writer,
                  const std::vector<std::string>& stamps = {});

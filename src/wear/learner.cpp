@@ -79,14 +79,10 @@ double Learner::compute_gradients(Pairs batch, Pairs next) {
   gradients_.zero();
   double loss = 0;
   if (!mine.empty()) {
-    const at::Tensor answers = answer(mine, scans), targets = targets_of(scans.grey), seen = targets_of(scans.known);
-    const at::Tensor error = squared_error(answers, targets, seen, known);
-    if (ssim_weight_ > 0) {
-      (error + ssim_weight_ * structural_dissimilarity(answers, targets, seen, known)).backward();
-    } else {
-      error.backward();
-    }
-    loss = error.item<double>();
+    const Loss losses =
+        training_loss(answer(mine, scans), targets_of(scans.grey), targets_of(scans.known), known, ssim_weight_);
+    losses.lessened.backward();
+    loss = losses.squared_error.item<double>();
   }
   gradients_.finish();
   return loss;

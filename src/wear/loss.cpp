@@ -31,8 +31,7 @@ at::Tensor means_along_rows(const at::Tensor& images, const at::Tensor& window) 
 }
 
 /// Mean under the window around every pixel of [N, 1, H, W].
-at::Tensor window_mean(const at::Tensor& images) {
-  const at::Tensor window = window_of_block(images.options().requires_grad(false));
+at::Tensor window_mean(const at::Tensor& images, const at::Tensor& window) {
   const at::Tensor mirrored = at::reflection_pad2d(images, {kReach, kReach, kReach, kReach});
   return means_along_rows(means_along_rows(mirrored, window).transpose(2, 3), window).transpose(2, 3);
 }
@@ -49,13 +48,21 @@ torch::Tensor structural_dissimilarity(const torch::Tensor& predicted, const tor
   constexpr double kC1 = 0.01 * 0.01, kC2 = 0.03 * 0.03;
   const auto seen = [&](const at::Tensor& image) { return known * (image - 1) + 1; };  // paper is 1
   const at::Tensor x = seen(predicted), y = seen(target);
-  const at::Tensor mean_x = window_mean(x), mean_y = window_mean(y);
+  const at::Tensor window = window_of_block(target.options().requires_grad(false));
+  const at::Tensor mean_x = window_mean(x, window), mean_y = window_mean(y, window);
   const at::Tensor mean_square = mean_x.square() + mean_y.square(), mean_product = mean_x * mean_y;
-  const at::Tensor variances = window_mean(x.square() + y.square()) - mean_square;
-  const at::Tensor covariance = window_mean(x * y) - mean_product;
+  const at::Tensor variances = window_mean(x.square() + y.square(), window) - mean_square;
+  const at::Tensor covariance = window_mean(x * y, window) - mean_product;
   const at::Tensor similarity =
       (2 * mean_product + kC1) * (2 * covariance + kC2) / ((mean_square + kC1) * (variances + kC2));
   return (known * (1 - similarity)).sum() / known_pixels;
+}
+
+Loss training_loss(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
+                   double known_pixels, double ssim_weight) {
+  const at::Tensor error = squared_error(predicted, target, known, known_pixels);
+  if (ssim_weight == 0) return {error, error};
+  return {error, error + ssim_weight * structural_dissimilarity(predicted, target, known, known_pixels)};
 }
 
 }  // namespace outsole::wear

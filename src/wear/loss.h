@@ -5,7 +5,7 @@
 
 namespace outsole::wear {
 
-// Of both: all tensors are [N, 1, H, W]; `known` is 1 where the target's scan shows the outsole, else 0. `known_pixels`
+// Of all: tensors are [N, 1, H, W]; `known` is 1 where the target's scan shows the outsole, else 0. `known_pixels`
 // is the sum of `known` over the whole batch, on all ranks, so that the ranks' losses and gradients add up.
 
 /// Mean over the known pixels of the squared difference: sum(known (predicted - target)^2) / known_pixels. Up to a
@@ -18,5 +18,14 @@ torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor&
 /// at its edges). Sides must be at least 6 px.
 torch::Tensor structural_dissimilarity(const torch::Tensor& predicted, const torch::Tensor& target,
                                        const torch::Tensor& known, double known_pixels);
+
+struct Loss {
+  torch::Tensor squared_error;
+  torch::Tensor lessened;  // what training goes down: squared_error + ssim_weight structural_dissimilarity
+};
+
+/// Both at once. With a weight of 0 they are one tensor.
+Loss training_loss(const torch::Tensor& predicted, const torch::Tensor& target, const torch::Tensor& known,
+                   double known_pixels, double ssim_weight);
 
 }  // namespace outsole::wear

@@ -4,19 +4,17 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <functional>
 #include <set>
 
 #include "core/checked.h"
+#include "core/clock.h"
 #include "wear/gradient_sum.h"
 #include "wear/loss.h"
 
 namespace outsole::wear {
 
 namespace {
-
-double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 /// The network of the plan, but with images small enough that a pair takes a few seconds at most.
 NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
@@ -43,17 +41,12 @@ struct Steps {
     const std::array sizes = {pairs, std::int64_t{1}, shape.height_px, shape.width_px};
     const at::Tensor x = at::rand(sizes), target = at::rand(sizes), known = at::ones(sizes);
     const at::Tensor times = at::rand({pairs, time_inputs(shape.task)});
-    const at::Tensor answers = network.forward(x, times);
     const auto known_pixels = static_cast<double>(target.numel());
-    at::Tensor loss = squared_error(answers, target, known, known_pixels);
-    if (ssim_weight > 0) loss = loss + ssim_weight * structural_dissimilarity(answers, target, known, known_pixels);
-    loss.backward();
+    training_loss(network.forward(x, times), target, known, known_pixels, ssim_weight).lessened.backward();
   }
 
   void alone(std::int64_t pairs) {
-    for (at::Tensor& parameter : network.parameters()) {
-      if (parameter.grad().defined()) parameter.mutable_grad().zero_();
-    }
+    network.zero_grad(/*set_to_none=*/false);
     backward(pairs);
     adam.step();
   }

@@ -8,6 +8,7 @@
 
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "message_of.h"
 #include "temporary_folder.h"
 
 namespace outsole::image {
@@ -171,12 +172,8 @@ TEST_F(ReadImage, RefusesWhatIsNoImage) {
 }
 
 TEST_F(ReadImage, BlamesTheDiskForAFileThatIsGone) {
-  try {
-    read_image(folder_ / "gone.png");
-    FAIL() << "no refusal";
-  } catch (const EnvironmentError& error) {
-    EXPECT_THAT(error.what(), HasSubstr((folder_ / "gone.png").string() + ": does not exist"));
-  }
+  EXPECT_THAT(outsole::testing::message_of<EnvironmentError>([&] { read_image(folder_ / "gone.png"); }),
+              HasSubstr((folder_ / "gone.png").string() + ": does not exist"));
 }
 
 TEST_F(ReadImage, RefusesEveryTruncation) {
