@@ -9,7 +9,7 @@
 #include "core/sha256.h"
 #include "evaluate_wear.h"
 #include "job.h"
-#include "pipeline/evaluate_retrieval.h"
+#include "retrieval/evaluate_retrieval.h"
 #include "report/candidates.h"
 #include "report/cmc_figure.h"
 
@@ -98,11 +98,11 @@ std::string figure_of(const ordered_json& json, bool log_rank) {
 void evaluate_retrieval(const po::variables_map& options, const JobContext& context) {
   std::vector<std::string> group_columns;
   if (options.count("group-column") > 0) group_columns = options["group-column"].as<std::vector<std::string>>();
-  const pipeline::Labels labels = pipeline::read_labels(options["labels"].as<std::string>(), group_columns);
+  const retrieval::Labels labels = retrieval::read_labels(options["labels"].as<std::string>(), group_columns);
   const fs::path results_path = options["results"].as<std::string>(), output = options["output"].as<std::string>();
   const store::Store results(results_path, "outsole.results");
-  const pipeline::Truth truth = pipeline::resolve_labels(labels, pipeline::read_ids(results, "mark_id"),
-                                                         pipeline::read_ids(results, "exemplar_id"));
+  const retrieval::Truth truth = retrieval::resolve_labels(labels, retrieval::read_ids(results, "mark_id"),
+                                                         retrieval::read_ids(results, "exemplar_id"));
   if (truth.labels_without_mark > 0) {
     spdlog::warn("{}: {} rows name marks that were not searched", labels.path.string(), truth.labels_without_mark);
   }
@@ -110,7 +110,7 @@ void evaluate_retrieval(const po::variables_map& options, const JobContext& cont
     spdlog::warn("{}: {} marks have no label and are left out", results_path.string(), truth.marks_without_label);
   }
   const ordered_json json =
-      pipeline::evaluate_retrieval(pipeline::rank_true_exemplars(results, truth), truth, group_columns);
+      retrieval::evaluate_retrieval(retrieval::rank_true_exemplars(results, truth), truth, group_columns);
 
   if (options.count("candidates") > 0) {
     report::CandidatePicturesOptions pictures;

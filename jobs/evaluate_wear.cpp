@@ -4,13 +4,13 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "comm/device.h"
+#include "machine/device.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/provenance.h"
 #include "image/image.h"
 #include "options.h"
-#include "pipeline/evaluate_wear.h"
+#include "wear/evaluate_wear.h"
 #include "report/quality_figure.h"
 #include "report/wear_strip.h"
 
@@ -21,15 +21,15 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-pipeline::EvaluateWearOptions parse(const po::variables_map& options, const JobContext& context) {
+wear::EvaluateWearOptions parse(const po::variables_map& options, const JobContext& context) {
   for (const char* name : {"model", "scans", "output"}) {
     if (options.count(name) == 0) throw UsageError(std::string("evaluate wear needs --") + name);
   }
-  pipeline::EvaluateWearOptions evaluate;
+  wear::EvaluateWearOptions evaluate;
   evaluate.model = options["model"].as<std::string>();
   evaluate.scans = options["scans"].as<std::string>();
   if (options.count("clean") > 0) evaluate.clean = options["clean"].as<std::string>();
-  evaluate.device = comm::choose_device(context.common.device, context.comm);
+  evaluate.device = machine::choose_device(context.common.device, context.comm);
   evaluate.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
   return evaluate;
 }
@@ -97,7 +97,7 @@ std::string figure_title(const ordered_json& json) {
          " held-out pairs, split by " + json["split"].get<std::string>();
 }
 
-cv::Mat3b picture_of(const pipeline::JudgedPair& judged) {
+cv::Mat3b picture_of(const wear::JudgedPair& judged) {
   const auto text = [](const char* format, auto... values) {
     char line[64];
     std::snprintf(line, sizeof line, format, values...);
@@ -105,7 +105,7 @@ cv::Mat3b picture_of(const pipeline::JudgedPair& judged) {
   };
   std::vector<report::StripPanel> panels{{text("input, week %.4g", judged.input.subject.week), judged.input_image},
                                          {text("truth, week %.4g", judged.target.subject.week), judged.truth, true}};
-  for (const pipeline::WearAnswer& answer : judged.answers) {
+  for (const wear::WearAnswer& answer : judged.answers) {
     std::string name = answer.name;
     std::ranges::replace(name, '_', ' ');
     panels.push_back({name + text(": %.3f, %.1f dB", answer.ssim, answer.psnr_db), answer.image});
@@ -127,7 +127,7 @@ void add_wear_options(po::options_description& options) {
 }
 
 void evaluate_wear(const po::variables_map& options, const JobContext& context) {
-  pipeline::EvaluateWearOptions evaluate;
+  wear::EvaluateWearOptions evaluate;
   context.comm.together([&] { evaluate = parse(options, context); });
   if (context.common.plan) {
     if (context.comm.is_root()) std::printf("judges the held-out pairs, in turns on %d ranks\n", context.comm.size());
@@ -136,11 +136,11 @@ void evaluate_wear(const po::variables_map& options, const JobContext& context) 
   if (options.count("pictures") > 0) {
     const fs::path folder = options["pictures"].as<std::string>();
     context.comm.together([&] { create_folder(folder); });
-    evaluate.on_target = [folder](const pipeline::JudgedPair& judged) {
+    evaluate.on_target = [folder](const wear::JudgedPair& judged) {
       image::write_image(folder / fs::path(judged.target.id + ".png").filename(), picture_of(judged));
     };
   }
-  const ordered_json json = pipeline::evaluate_wear(evaluate, context.comm);
+  const ordered_json json = wear::evaluate_wear(evaluate, context.comm);
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
     const fs::path output = options["output"].as<std::string>();

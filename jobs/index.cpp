@@ -1,11 +1,11 @@
 #include <cstdio>
 
-#include "comm/device.h"
+#include "machine/device.h"
 #include "core/errors.h"
 #include "core/progress.h"
 #include "job.h"
 #include "options.h"
-#include "pipeline/build_index.h"
+#include "retrieval/build_index.h"
 #include "scaling.h"
 
 namespace outsole::jobs {
@@ -38,8 +38,8 @@ void add_options(po::options_description& options) {
   add_scaling_options(options);
 }
 
-pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobContext& context) {
-  pipeline::BuildIndexOptions index;
+retrieval::BuildIndexOptions parse(const po::variables_map& options, const JobContext& context) {
+  retrieval::BuildIndexOptions index;
   index.exemplars = options["exemplars"].as<std::string>();
   index.output = options["output"].as<std::string>();
   index.extractor.kind = options["extractor"].as<std::string>();
@@ -58,16 +58,16 @@ pipeline::BuildIndexOptions parse(const po::variables_map& options, const JobCon
   if (!(index.erosion_fraction >= 0 && index.erosion_fraction < 0.5))
     throw UsageError("--erosion: must be at least 0 and below 0.5");
   index.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  index.device = comm::choose_device(context.common.device, context.comm);
+  index.device = machine::choose_device(context.common.device, context.comm);
   index.command_line = context.command_line;
   return index;
 }
 
-void print_plan(const pipeline::BuildIndexPlan& plan, const JobContext& context, const po::variables_map& options) {
+void print_plan(const retrieval::BuildIndexPlan& plan, const JobContext& context, const po::variables_map& options) {
   const comm::Communicator& comm = context.comm;
   const auto& p = plan.parameters;
   constexpr double kFeatureShare = 0.4;  // of a matrix product's rate; see tests/benchmarks
-  const double seconds = plan.flops / (comm::measured_sgemm_gflops() * 1e9 * kFeatureShare * comm.size());
+  const double seconds = plan.flops / (machine::measured_sgemm_gflops() * 1e9 * kFeatureShare * comm.size());
   std::printf("exemplars     %lld, brought to %lld x %lld pixels, scaled to %lld x %lld\n",
               static_cast<long long>(p.exemplars), static_cast<long long>(p.frame_height_px),
               static_cast<long long>(p.frame_width_px), static_cast<long long>(p.search_height_px),
@@ -83,7 +83,7 @@ void print_plan(const pipeline::BuildIndexPlan& plan, const JobContext& context,
   std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(),
               format_duration(seconds).c_str());
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * comm.size());  // read by slurm/allocation.sh
-  pipeline::JobWork work;
+  machine::JobWork work;
   work.partitions = {{"shards", plan.units}};
   work.compute_s = seconds * comm.size();
   work.written_bytes = static_cast<double>(plan.bytes);
@@ -92,14 +92,14 @@ void print_plan(const pipeline::BuildIndexPlan& plan, const JobContext& context,
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
-  const pipeline::BuildIndexOptions index = parse(options, context);
+  const retrieval::BuildIndexOptions index = parse(options, context);
   if (context.common.plan) {
     context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(pipeline::plan_index(index), context, options);
+      if (context.comm.is_root()) print_plan(retrieval::plan_index(index), context, options);
     });
     return;
   }
-  pipeline::build_index(context.comm, index);
+  retrieval::build_index(context.comm, index);
   if (context.comm.is_root()) std::printf("%s\n", index.output.c_str());
 }
 

@@ -1,4 +1,4 @@
-#include "pipeline/ingest.h"
+#include "ingest/ingest.h"
 
 #include <cstdio>
 
@@ -7,8 +7,8 @@
 #include "core/progress.h"
 #include "core/text.h"
 #include "job.h"
-#include "pipeline/ingest_exemplars.h"
-#include "pipeline/ingest_scans.h"
+#include "ingest/ingest_exemplars.h"
+#include "ingest/ingest_scans.h"
 #include "scaling.h"
 
 namespace outsole::jobs {
@@ -35,7 +35,7 @@ void add_options(po::options_description& options) {
   add_scaling_options(options);
 }
 
-pipeline::ColumnFilter parse_filter(const std::string& text) {
+ingest::ColumnFilter parse_filter(const std::string& text) {
   const std::size_t equals = text.find('=');
   if (equals == std::string::npos || equals == 0) throw UsageError("--where " + text + ": expected COLUMN=VALUE");
   return {text.substr(0, equals), text.substr(equals + 1)};
@@ -47,21 +47,21 @@ std::int64_t positive(const po::variables_map& options, const std::string& name)
   return value;
 }
 
-pipeline::IngestKind parse_kind(const po::variables_map& options) {
+ingest::IngestKind parse_kind(const po::variables_map& options) {
   const auto& kind = options["kind"].as<std::string>();
   const bool has_week_column = options.count("week-column") > 0;
   if (kind == "scans") {
     if (options.count("manifest") == 0)
       throw UsageError("--kind scans: needs --manifest, with shoe, pair, foot and week");
-    return has_week_column ? pipeline::scan_kind(options["week-column"].as<std::string>()) : pipeline::scan_kind();
+    return has_week_column ? ingest::scan_kind(options["week-column"].as<std::string>()) : ingest::scan_kind();
   }
   if (kind != "exemplars") throw UsageError("--kind " + kind + ": not one of exemplars, scans");
   if (has_week_column) throw UsageError("--week-column belongs to --kind scans");
-  return pipeline::exemplar_kind();
+  return ingest::exemplar_kind();
 }
 
-pipeline::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
-  pipeline::IngestOptions ingest;
+ingest::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
+  ingest::IngestOptions ingest;
   for (const auto& input : options["input"].as<std::vector<std::string>>()) ingest.inputs.emplace_back(input);
   if (options.count("manifest") > 0) ingest.manifest = options["manifest"].as<std::string>();
   if (options.count("where") > 0) {
@@ -75,7 +75,7 @@ pipeline::IngestOptions parse(const po::variables_map& options, const JobContext
   return ingest;
 }
 
-void print_plan(const pipeline::IngestPlan& plan, const pipeline::IngestOptions& ingest, const comm::Communicator& comm,
+void print_plan(const ingest::IngestPlan& plan, const ingest::IngestOptions& ingest, const comm::Communicator& comm,
                 const po::variables_map& options) {
   constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
   std::printf("%lld files, %s, in %lld units\n", static_cast<long long>(plan.files),
@@ -86,7 +86,7 @@ void print_plan(const pipeline::IngestPlan& plan, const pipeline::IngestOptions&
   }
   const double seconds = static_cast<double>(plan.file_bytes) / kBytesASecond;
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
-  pipeline::JobWork work;
+  machine::JobWork work;
   work.partitions = {{"units", plan.units}};
   work.compute_s = seconds;
   work.read_bytes = static_cast<double>(plan.file_bytes);
@@ -95,7 +95,7 @@ void print_plan(const pipeline::IngestPlan& plan, const pipeline::IngestOptions&
   print_scaling(work, options);
 }
 
-void print_summary(const pipeline::IngestSummary& summary, const pipeline::IngestOptions& ingest,
+void print_summary(const ingest::IngestSummary& summary, const ingest::IngestOptions& ingest,
                    const std::string& kind) {
   if (summary.was_finished) {
     std::printf("%s was there already, made from files of these names and sizes\n", ingest.output.c_str());
@@ -113,24 +113,24 @@ void print_summary(const pipeline::IngestSummary& summary, const pipeline::Inges
     std::printf("%zu rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
   if (!summary.skipped.empty()) std::printf("%zu files skipped:\n", summary.skipped.size());
-  for (const pipeline::SkippedFile& file : summary.skipped) std::printf("  %s\n", printable(file.reason).c_str());
+  for (const ingest::SkippedFile& file : summary.skipped) std::printf("  %s\n", printable(file.reason).c_str());
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
-  pipeline::IngestOptions ingest;
-  pipeline::IngestKind kind;
+  ingest::IngestOptions ingest;
+  ingest::IngestKind kind;
   context.comm.together([&] {
     kind = parse_kind(options);
     ingest = parse(options, context);
   });
   if (context.common.plan) {
-    const pipeline::IngestPlan plan = pipeline::plan_ingest(context.comm, ingest, kind);
+    const ingest::IngestPlan plan = ingest::plan_ingest(context.comm, ingest, kind);
     context.comm.together([&] {
       if (context.comm.is_root()) print_plan(plan, ingest, context.comm, options);
     });
     return;
   }
-  const pipeline::IngestSummary summary = pipeline::ingest_images(context.comm, ingest, kind);
+  const ingest::IngestSummary summary = ingest::ingest_images(context.comm, ingest, kind);
   if (context.comm.is_root()) print_summary(summary, ingest, options["kind"].as<std::string>());
 }
 

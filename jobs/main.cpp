@@ -16,7 +16,7 @@
 #include <sstream>
 
 #include "comm/communicator.h"
-#include "comm/device.h"
+#include "machine/device.h"
 #include "comm/watchdog.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -86,7 +86,7 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
 
 void warn_of_slow_blas(const comm::Communicator& comm) {
   constexpr double kSlowGflops = 8;
-  const double gflops = comm::measured_sgemm_gflops();
+  const double gflops = machine::measured_sgemm_gflops();
   if (comm.is_root() && gflops < kSlowGflops) {
     spdlog::warn("matrix products run at {:.1f} GFLOP/s: LibTorch uses a slow BLAS; install libopenblas0-pthread",
                  gflops);
@@ -116,7 +116,7 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
     throw UsageError("--threads: must be 0 (automatic) or a number of threads");
   if (!(common.watchdog_minutes >= 0 && common.watchdog_minutes <= 1e6))
     throw UsageError("--watchdog-minutes: must be 0 (never) or a number of minutes, at most a million");
-  common.threads = comm::choose_threads(common.threads, comm);
+  common.threads = machine::choose_threads(common.threads, comm);
   cv::setNumThreads(common.threads);
   install_stop_handler();
   warn_of_slow_blas(comm);

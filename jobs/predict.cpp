@@ -1,10 +1,10 @@
-#include "pipeline/predict.h"
+#include "wear/predict.h"
 
 #include <cmath>
 #include <cstdio>
 #include <sstream>
 
-#include "comm/device.h"
+#include "machine/device.h"
 #include "comm/partition.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -68,8 +68,8 @@ cv::Rect parse_crop(const std::string& text) {
   return {x, y, width, height};
 }
 
-pipeline::PredictOptions parse(const po::variables_map& options, const JobContext& context) {
-  pipeline::PredictOptions predict;
+wear::PredictOptions parse(const po::variables_map& options, const JobContext& context) {
+  wear::PredictOptions predict;
   predict.model = options["model"].as<std::string>();
   for (const auto& input : options["input"].as<std::vector<std::string>>()) predict.input.emplace_back(input);
   predict.weeks = parse_weeks(options["weeks"].as<std::string>(), "weeks");
@@ -80,14 +80,14 @@ pipeline::PredictOptions parse(const po::variables_map& options, const JobContex
   }
   predict.output = fs::path(options["output"].as<std::string>()) / "predictions.h5";
   predict.at_input_size = options["at-input-size"].as<bool>();
-  predict.device = comm::choose_device(context.common.device, context.comm);
+  predict.device = machine::choose_device(context.common.device, context.comm);
   predict.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
   predict.strict = context.common.strict;
   predict.command_line = context.command_line;
   return predict;
 }
 
-void print_plan(const pipeline::PredictPlan& plan, const pipeline::PredictOptions& predict, int ranks,
+void print_plan(const wear::PredictPlan& plan, const wear::PredictOptions& predict, int ranks,
                 const po::variables_map& options) {
   std::printf("task          %s\n", wear::name_of(plan.task).c_str());
   std::printf("predictions   %lld of %lld inputs, model of %lld x %lld pixels\n",
@@ -99,8 +99,8 @@ void print_plan(const pipeline::PredictPlan& plan, const pipeline::PredictOption
     return;
   }
   constexpr double kOfMatrixProduct = 0.5;  // what a step of training reaches (bench_train)
-  const double gflops = comm::measured_sgemm_gflops();
-  pipeline::JobWork work;
+  const double gflops = machine::measured_sgemm_gflops();
+  machine::JobWork work;
   work.partitions = {{"units", plan.units}};
   work.compute_s = static_cast<double>(plan.predictions) * plan.flops_per_image / (kOfMatrixProduct * 1e9 * gflops);
   work.written_bytes = static_cast<double>(plan.predictions * plan.height_px * plan.width_px);
@@ -108,35 +108,35 @@ void print_plan(const pipeline::PredictPlan& plan, const pipeline::PredictOption
   // No line for slurm/allocation.sh: pictures and files are not counted, so that its time limit would be too short.
   std::printf(
       "time          about %s without pictures, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
-      format_duration(pipeline::predict_on(ranks, work, {}).compute_s).c_str(), gflops);
+      format_duration(machine::predict_on(ranks, work, {}).compute_s).c_str(), gflops);
   print_scaling(work, options);
 }
 
 /// Each rank pictures its share of the inputs.
-void write_pictures(const pipeline::PredictOptions& predict, const std::optional<cv::Rect>& crop,
+void write_pictures(const wear::PredictOptions& predict, const std::optional<cv::Rect>& crop,
                     const comm::Communicator& comm) {
   comm.together([&] {
-    const pipeline::WearInputs inputs(predict.input, predict.choice);
+    const wear::WearInputs inputs(predict.input, predict.choice);
     const comm::UnitRange mine = comm::units_of(inputs.size(), comm.rank(), comm.size());
     report::write_wear_pictures({predict.output, predict.output.parent_path(), crop}, inputs, mine.begin, mine.end);
   });
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
-  pipeline::PredictOptions predict;
+  wear::PredictOptions predict;
   std::optional<cv::Rect> crop;
   context.comm.together([&] {
     predict = parse(options, context);
     if (options.count("crop") > 0) crop = parse_crop(options["crop"].as<std::string>());
   });
   if (context.common.plan) {
-    const pipeline::PredictPlan plan = pipeline::plan_prediction(context.comm, predict);
+    const wear::PredictPlan plan = wear::plan_prediction(context.comm, predict);
     context.comm.together([&] {
       if (context.comm.is_root()) print_plan(plan, predict, context.comm.size(), options);
     });
     return;
   }
-  const pipeline::PredictSummary summary = pipeline::predict(context.comm, predict);
+  const wear::PredictSummary summary = wear::predict(context.comm, predict);
   if (!options["no-pictures"].as<bool>()) write_pictures(predict, crop, context.comm);
   if (!context.comm.is_root()) return;
   std::printf("%s: %lld images%s\n", predict.output.c_str(), static_cast<long long>(summary.predictions),

@@ -1,4 +1,4 @@
-#include "pipeline/prepare.h"
+#include "wear/prepare.h"
 
 #include <spdlog/spdlog.h>
 
@@ -58,8 +58,8 @@ double within(const po::variables_map& options, const std::string& name, double 
   return value;
 }
 
-pipeline::PrepareOptions parse(const po::variables_map& options, const JobContext& context) {
-  pipeline::PrepareOptions prepare;
+wear::PrepareOptions parse(const po::variables_map& options, const JobContext& context) {
+  wear::PrepareOptions prepare;
   prepare.scans = options["scans"].as<std::string>();
   prepare.output = options["output"].as<std::string>();
   if (const auto& size = options["size"].as<std::string>(); size != "native") {
@@ -85,7 +85,7 @@ pipeline::PrepareOptions parse(const po::variables_map& options, const JobContex
   return prepare;
 }
 
-void print_plan(const pipeline::PreparePlan& plan, const pipeline::PrepareOptions& prepare, int ranks,
+void print_plan(const wear::PreparePlan& plan, const wear::PrepareOptions& prepare, int ranks,
                 const po::variables_map& options) {
   const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
   std::printf("scans         %lld of %lld outsoles, %.0f dpi\n", static_cast<long long>(plan.scans),
@@ -98,7 +98,7 @@ void print_plan(const pipeline::PreparePlan& plan, const pipeline::PrepareOption
   const double seconds = 0.5 * bytes / (plan.scale * plan.scale) * kSecondsAPixel;
   std::printf("time          about %s\n", format_duration(seconds / ranks).c_str());
   std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
-  pipeline::JobWork work;
+  machine::JobWork work;
   work.partitions = {{"units", plan.units}};
   work.compute_s = seconds;
   work.read_bytes = 0.5 * bytes / (plan.scale * plan.scale);  // a byte a pixel, before compression
@@ -107,7 +107,7 @@ void print_plan(const pipeline::PreparePlan& plan, const pipeline::PrepareOption
   print_scaling(work, options);
 }
 
-void print_summary(const pipeline::PrepareSummary& summary, const pipeline::PrepareOptions& prepare) {
+void print_summary(const wear::PrepareSummary& summary, const wear::PrepareOptions& prepare) {
   if (summary.was_finished) {
     std::printf("%s was there already, made from the same scans; no picture of a single scan is made\n",
                 prepare.output.c_str());
@@ -116,19 +116,19 @@ void print_summary(const pipeline::PrepareSummary& summary, const pipeline::Prep
               static_cast<long long>(summary.plan.scans), static_cast<long long>(summary.plan.height_px),
               static_cast<long long>(summary.plan.width_px));
   std::printf("%zu flagged: not registered\n", summary.flagged.size());
-  for (const pipeline::FlaggedScan& scan : summary.flagged) {
+  for (const wear::FlaggedScan& scan : summary.flagged) {
     std::printf("  %s: %s\n", printable(scan.id).c_str(), printable(scan.reason).c_str());
   }
 }
 
-void write_agreement(const pipeline::PrepareOptions& prepare, const fs::path& folder) {
+void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder) {
   const auto pairs = report::scan_agreement(prepare.scans, prepare.output);
   write_file_atomically(folder / "agreement.csv", report::agreement_csv(pairs));
   if (!pairs.empty()) image::write_image(folder / "agreement.png", report::agreement_picture(pairs));
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
-  pipeline::PrepareOptions prepare;
+  wear::PrepareOptions prepare;
   fs::path figures;
   context.comm.together([&] {
     prepare = parse(options, context);
@@ -136,7 +136,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     cv::setNumThreads(context.common.threads);
   });
   if (context.common.plan) {
-    const pipeline::PreparePlan plan = pipeline::plan_preparation(context.comm, prepare);
+    const wear::PreparePlan plan = wear::plan_preparation(context.comm, prepare);
     context.comm.together([&] {
       if (context.comm.is_root()) print_plan(plan, prepare, context.comm.size(), options);
     });
@@ -144,12 +144,12 @@ void run(const po::variables_map& options, const JobContext& context) {
   }
   if (!figures.empty()) {
     context.comm.together([&] { create_folder(figures); });
-    prepare.on_scan = [&](const pipeline::PreparationSteps& steps) {
+    prepare.on_scan = [&](const wear::PreparationSteps& steps) {
       // The last part of the id alone: a crafted store must not lead out of the folder.
       image::write_image(figures / fs::path(steps.info.id + ".png").filename(), report::preparation_picture(steps));
     };
   }
-  const pipeline::PrepareSummary summary = pipeline::prepare_scans(context.comm, prepare);
+  const wear::PrepareSummary summary = wear::prepare_scans(context.comm, prepare);
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
     if (!figures.empty()) write_agreement(prepare, figures);

@@ -35,14 +35,14 @@ void add_scaling_options(po::options_description& options) {
        "(microseconds)");
 }
 
-void print_scaling(const pipeline::JobWork& work, const po::variables_map& options) {
+void print_scaling(const machine::JobWork& work, const po::variables_map& options) {
   const auto ranks = options["plan-ranks"].as<std::string>();
   if (ranks.empty()) return;
-  const pipeline::NodeSpec node = pipeline::parse_node_spec(options["plan-node"].as<std::string>());
+  const machine::NodeSpec node = machine::parse_node_spec(options["plan-node"].as<std::string>());
   const std::vector<int> counts = parse_ranks(ranks);
-  std::printf("%s", pipeline::scaling_table(work, node, counts).c_str());
+  std::printf("%s", machine::scaling_table(work, node, counts).c_str());
   for (const int count : counts) {  // for scripts
-    std::printf("plan: ranks=%d seconds=%.3g\n", count, pipeline::predict_on(count, work, node).seconds);
+    std::printf("plan: ranks=%d seconds=%.3g\n", count, machine::predict_on(count, work, node).seconds);
   }
 }
 

@@ -2,7 +2,7 @@
 // --plan-ranks: a job's plan for other numbers of ranks than there are.
 
 #include "job.h"
-#include "pipeline/scaling.h"
+#include "machine/scaling.h"
 
 namespace outsole::jobs {
 
@@ -11,6 +11,6 @@ void add_scaling_options(po::options_description& options);
 
 /// Prints the table for the ranks and the node that the options name; nothing without --plan-ranks. Rank 0. Throws
 /// UsageError.
-void print_scaling(const pipeline::JobWork& work, const po::variables_map& options);
+void print_scaling(const machine::JobWork& work, const po::variables_map& options);
 
 }  // namespace outsole::jobs

@@ -1,8 +1,8 @@
-#include "pipeline/search.h"
+#include "retrieval/search.h"
 
 #include <cstdio>
 
-#include "comm/device.h"
+#include "machine/device.h"
 #include "core/errors.h"
 #include "core/progress.h"
 #include "core/text.h"
@@ -46,8 +46,8 @@ void add_options(po::options_description& options) {
   add_scaling_options(options);
 }
 
-pipeline::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
-  pipeline::SearchOptions search;
+retrieval::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
+  retrieval::SearchOptions search;
   search.index = options["index"].as<std::string>();
   for (const auto& mark : options["marks"].as<std::vector<std::string>>()) search.marks.emplace_back(mark);
   search.output = options["output"].as<std::string>();
@@ -75,12 +75,12 @@ pipeline::SearchOptions parse(const po::variables_map& options, const JobContext
   search.compute_precision = options["compute-precision"].as<std::string>();
   search.strict = context.common.strict;
   search.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  search.device = comm::choose_device(context.common.device, context.comm);
+  search.device = machine::choose_device(context.common.device, context.comm);
   search.command_line = context.command_line;
   return search;
 }
 
-void print_plan(const pipeline::SearchPlan& plan, const JobContext& context, const po::variables_map& options) {
+void print_plan(const retrieval::SearchPlan& plan, const JobContext& context, const po::variables_map& options) {
   std::printf("marks         %lld\n", static_cast<long long>(plan.marks));
   std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars),
               static_cast<long long>(plan.blocks));
@@ -104,7 +104,7 @@ void print_plan(const pipeline::SearchPlan& plan, const JobContext& context, con
   print_scaling(plan.work, options);
 }
 
-void print_recall(const pipeline::CoarseRecall& recall) {
+void print_recall(const retrieval::CoarseRecall& recall) {
   if (recall.marks == 0) return;
   std::printf(
       "coarse pass   kept the best exemplar of %lld of %lld marks searched in full besides, and %.1f%% of their "
@@ -114,13 +114,13 @@ void print_recall(const pipeline::CoarseRecall& recall) {
 }
 
 void run(const po::variables_map& options, const JobContext& context) {
-  const pipeline::SearchOptions search = parse(options, context);
+  const retrieval::SearchOptions search = parse(options, context);
   if (context.common.plan) {
-    const pipeline::SearchPlan plan = pipeline::plan_search(context.comm, search);
+    const retrieval::SearchPlan plan = retrieval::plan_search(context.comm, search);
     if (context.comm.is_root()) print_plan(plan, context, options);
     return;
   }
-  const pipeline::SearchSummary summary = pipeline::search(context.comm, search);
+  const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
   if (!context.comm.is_root()) return;
   if (summary.was_finished) std::printf("%s was complete already\n", search.output.c_str());
   std::printf("%s: %lld marks against %lld exemplars\n", search.output.c_str(), static_cast<long long>(summary.marks),

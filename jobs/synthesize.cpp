@@ -1,4 +1,4 @@
-#include "pipeline/synthesize.h"
+#include "synth/synthesize.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -65,7 +65,7 @@ std::int64_t parse_count(const po::variables_map& options, std::int64_t otherwis
 
 void run_exemplars(const po::variables_map& options, const JobContext& context) {
   const auto [height_px, width_px] = parse_image_size(options, "586x240");
-  const pipeline::SynthesizeExemplarsOptions synthesis{options["output"].as<std::string>(), parse_count(options, 50),
+  const synth::SynthesizeExemplarsOptions synthesis{options["output"].as<std::string>(), parse_count(options, 50),
                                                        parse_seed(options), height_px, width_px};
   if (context.common.plan) {
     if (context.comm.is_root()) {
@@ -74,7 +74,7 @@ void run_exemplars(const po::variables_map& options, const JobContext& context) 
     }
     return;
   }
-  pipeline::synthesize_exemplars(context.comm, synthesis);
+  synth::synthesize_exemplars(context.comm, synthesis);
 }
 
 /// "dust,blood" or "all".
@@ -93,7 +93,7 @@ std::vector<synth::Capture> parse_captures(const std::string& text) {
 void run_marks(const po::variables_map& options, const JobContext& context) {
   if (options.count("exemplars") == 0)
     throw UsageError("synthesize marks needs --exemplars, the images to cut them from");
-  pipeline::SynthesizeMarksOptions synthesis;
+  synth::SynthesizeMarksOptions synthesis;
   synthesis.output = options["output"].as<std::string>();
   for (const auto& input : options["exemplars"].as<std::vector<std::string>>()) synthesis.exemplars.emplace_back(input);
   synthesis.count = parse_count(options, 20);
@@ -107,12 +107,12 @@ void run_marks(const po::variables_map& options, const JobContext& context) {
     }
     return;
   }
-  pipeline::synthesize_marks(context.comm, synthesis);
+  synth::synthesize_marks(context.comm, synthesis);
 }
 
 void run_wear(const po::variables_map& options, const JobContext& context) {
   const auto [height_px, width_px] = parse_image_size(options, "640x256");
-  const pipeline::SynthesizeWearOptions synthesis{options["output"].as<std::string>(), parse_count(options, 1),
+  const synth::SynthesizeWearOptions synthesis{options["output"].as<std::string>(), parse_count(options, 1),
                                                   parse_seed(options), height_px, width_px};
   if (context.common.plan) {
     if (context.comm.is_root()) {
@@ -122,7 +122,7 @@ void run_wear(const po::variables_map& options, const JobContext& context) {
     }
     return;
   }
-  pipeline::synthesize_wear(context.comm, synthesis);
+  synth::synthesize_wear(context.comm, synthesis);
 }
 
 void run(const po::variables_map& options, const JobContext& context) {

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "comm/device.h"
+#include "machine/device.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -86,7 +86,7 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   train.batch = options["batch"].as<std::int64_t>();
   train.adam.learning_rate = parse_learning_rate(options["learning-rate"].as<std::string>());
   train.ssim_weight = options["ssim-weight"].as<double>();
-  train.schedule = wear::parse_schedule(options["schedule"].as<std::string>());
+  train.schedule = learn::parse_schedule(options["schedule"].as<std::string>());
   train.network = wear::parse_network_kind(options["network"].as<std::string>());
   train.movements = {options["shift-px"].as<std::int64_t>(), options["mirror"].as<bool>()};
   train.first_maps = options["first-maps"].as<std::int64_t>();
@@ -96,19 +96,19 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   train.checkpoint_minutes = options["checkpoint-minutes"].as<double>();
   train.keep_checkpoints = options["keep-checkpoints"].as<std::int64_t>();
   train.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  train.device = comm::choose_device(context.common.device, context.comm);
+  train.device = machine::choose_device(context.common.device, context.comm);
   train.command_line = context.command_line;
   return train;
 }
 
 /// Every step's batch is cut over the ranks, and its gradients are summed over them. Of all epochs, whatever --minutes.
-pipeline::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
+machine::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
                           int ranks) {
   const std::int64_t batch = std::min(train.batch, plan.training_pairs);
   const auto epochs = static_cast<double>(train.epochs);
   // A forward pass is a third of a step's operations.
   const double pairs = epochs * (static_cast<double>(plan.training_pairs) + plan.judged_pairs / 3);
-  pipeline::JobWork work;
+  machine::JobWork work;
   work.partitions = {{.of = "pairs", .units = batch}};
   for (const auto& [share, seconds] : step.share_s) {
     work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
@@ -137,11 +137,11 @@ void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, in
 
 void print_time(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
                 const comm::Communicator& comm, const po::variables_map& options) {
-  const pipeline::JobWork work = work_of(plan, train, step, comm.size());
-  pipeline::NodeSpec here;
+  const machine::JobWork work = work_of(plan, train, step, comm.size());
+  machine::NodeSpec here;
   here.ranks = comm.local_ranks();
-  double seconds = pipeline::predict_on(comm.size(), work, here).seconds;
-  double one_rank_s = pipeline::predict_on(1, work, here).seconds;
+  double seconds = machine::predict_on(comm.size(), work, here).seconds;
+  double one_rank_s = machine::predict_on(1, work, here).seconds;
   if (train.minutes) {
     seconds = std::min(seconds, 60 * *train.minutes);
     one_rank_s = std::min(one_rank_s, 60 * *train.minutes * comm.size());

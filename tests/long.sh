@@ -40,9 +40,9 @@ tsan() {
   say "the tests of what has threads, under the thread sanitizer"
   # Threads: store's I/O thread under every store, the readers ahead of exemplar blocks and scans, the sums of gradients
   # that travel while the backward pass runs. One OpenMP thread: libgomp is not compiled for the sanitizer.
-  build tsan test_core test_store test_comm test_wear test_pipeline
+  build tsan test_core test_store test_comm test_learn test_ingest test_retrieval test_wear
   TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:halt_on_error=1" OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
-    ctest --test-dir build/tsan --output-on-failure --no-tests=error --tests-regex '^(core|store|comm.*|wear.*|pipeline.*)$'
+    ctest --test-dir build/tsan --output-on-failure --no-tests=error --tests-regex '^(core|store|comm.*|learn.*|ingest.*|retrieval.*|wear.*)$'
 }
 
 fuzz() {

@@ -10,10 +10,10 @@
 #include "core/csv.h"
 #include "core/errors.h"
 #include "image/image.h"
-#include "pipeline/image_record.h"
+#include "ingest/image_record.h"
 #include "report/draw.h"
-#include "store/prepared.h"
-#include "store/scans.h"
+#include "wear/prepared.h"
+#include "ingest/scans.h"
 
 namespace outsole::report {
 
@@ -62,33 +62,33 @@ struct ReducedPair {
 };
 
 /// Looks scans up by their ids.
-std::map<std::string, std::int64_t> places_of(const store::ScanStore& scans) {
+std::map<std::string, std::int64_t> places_of(const ingest::ScanStore& scans) {
   std::map<std::string, std::int64_t> places;
-  for (const store::ScanInfo& scan : scans.scans()) places.emplace(scan.id, std::ssize(places));
+  for (const ingest::ScanInfo& scan : scans.scans()) places.emplace(scan.id, std::ssize(places));
   return places;
 }
 
-ReducedPair read_both(const store::ScanStore& scans, std::int64_t place, const store::PreparedStore& prepared,
+ReducedPair read_both(const ingest::ScanStore& scans, std::int64_t place, const wear::PreparedStore& prepared,
                       std::int64_t row) {
   const auto& parameters = prepared.store().header().parameters;
-  const store::PreparedInfo& info = prepared.scans()[static_cast<std::size_t>(row)];
-  const cv::Mat1f scan = image::to_float(pipeline::stored_image(scans.record(place)));
+  const wear::PreparedInfo& info = prepared.scans()[static_cast<std::size_t>(row)];
+  const cv::Mat1f scan = image::to_float(ingest::stored_image(scans.record(place)));
   const cv::Rect window(info.window_x_px, info.window_y_px, info.window_width_px, info.window_height_px);
   if ((window & cv::Rect({0, 0}, scan.size())) != window || window.empty()) {
     throw DataError(prepared.store().path().string() + ": scan '" + info.id + "' has a window outside of its pixels");
   }
   ReducedPair pair;
   pair.before = reduced(scan(window), cv::Mat1b(window.size(), uchar{255}), parameters.at("scan_dpi"));
-  const store::PreparedRecord record = prepared.record(row);
+  const wear::PreparedRecord record = prepared.record(row);
   const auto as_image = [&](const std::vector<std::uint8_t>& bytes) {
-    return pipeline::byte_image(bytes, prepared.height_px(), prepared.width_px());
+    return ingest::byte_image(bytes, prepared.height_px(), prepared.width_px());
   };
   pair.after = reduced(image::to_float(as_image(record.pixels)), as_image(record.support), parameters.at("dpi"));
   return pair;
 }
 
-void add_pairs_of_shoe(const store::ScanStore& scans, const std::map<std::string, std::int64_t>& places,
-                       const store::PreparedStore& prepared, const std::vector<std::int64_t>& rows,
+void add_pairs_of_shoe(const ingest::ScanStore& scans, const std::map<std::string, std::int64_t>& places,
+                       const wear::PreparedStore& prepared, const std::vector<std::int64_t>& rows,
                        std::vector<ScanPair>& pairs) {
   std::vector<ReducedPair> images;
   for (const std::int64_t row : rows) {
@@ -99,7 +99,7 @@ void add_pairs_of_shoe(const store::ScanStore& scans, const std::map<std::string
   }
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t j = i + 1; j < rows.size(); ++j) {
-      const store::PreparedInfo &a = prepared.scans()[static_cast<std::size_t>(rows[i])],
+      const wear::PreparedInfo &a = prepared.scans()[static_cast<std::size_t>(rows[i])],
                                 &b = prepared.scans()[static_cast<std::size_t>(rows[j])];
       pairs.push_back({a.subject.shoe, a.id, b.id, std::abs(a.subject.week - b.subject.week),
                        correlation(images[i].before, images[j].before), correlation(images[i].after, images[j].after)});
@@ -110,12 +110,12 @@ void add_pairs_of_shoe(const store::ScanStore& scans, const std::map<std::string
 }  // namespace
 
 std::vector<ScanPair> scan_agreement(const std::filesystem::path& scans, const std::filesystem::path& prepared) {
-  const store::ScanStore scan_store(scans);
-  const store::PreparedStore prepared_store(prepared);
+  const ingest::ScanStore scan_store(scans);
+  const wear::PreparedStore prepared_store(prepared);
   const auto places = places_of(scan_store);
   std::map<std::string, std::vector<std::int64_t>> rows_of_shoe;
   for (std::int64_t row = 0; row < prepared_store.size(); ++row) {
-    const store::PreparedInfo& info = prepared_store.scans()[static_cast<std::size_t>(row)];
+    const wear::PreparedInfo& info = prepared_store.scans()[static_cast<std::size_t>(row)];
     if (info.flag.empty()) rows_of_shoe[info.subject.shoe].push_back(row);
   }
   std::vector<ScanPair> pairs;

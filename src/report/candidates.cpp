@@ -12,10 +12,10 @@
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/image.h"
-#include "pipeline/evaluate_retrieval.h"
-#include "pipeline/exemplar_image.h"
+#include "retrieval/evaluate_retrieval.h"
+#include "retrieval/exemplar_image.h"
 #include "report/draw.h"
-#include "store/exemplars.h"
+#include "ingest/exemplars.h"
 #include "store/store.h"
 
 namespace outsole::report {
@@ -142,9 +142,9 @@ struct ListEntry {
 /// The lists of a results store, mark by mark.
 struct ResultLists {
   explicit ResultLists(const store::Store& results)
-      : mark_ids(pipeline::read_ids(results, "mark_id")),
-        mark_sha256(pipeline::read_ids(results, "mark_sha256")),
-        exemplar_ids(pipeline::read_ids(results, "exemplar_id")),
+      : mark_ids(retrieval::read_ids(results, "mark_id")),
+        mark_sha256(retrieval::read_ids(results, "mark_sha256")),
+        exemplar_ids(retrieval::read_ids(results, "exemplar_id")),
         length(results.shape("top_exemplar").at(1)),
         scale(values<double>(results, "scale")),
         exemplar(values<std::int32_t>(results, "top_exemplar")),
@@ -218,7 +218,7 @@ std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inp
 }
 
 /// Where the store keeps each exemplar of the results. Throws DataError for one that it lacks.
-std::vector<std::int64_t> places_of_exemplars(const fs::path& path, const store::ExemplarStore& exemplars,
+std::vector<std::int64_t> places_of_exemplars(const fs::path& path, const ingest::ExemplarStore& exemplars,
                                               const std::vector<std::string>& ids) {
   std::map<std::string, std::int64_t> stored;
   for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
@@ -243,12 +243,12 @@ cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, 
   return side_by_side(panels);
 }
 
-void write_candidate_pictures(const CandidatePicturesOptions& options, const pipeline::Labels& labels) {
+void write_candidate_pictures(const CandidatePicturesOptions& options, const retrieval::Labels& labels) {
   const store::Store results(options.results, "outsole.results");
-  const store::ExemplarStore exemplars(options.exemplars);
+  const ingest::ExemplarStore exemplars(options.exemplars);
   const ResultLists lists(results);
-  const pipeline::Truth truth = pipeline::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
-  const pipeline::RetrievalRanks ranks = pipeline::rank_true_exemplars(results, truth);
+  const retrieval::Truth truth = retrieval::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
+  const retrieval::RetrievalRanks ranks = retrieval::rank_true_exemplars(results, truth);
   const auto mark_files = files_of_marks(options.marks, lists, ranks.mark_rows);
   const auto places = places_of_exemplars(options.exemplars, exemplars, lists.exemplar_ids);
   std::error_code error;
@@ -262,7 +262,7 @@ void write_candidate_pictures(const CandidatePicturesOptions& options, const pip
     for (const ListEntry& entry : lists.head(row, options.candidates)) {
       const auto position = static_cast<std::size_t>(entry.exemplar);
       const auto& of_mark = truth.exemplars[row];
-      candidates.push_back({to_8_bit(pipeline::exemplar_image(exemplars.record(places[position]))),
+      candidates.push_back({to_8_bit(retrieval::exemplar_image(exemplars.record(places[position]))),
                             lists.exemplar_ids[position], std::ssize(candidates) + 1, entry.score, entry.pose,
                             std::binary_search(of_mark.begin(), of_mark.end(), entry.exemplar)});
     }

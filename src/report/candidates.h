@@ -10,7 +10,7 @@
 
 #include <opencv2/core.hpp>
 
-#include "pipeline/labels.h"
+#include "retrieval/labels.h"
 #include "image/pose.h"
 
 namespace outsole::report {
@@ -41,6 +41,6 @@ struct CandidatePicturesOptions {
 
 /// Writes the picture of every labelled mark. One rank calls it. Marks and exemplars are found by id; throws DataError
 /// for one that is missing, and for a mark whose file is not the one that was searched.
-void write_candidate_pictures(const CandidatePicturesOptions& options, const pipeline::Labels& labels);
+void write_candidate_pictures(const CandidatePicturesOptions& options, const retrieval::Labels& labels);
 
 }  // namespace outsole::report

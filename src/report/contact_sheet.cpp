@@ -10,11 +10,11 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "image/image.h"
-#include "pipeline/image_record.h"
+#include "ingest/image_record.h"
 #include "report/draw.h"
-#include "store/exemplars.h"
-#include "store/prepared.h"
-#include "store/scans.h"
+#include "ingest/exemplars.h"
+#include "wear/prepared.h"
+#include "ingest/scans.h"
 
 namespace outsole::report {
 
@@ -52,15 +52,15 @@ cv::Mat3b fitted(const cv::Mat3b& image) {
   return result;
 }
 
-std::string subject_line(const store::ScanSubject& subject) {
+std::string subject_line(const ingest::ScanSubject& subject) {
   std::array<char, 40> text{};
   std::snprintf(text.data(), text.size(), "%s, week %.1f", subject.foot.c_str(), subject.week);
   return text.data();
 }
 
-Thumbnail thumbnail_of(const store::PreparedRecord& record, std::int64_t height_px, std::int64_t width_px) {
-  cv::Mat3b colour = in_colour(pipeline::byte_image(record.pixels, height_px, width_px));
-  colour.setTo(kUnknown, pipeline::byte_image(record.support, height_px, width_px) == 0);
+Thumbnail thumbnail_of(const wear::PreparedRecord& record, std::int64_t height_px, std::int64_t width_px) {
+  cv::Mat3b colour = in_colour(ingest::byte_image(record.pixels, height_px, width_px));
+  colour.setTo(kUnknown, ingest::byte_image(record.support, height_px, width_px) == 0);
   return {fitted(colour), {record.info.id, subject_line(record.info.subject)}, !record.info.flag.empty()};
 }
 
@@ -72,23 +72,23 @@ struct Pictures {
 
 Pictures pictures_of(const std::filesystem::path& path) {
   const std::string schema = store::Store(path, "", store::Origin::kForeign).header().schema;
-  if (schema == store::kExemplarsSchema) {
-    const auto exemplars = std::make_shared<store::ExemplarStore>(path);
+  if (schema == ingest::kExemplarsSchema) {
+    const auto exemplars = std::make_shared<ingest::ExemplarStore>(path);
     return {exemplars->size(), [exemplars](std::int64_t i) {
-              const store::ExemplarRecord record = exemplars->record(i);
-              return Thumbnail{fitted(in_colour(pipeline::stored_image(record))), {record.id, ""}, false};
+              const ingest::ExemplarRecord record = exemplars->record(i);
+              return Thumbnail{fitted(in_colour(ingest::stored_image(record))), {record.id, ""}, false};
             }};
   }
-  if (schema == store::kScansSchema) {
-    const auto scans = std::make_shared<store::ScanStore>(path);
+  if (schema == ingest::kScansSchema) {
+    const auto scans = std::make_shared<ingest::ScanStore>(path);
     return {scans->size(), [scans](std::int64_t i) {
-              const store::ScanRecord record = scans->record(i);
+              const ingest::ScanRecord record = scans->record(i);
               return Thumbnail{
-                  fitted(in_colour(pipeline::stored_image(record))), {record.id, subject_line(record.subject)}, false};
+                  fitted(in_colour(ingest::stored_image(record))), {record.id, subject_line(record.subject)}, false};
             }};
   }
-  if (schema == store::kPreparedSchema) {
-    const auto scans = std::make_shared<store::PreparedStore>(path);
+  if (schema == wear::kPreparedSchema) {
+    const auto scans = std::make_shared<wear::PreparedStore>(path);
     return {scans->size(),
             [scans](std::int64_t i) { return thumbnail_of(scans->record(i), scans->height_px(), scans->width_px()); }};
   }

@@ -34,7 +34,7 @@ cv::Mat3b panel(const cv::Mat1b& image, const cv::Rect& heel) {
 }
 
 /// The heel in the frame; what other scans gave it is orange.
-cv::Mat3b filled_panel(const pipeline::PreparationSteps& steps) {
+cv::Mat3b filled_panel(const wear::PreparationSteps& steps) {
   const cv::Rect heel = heel_of(steps.result);
   cv::Mat3b colour = panel(steps.result, heel);
   cv::Mat1b filled;
@@ -45,7 +45,7 @@ cv::Mat3b filled_panel(const pipeline::PreparationSteps& steps) {
 
 }  // namespace
 
-cv::Mat3b preparation_picture(const pipeline::PreparationSteps& steps) {
+cv::Mat3b preparation_picture(const wear::PreparationSteps& steps) {
   const cv::Rect heel = heel_of(steps.denoised.image);
   std::vector<std::pair<std::string, cv::Mat3b>> panels;
   const auto add = [&](const std::string& title, const cv::Mat1b& image) {

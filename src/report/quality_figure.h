@@ -6,7 +6,7 @@
 
 namespace outsole::report {
 
-/// SVG text with a panel for each measure; of `evaluation`, what pipeline::evaluate_wear gives, or its part `clean`,
+/// SVG text with a panel for each measure; of `evaluation`, what wear::evaluate_wear gives, or its part `clean`,
 /// the bins of `by_weeks` that hold pairs. A mean that is not known leaves a gap. `title` may hold any bytes.
 std::string quality_figure(const nlohmann::ordered_json& evaluation, const std::string& title);
 

@@ -9,8 +9,8 @@
 
 #include "core/errors.h"
 #include "image/image.h"
-#include "pipeline/image_record.h"
-#include "pipeline/predict.h"
+#include "ingest/image_record.h"
+#include "wear/predict.h"
 #include "report/draw.h"
 
 namespace outsole::report {
@@ -68,14 +68,14 @@ std::vector<Prediction> read_predictions(const store::Store& store, const std::v
                       ": not as many as its size says");
     }
     predictions.push_back(
-        {value("weeks", double{}), value("target_week", double{}), pipeline::byte_image(pixels, height_px, width_px)});
+        {value("weeks", double{}), value("target_week", double{}), ingest::byte_image(pixels, height_px, width_px)});
   }
   std::ranges::stable_sort(predictions, {}, &Prediction::weeks);
   return predictions;
 }
 
-std::string input_title(const pipeline::WearInputs& inputs, std::int64_t input) {
-  const store::PreparedInfo* scan = inputs.scan(input);
+std::string input_title(const wear::WearInputs& inputs, std::int64_t input) {
+  const wear::PreparedInfo* scan = inputs.scan(input);
   return scan == nullptr ? "input" : "input, week " + weeks_text(scan->subject.week);
 }
 
@@ -86,14 +86,14 @@ std::string prediction_title(const Prediction& prediction, wear::Task task) {
 }
 
 std::vector<StripPanel> panels_of(const std::vector<Prediction>& predictions, wear::Task task,
-                                  const pipeline::WearInputs& inputs, std::int64_t input) {
+                                  const wear::WearInputs& inputs, std::int64_t input) {
   const cv::Size size = predictions.front().image.size();
-  std::vector<StripPanel> panels{{input_title(inputs, input), pipeline::fitted_on_paper(inputs.image(input), size)}};
+  std::vector<StripPanel> panels{{input_title(inputs, input), wear::fitted_on_paper(inputs.image(input), size)}};
   for (const Prediction& prediction : predictions) {
     panels.push_back({prediction_title(prediction, task), prediction.image});
     if (const auto row = inputs.row_of_week(input, prediction.target_week)) {
       panels.push_back({"truth, week " + weeks_text(inputs.scan_of_row(*row).subject.week),
-                        pipeline::fitted_on_paper(inputs.image_of_row(*row), size), true});
+                        wear::fitted_on_paper(inputs.image_of_row(*row), size), true});
     }
   }
   return panels;
@@ -127,9 +127,9 @@ cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& regi
   return picture;
 }
 
-void write_wear_pictures(const WearPicturesOptions& options, const pipeline::WearInputs& inputs, std::int64_t first,
+void write_wear_pictures(const WearPicturesOptions& options, const wear::WearInputs& inputs, std::int64_t first,
                          std::int64_t last) {
-  const store::Store store(options.predictions, pipeline::kPredictionsSchema);
+  const store::Store store(options.predictions, wear::kPredictionsSchema);
   const wear::Task task = wear::parse_task(store.header().parameters.at("task").get<std::string>());
   const auto ids = std::get<std::vector<std::string>>(store.read("input_id").values);
   std::map<std::string, std::vector<std::int64_t>> rows_of;

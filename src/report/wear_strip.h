@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/wear_inputs.h"
+#include "wear/wear_inputs.h"
 
 namespace outsole::report {
 
@@ -24,7 +24,7 @@ struct StripPanel {
 cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& region);
 
 struct WearPicturesOptions {
-  std::filesystem::path predictions;  // NAME.h5, as pipeline::predict wrote it
+  std::filesystem::path predictions;  // NAME.h5, as wear::predict wrote it
   std::filesystem::path output;       // folder, which exists
   std::optional<cv::Rect> crop;       // in pixels of the predictions
 };
@@ -33,7 +33,7 @@ struct WearPicturesOptions {
 /// predictions by time, and beside each the truth where the store has a scan of that week; and with `crop` ID.crop.png,
 /// that part of the strip enlarged. An input without predictions has no pictures. Any rank, its own inputs. Throws
 /// DataError for a damaged store, UsageError for a part that no picture has, EnvironmentError.
-void write_wear_pictures(const WearPicturesOptions& options, const pipeline::WearInputs& inputs, std::int64_t first,
+void write_wear_pictures(const WearPicturesOptions& options, const wear::WearInputs& inputs, std::int64_t first,
                          std::int64_t last);
 
 }  // namespace outsole::report

@@ -14,7 +14,7 @@ namespace {
 constexpr uchar kPaper = 255;
 constexpr std::size_t kKeptTrends = 2;  // the left and the right foot, when shoes alternate
 
-cv::Size size_of(const store::PreparedStore& scans) {
+cv::Size size_of(const wear::PreparedStore& scans) {
   return {narrow<int>(scans.width_px()), narrow<int>(scans.height_px())};
 }
 
@@ -62,16 +62,16 @@ cv::Mat1b rounded(const cv::Mat1f& grey) {
 
 }  // namespace
 
-Baselines::Baselines(const store::PreparedStore& scans, std::span<const std::int64_t> training_scans) : scans_(scans) {
+Baselines::Baselines(const wear::PreparedStore& scans, std::span<const std::int64_t> training_scans) : scans_(scans) {
   for (const std::int64_t scan : training_scans) {
-    const store::ScanSubject& subject = scans.scans()[static_cast<std::size_t>(scan)].subject;
+    const ingest::ScanSubject& subject = scans.scans()[static_cast<std::size_t>(scan)].subject;
     training_[subject.foot][subject.shoe].push_back(scan);
   }
 }
 
 std::map<std::string, cv::Mat1b> Baselines::answers(const TrainingPair& pair, const cv::Mat1b& input) {
   std::map<std::string, cv::Mat1b> answers{{"persistence", input}};
-  const store::ScanSubject& from = scans_.scans()[static_cast<std::size_t>(pair.input)].subject;
+  const ingest::ScanSubject& from = scans_.scans()[static_cast<std::size_t>(pair.input)].subject;
   const double to_week = scans_.scans()[static_cast<std::size_t>(pair.target)].subject.week;
   const std::optional<Source> source = source_for(from);
   if (!source) return answers;
@@ -84,7 +84,7 @@ std::map<std::string, cv::Mat1b> Baselines::answers(const TrainingPair& pair, co
   return answers;
 }
 
-std::optional<Baselines::Source> Baselines::source_for(const store::ScanSubject& subject) const {
+std::optional<Baselines::Source> Baselines::source_for(const ingest::ScanSubject& subject) const {
   const auto foot = training_.find(subject.foot);
   if (foot == training_.end()) return std::nullopt;
   if (const auto own = foot->second.find(subject.shoe); own != foot->second.end()) {
@@ -113,7 +113,7 @@ Baselines::Trend Baselines::made_trend(const Source& source) const {
   for (const std::vector<std::int64_t>& scans : source.shoes) {
     std::vector<LineSums> line(pixels);
     for (const std::int64_t scan : scans) {
-      const store::PreparedRecord record = scans_.record(scan);
+      const wear::PreparedRecord record = scans_.record(scan);
       for (std::size_t i = 0; i < pixels; ++i) {
         if (record.support[i] != 0) line[i].add(record.info.subject.week, record.pixels[i]);
       }
@@ -153,7 +153,7 @@ cv::Mat1b Baselines::mean_of_week(const Source& source, double week) const {
   for (const std::vector<std::int64_t>& scans : source.shoes) {
     for (const std::int64_t scan : scans) {
       if (scans_.scans()[static_cast<std::size_t>(scan)].subject.week != week) continue;
-      const store::PreparedRecord record = scans_.record(scan);
+      const wear::PreparedRecord record = scans_.record(scan);
       for (std::size_t i = 0; i < record.pixels.size(); ++i) {
         if (record.support[i] == 0) continue;
         sum(narrow<int>(i)) += record.pixels[i];

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "store/prepared.h"
+#include "wear/prepared.h"
 #include "wear/pairs.h"
 
 namespace outsole::wear {
@@ -27,7 +27,7 @@ inline constexpr const char* kBaselines[] = {"persistence", "last_training_week"
 class Baselines {
  public:
   /// `scans` must outlive it. Reads no pixels yet.
-  Baselines(const store::PreparedStore& scans, std::span<const std::int64_t> training_scans);
+  Baselines(const wear::PreparedStore& scans, std::span<const std::int64_t> training_scans);
 
   /// The four answers for a pair, CV_8UC1, by name. persistence: the input. last_training_week: the training scans of
   /// the week nearest to the target's (the earlier of two equally near), the mean of replicates. training_mean: the
@@ -55,13 +55,13 @@ class Baselines {
     cv::Mat1b image;
   };
 
-  std::optional<Source> source_for(const store::ScanSubject& subject) const;
+  std::optional<Source> source_for(const ingest::ScanSubject& subject) const;
   const Trend& trend_of(const Source& source);
   Trend made_trend(const Source& source) const;
   const cv::Mat1b& nearest_week(const Source& source, double week);
   cv::Mat1b mean_of_week(const Source& source, double week) const;
 
-  const store::PreparedStore& scans_;
+  const wear::PreparedStore& scans_;
   /// The training scans by foot, then by shoe.
   std::map<std::string, std::map<std::string, std::vector<std::int64_t>>> training_;
   std::list<std::pair<std::string, Trend>> trends_;  // by source, the last used first

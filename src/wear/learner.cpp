@@ -8,7 +8,7 @@
 
 #include "comm/partition.h"
 #include "wear/loss.h"
-#include "wear/mixed_precision.h"
+#include "learn/mixed_precision.h"
 
 namespace outsole::wear {
 
@@ -17,7 +17,7 @@ namespace {
 using Pairs = std::span<const TrainingPair>;
 
 /// Of every scan; each rank counts its part of them.
-std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, const store::PreparedStore& scans) {
+std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, const wear::PreparedStore& scans) {
   const comm::UnitRange mine = comm::units_of(scans.size(), comm.rank(), comm.size());
   std::vector<KnownPixels> own;
   comm.together([&] { own = sum_known_pixels(scans, mine.begin, mine.size()); });
@@ -28,7 +28,7 @@ std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, con
   return all;
 }
 
-std::shared_ptr<WearNetwork> make_network(const store::PreparedStore& scans, const TrainOptions& options) {
+std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, const TrainOptions& options) {
   auto network = std::make_shared<WearNetwork>(network_shape(options, scans), options.seed);
   network->to(options.device);
   return network;
@@ -59,7 +59,7 @@ at::Tensor times_of(Task task, Pairs pairs) {
 
 }  // namespace
 
-Learner::Learner(const store::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
+Learner::Learner(const wear::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
                  const comm::Communicator& comm)
     : comm_(comm),
       device_(options.device),
@@ -140,7 +140,7 @@ ScanBatch Learner::read(Pairs pairs) {
 
 at::Tensor Learner::answer(Pairs pairs, const ScanBatch& scans) {
   const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(network_->shape().task, pairs).to(device_);
-  const MixedPrecision mixed(mixed_precision_);
+  const learn::MixedPrecision mixed(mixed_precision_);
   return network_->forward(inputs, times).to(at::kFloat);
 }
 

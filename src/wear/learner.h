@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "store/prepared.h"
-#include "wear/adam.h"
-#include "wear/gradient_sum.h"
+#include "wear/prepared.h"
+#include "learn/adam.h"
+#include "learn/gradient_sum.h"
 #include "wear/network.h"
 #include "wear/pairs.h"
 #include "wear/scan_images.h"
@@ -23,7 +23,7 @@ class Learner {
  public:
   /// A random network from the options' seed, on their device; of scans at most `scan_bytes` are kept. `scans` and
   /// `comm` must outlive it. Throws DataError when the store is damaged. Collective.
-  Learner(const store::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
+  Learner(const wear::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
           const comm::Communicator& comm);
 
   /// Leaves in every rank's parameters the gradient of what the options have it lessen, the batch's mean squared
@@ -46,7 +46,7 @@ class Learner {
   double one_grey_loss(std::span<const TrainingPair> pairs) const;
 
   WearNetwork& network() { return *network_; }
-  Adam& adam() { return adam_; }
+  learn::Adam& adam() { return adam_; }
 
  private:
   std::span<const TrainingPair> my_share(std::span<const TrainingPair> pairs) const;
@@ -59,8 +59,8 @@ class Learner {
   double ssim_weight_;
   std::vector<KnownPixels> known_pixels_;  // of each scan
   std::shared_ptr<WearNetwork> network_;
-  GradientSum gradients_;
-  Adam adam_;
+  learn::GradientSum gradients_;
+  learn::Adam adam_;
   ScanImages images_;
 };
 

@@ -42,7 +42,7 @@ std::vector<NamedTensor> weights_of(const WearNetwork& network) {
 }
 
 /// The moments as the optimizer has them, not copies.
-std::vector<NamedTensor> training_tensors(const WearNetwork& network, const Adam::State& state) {
+std::vector<NamedTensor> training_tensors(const WearNetwork& network, const learn::Adam::State& state) {
   const std::vector<NamedTensor> weights = weights_of(network);
   ensure(state.first_moments.size() == weights.size() && state.second_moments.size() == weights.size(),
          "the optimizer is that of the network");
@@ -287,7 +287,7 @@ Model load_model(const fs::path& path) {
 
 json read_training(const fs::path& path) { return training_of(store::Store(path, kModelSchema)); }
 
-void save_checkpoint(const fs::path& path, const WearNetwork& network, const Adam& adam,
+void save_checkpoint(const fs::path& path, const WearNetwork& network, const learn::Adam& adam,
                      const TrainingPosition& position, const json& training) {
   ensure(adam.state().steps == position.steps, "the optimizer stands where the training does");
   const store::StoreHeader header{
@@ -297,7 +297,7 @@ void save_checkpoint(const fs::path& path, const WearNetwork& network, const Ada
   write_store(path, header, columns_of(training_tensors(network, adam.state()), path));
 }
 
-TrainingPosition load_checkpoint(const fs::path& path, WearNetwork& network, Adam& adam, const json& training) {
+TrainingPosition load_checkpoint(const fs::path& path, WearNetwork& network, learn::Adam& adam, const json& training) {
   const store::Store store(path, kCheckpointSchema);
   require_same_training(training_of(store), training, path);
   if (shape_from(store) != network.shape()) {
@@ -306,7 +306,7 @@ TrainingPosition load_checkpoint(const fs::path& path, WearNetwork& network, Ada
   const TrainingPosition position = position_from(store.header().parameters, path);
   const std::vector<at::Tensor> tensors = read_tensors(store, training_tensors(network, adam.state()));
   copy_into(training_tensors(network, adam.state()), tensors);
-  Adam::State state = adam.state();
+  learn::Adam::State state = adam.state();
   state.steps = position.steps;
   adam.restore(state);
   return position;

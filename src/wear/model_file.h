@@ -10,7 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "wear/adam.h"
+#include "learn/adam.h"
 #include "wear/network.h"
 
 namespace outsole::wear {
@@ -48,13 +48,13 @@ struct TrainingPosition {
 };
 
 /// Weights, optimizer and position, as save_model does. One rank.
-void save_checkpoint(const std::filesystem::path& path, const WearNetwork& network, const Adam& adam,
+void save_checkpoint(const std::filesystem::path& path, const WearNetwork& network, const learn::Adam& adam,
                      const TrainingPosition& position, const nlohmann::json& training);
 
 /// Copies a checkpoint into the network and optimizer, which stay as they were when it throws: DataError naming file
 /// and tensor when it is damaged, UsageError naming the entry of `training` or of the network's shape that differs when
 /// it is of another run. Every rank may read it.
-TrainingPosition load_checkpoint(const std::filesystem::path& path, WearNetwork& network, Adam& adam,
+TrainingPosition load_checkpoint(const std::filesystem::path& path, WearNetwork& network, learn::Adam& adam,
                                  const nlohmann::json& training);
 
 /// Removes NAME.h5, then its shards. Throws EnvironmentError.

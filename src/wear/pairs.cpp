@@ -15,9 +15,9 @@ namespace outsole::wear {
 
 namespace {
 
-using Scans = std::span<const store::PreparedInfo>;
+using Scans = std::span<const wear::PreparedInfo>;
 
-const store::PreparedInfo& at(Scans scans, std::int64_t index) { return scans[static_cast<std::size_t>(index)]; }
+const wear::PreparedInfo& at(Scans scans, std::int64_t index) { return scans[static_cast<std::size_t>(index)]; }
 
 /// A number in [0, below), the same on every machine: the standard fixes the generator but not its distributions.
 std::uint64_t draw(std::mt19937_64& generator, std::uint64_t below) {
@@ -77,7 +77,7 @@ std::set<std::int64_t> held_out_weeks(Scans scans, const ScansByShoe& shoes, Tas
 std::set<std::int64_t> held_out_groups(Scans scans, const std::vector<std::int64_t>& indices, Split split,
                                        std::uint64_t seed, double share) {
   const auto group = [&](std::int64_t index) -> const std::string& {
-    const store::ScanSubject& subject = at(scans, index).subject;
+    const ingest::ScanSubject& subject = at(scans, index).subject;
     return split == Split::kShoe ? subject.shoe : subject.pair;
   };
   std::set<std::string> distinct;
@@ -110,7 +110,7 @@ std::vector<TrainingPair> pairs_of_shoe(Scans scans, const std::vector<std::int6
     }
   }
   const auto key = [&](const TrainingPair& pair) {
-    const store::PreparedInfo &input = at(scans, pair.input), &target = at(scans, pair.target);
+    const wear::PreparedInfo &input = at(scans, pair.input), &target = at(scans, pair.target);
     return std::tie(input.subject.week, target.subject.week, input.id, target.id);
   };
   std::ranges::sort(pairs, [&](const TrainingPair& a, const TrainingPair& b) { return key(a) < key(b); });

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "store/prepared.h"
+#include "wear/prepared.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
@@ -53,7 +53,7 @@ struct PairSets {
 /// All admissible pairs: prediction has Y at X's week or later (X itself included), by at most kLongestWeeks;
 /// reconstruction has Y at X's week or earlier. Scans with a flag are left out. Order: by shoe, X's week, Y's week, id.
 /// A pure function of its arguments. Throws DataError when nothing is left to train on or to hold out, saying why.
-PairSets make_pairs(std::span<const store::PreparedInfo> scans, Task task, Split split, std::uint64_t seed,
+PairSets make_pairs(std::span<const wear::PreparedInfo> scans, Task task, Split split, std::uint64_t seed,
                     double held_out_share = kHeldOutShare);
 
 /// A permutation of 0..pairs-1 that depends on seed and epoch alone: the order of an epoch on any number of ranks and

@@ -55,7 +55,7 @@ void convert(const Scan& scan, const Movement& movement, std::int64_t width_px, 
 }  // namespace
 
 struct ScanImages::State {
-  const store::PreparedStore& scans;
+  const wear::PreparedStore& scans;
   std::size_t capacity;
   std::map<std::int64_t, Scan> kept;
   std::int64_t turn = 0;  // of the current batch
@@ -83,7 +83,7 @@ struct ScanImages::State {
   }
 };
 
-ScanImages::ScanImages(const store::PreparedStore& scans, std::int64_t memory_bytes)
+ScanImages::ScanImages(const wear::PreparedStore& scans, std::int64_t memory_bytes)
     : state_(std::make_unique<State>(State{scans, 0, {}})) {
   const std::int64_t scan_bytes = std::max<std::int64_t>(1, 2 * state_->pixels());
   state_->capacity = static_cast<std::size_t>(std::max<std::int64_t>(0, memory_bytes) / scan_bytes);
@@ -114,7 +114,7 @@ void ScanImages::prefetch(std::span<const ShownScan> shown) {
   state.make_room();
 }
 
-std::vector<KnownPixels> sum_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count) {
+std::vector<KnownPixels> sum_known_pixels(const wear::PreparedStore& scans, std::int64_t first, std::int64_t count) {
   std::vector<KnownPixels> sums;
   for (std::int64_t index = first; index < first + count; ++index) {
     const Bytes support = bytes_of(scans.store().read("support", index, 1));

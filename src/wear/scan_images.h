@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "store/prepared.h"
+#include "wear/prepared.h"
 #include "wear/pairs.h"
 
 namespace outsole::wear {
@@ -30,7 +30,7 @@ class ScanImages {
  public:
   /// Keeps up to `memory_bytes` of scans, but always those of one batch and of the next one, whose reading prefetch
   /// started; the least recently used go first. `scans` must outlive it.
-  ScanImages(const store::PreparedStore& scans, std::int64_t memory_bytes);
+  ScanImages(const wear::PreparedStore& scans, std::int64_t memory_bytes);
   ~ScanImages();
 
   /// The scans in that order, on the CPU. Throws DataError when the store is damaged.
@@ -50,6 +50,6 @@ struct KnownPixels {
 };
 
 /// Of each of the scans [first, first + count). Reads them one at a time. Throws DataError when the store is damaged.
-std::vector<KnownPixels> sum_known_pixels(const store::PreparedStore& scans, std::int64_t first, std::int64_t count);
+std::vector<KnownPixels> sum_known_pixels(const wear::PreparedStore& scans, std::int64_t first, std::int64_t count);
 
 }  // namespace outsole::wear

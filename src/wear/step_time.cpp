@@ -9,7 +9,7 @@
 
 #include "core/checked.h"
 #include "core/clock.h"
-#include "wear/gradient_sum.h"
+#include "learn/gradient_sum.h"
 #include "wear/loss.h"
 
 namespace outsole::wear {
@@ -30,7 +30,7 @@ NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
 /// A network that learns from random pairs.
 struct Steps {
   WearNetwork network;
-  Adam adam;
+  learn::Adam adam;
   double ssim_weight;
 
   Steps(const NetworkShape& shape, const TrainOptions& options)
@@ -90,7 +90,7 @@ StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const 
   }
   if (comm.size() == 1) return time;
   const std::int64_t timed = time.share_s.contains(share) ? share : time.share_s.rbegin()->first;
-  GradientSum sum(steps.network.parameters(), comm);
+  learn::GradientSum sum(steps.network.parameters(), comm);
   const double summing_s = seconds_of(comm, [&] {
     sum.zero();
     steps.backward(timed);

@@ -53,7 +53,7 @@ void check(const TrainOptions& options) {
 }
 
 /// What makes this run another than one with other options. How long it lasts and where it runs do not.
-json identity_of(const TrainOptions& options, const store::PreparedStore& scans) {
+json identity_of(const TrainOptions& options, const wear::PreparedStore& scans) {
   const json& prepared = scans.store().header().parameters;
   const bool has_dpi = prepared.is_object() && prepared.contains("dpi") && prepared["dpi"].is_number();
   json identity{{"scans_sha256", scans.store().sha256()},
@@ -76,7 +76,7 @@ json identity_of(const TrainOptions& options, const store::PreparedStore& scans)
   if (options.ssim_weight > 0) identity["ssim_weight"] = options.ssim_weight;
   if (options.movements.most_px > 0) identity["shift_px"] = options.movements.most_px;
   if (options.movements.mirrors) identity["mirror"] = true;
-  if (options.schedule != Schedule::kConstant) {
+  if (options.schedule != learn::Schedule::kConstant) {
     identity["schedule"] = name_of(options.schedule);
     identity["scheduled_epochs"] = options.epochs;
   }
@@ -104,7 +104,7 @@ std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs) 
   return divide_up(20 * sample, 3 * training_pairs);
 }
 
-TrainPlan plan_of(const TrainOptions& options, const store::PreparedStore& scans, const PairSets& pairs, int ranks) {
+TrainPlan plan_of(const TrainOptions& options, const wear::PreparedStore& scans, const PairSets& pairs, int ranks) {
   const WearNetwork network(network_shape(options, scans), options.seed);
   TrainPlan plan;
   plan.scans = scans.size();
@@ -138,7 +138,7 @@ std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan
 }
 
 struct Data {
-  store::PreparedStore scans;
+  wear::PreparedStore scans;
   PairSets pairs;
   json identity;
   TrainPlan plan;
@@ -146,7 +146,7 @@ struct Data {
 
 Data read_data(const TrainOptions& options, int ranks) {
   check(options);
-  store::PreparedStore scans(options.scans);
+  wear::PreparedStore scans(options.scans);
   PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, kHeldOutShare);
   json identity = identity_of(options, scans);
   const TrainPlan plan = plan_of(options, scans, pairs, ranks);
@@ -346,7 +346,7 @@ StepReport Run::step() {
                                             "; the last checkpoint stays. Lower --learning-rate");
   }
   learner_.update(
-      learning_rate_share(options_.schedule, position_.steps, options_.epochs * data_.plan.steps_per_epoch));
+      learn::learning_rate_share(options_.schedule, position_.steps, options_.epochs * data_.plan.steps_per_epoch));
   position_.loss_sum += all.loss * learner_.known_pixels(pairs);
   ++position_.step;
   ++position_.steps;
@@ -449,7 +449,7 @@ void Run::save_model_file() {
 
 }  // namespace
 
-NetworkShape network_shape(const TrainOptions& options, const store::PreparedStore& scans) {
+NetworkShape network_shape(const TrainOptions& options, const wear::PreparedStore& scans) {
   return network_shape(options, scans.height_px(), scans.width_px());
 }
 

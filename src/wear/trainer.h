@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "wear/adam.h"
+#include "learn/adam.h"
 #include "wear/network.h"
 #include "wear/pairs.h"
-#include "wear/schedule.h"
+#include "learn/schedule.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
@@ -27,8 +27,8 @@ struct TrainOptions {
   std::int64_t epochs = 10000;
   std::int64_t batch = 16;  // pairs a step, over all ranks
   double ssim_weight = 0;   // of 1 - structural similarity, beside the mean squared difference
-  AdamOptions adam;
-  Schedule schedule = Schedule::kConstant;
+  learn::AdamOptions adam;
+  learn::Schedule schedule = learn::Schedule::kConstant;
   MovementRange movements;  // what each epoch moves and mirrors its pairs by
   NetworkKind network = NetworkKind::kPaper;
   std::int64_t first_maps = 32;
@@ -44,7 +44,7 @@ struct TrainOptions {
 
 /// The network that the options and the size of the scans call for.
 NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, std::int64_t width_px);
-NetworkShape network_shape(const TrainOptions& options, const store::PreparedStore& scans);
+NetworkShape network_shape(const TrainOptions& options, const wear::PreparedStore& scans);
 
 struct TrainPlan {
   std::int64_t scans = 0, training_pairs = 0, held_out_pairs = 0, steps_per_epoch = 0;

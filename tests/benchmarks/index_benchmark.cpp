@@ -17,8 +17,8 @@
 
 #include "../features/weights_fixture.h"
 #include "core/log.h"
-#include "pipeline/build_index.h"
-#include "pipeline/ingest_exemplars.h"
+#include "retrieval/build_index.h"
+#include "ingest/ingest_exemplars.h"
 #include "synth/exemplar.h"
 
 namespace fs = std::filesystem;
@@ -45,10 +45,10 @@ fs::path ingest_exemplars(const comm::Communicator& comm, const fs::path& folder
       }
     }
   });
-  pipeline::IngestOptions options;
+  ingest::IngestOptions options;
   options.inputs = {folder / "exemplars"};
   options.output = folder / "exemplars.h5";
-  pipeline::ingest_images(comm, options, pipeline::exemplar_kind());
+  ingest::ingest_images(comm, options, ingest::exemplar_kind());
   return options.output;
 }
 
@@ -62,10 +62,10 @@ double forward_seconds(const comm::Communicator& comm, const features::Extractor
   return comm.max(now_s() - start);
 }
 
-double index_seconds(const comm::Communicator& comm, const pipeline::BuildIndexOptions& options) {
+double index_seconds(const comm::Communicator& comm, const retrieval::BuildIndexOptions& options) {
   comm.barrier();
   const double start = now_s();
-  pipeline::build_index(comm, options);
+  retrieval::build_index(comm, options);
   return comm.max(now_s() - start);
 }
 
@@ -82,7 +82,7 @@ int main(int argc, char** argv) {
   std::string folder = (fs::temp_directory_path() / "outsole-index-XXXXXX").string();
   if (comm.is_root() && mkdtemp(folder.data()) == nullptr) comm::abort_job(1);
   folder = comm.broadcast(folder);
-  pipeline::BuildIndexOptions options;
+  retrieval::BuildIndexOptions options;
   options.exemplars = ingest_exemplars(comm, folder, count);
   options.output = fs::path(folder) / "index.h5";
   options.extractor = {"resnet50:res2b", fs::path(folder) / "weights.safetensors"};

@@ -20,7 +20,7 @@
 
 #include "comm/communicator.h"
 #include "core/sha256.h"
-#include "pipeline/ingest_scans.h"
+#include "ingest/ingest_scans.h"
 
 namespace {
 
@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
   const auto files = make_scans(folder, scans, height_px, width_px);
 
   const comm::Communicator comm;
-  pipeline::IngestOptions options;
+  ingest::IngestOptions options;
   options.inputs = {folder};
   options.manifest = folder / "manifest.csv";
   options.output = folder / "scans.h5";
@@ -101,7 +101,7 @@ int main(int argc, char** argv) {
   fs::remove(options.output);
   fs::remove_all(folder / "scans.shards");
   const double ingest_start_s = now_s(), ingest_start_cpu_s = cpu_s();
-  const pipeline::IngestSummary summary = pipeline::ingest_images(comm, options, pipeline::scan_kind());
+  const ingest::IngestSummary summary = ingest::ingest_images(comm, options, ingest::scan_kind());
   const double ingest_s = now_s() - ingest_start_s, ingest_cpu_s = cpu_s() - ingest_start_cpu_s;
   std::printf("%lld scans of %d x %d, deflated to %.0f MB\n", static_cast<long long>(summary.images), height_px,
               width_px, static_cast<double>(bytes) / 1e6);

@@ -18,8 +18,8 @@
 
 #include "comm/communicator.h"
 #include "comm/partition.h"
-#include "wear/adam.h"
-#include "wear/gradient_sum.h"
+#include "learn/adam.h"
+#include "learn/gradient_sum.h"
 #include "wear/loss.h"
 #include "wear/network.h"
 
@@ -118,8 +118,8 @@ std::vector<double> median_seconds(const std::vector<std::function<void()>>& can
 void against_plain_loops(const Problem& problem, const comm::Communicator& comm) {
   const Batch batch = random_batch(problem, problem.batch);
   wear::WearNetwork network(problem.shape, 1), same_layers(problem.shape, 1);
-  wear::GradientSum sum(network.parameters(), comm);
-  wear::Adam adam(network.parameters(), {});
+  learn::GradientSum sum(network.parameters(), comm);
+  learn::Adam adam(network.parameters(), {});
   StockNetwork stock_layers(problem.shape);
   torch::optim::Adam same_adam(same_layers.parameters(), 1e-5), stock_adam(stock_layers.parameters(), 1e-5);
   constexpr std::int64_t kSide = 2048;
@@ -156,8 +156,8 @@ void against_one_rank(const Problem& problem, const comm::Communicator& comm) {
   const Batch whole = random_batch(problem, problem.batch);
   const Batch mine = random_batch(problem, comm::units_of(problem.batch, comm.rank(), comm.size()).size());
   wear::WearNetwork network(problem.shape, 1), network_alone(problem.shape, 1);
-  wear::GradientSum sum(network.parameters(), comm);
-  wear::Adam adam(network.parameters(), {}), adam_alone(network_alone.parameters(), {});
+  learn::GradientSum sum(network.parameters(), comm);
+  learn::Adam adam(network.parameters(), {}), adam_alone(network_alone.parameters(), {});
   const auto step_alone = [&](const Batch& batch) {
     network_alone.zero_grad();
     if (batch.x.size(0) > 0) backward(network_alone, batch);

@@ -1,7 +1,7 @@
 // labels.csv: read and resolved against a search's ids, or refused by name.
 
 #include "fuzz.h"
-#include "pipeline/labels.h"
+#include "retrieval/labels.h"
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace outsole;
@@ -10,8 +10,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto path = fuzz::write_scratch("labels.csv", fuzz::as_text(data, size));
   for (const auto& groups : {std::vector<std::string>{}, std::vector<std::string>{"group"}}) {
     fuzz::reads_or_refuses("labels.csv", [&] {
-      const pipeline::Labels labels = pipeline::read_labels(path, groups);
-      const pipeline::Truth truth = pipeline::resolve_labels(labels, marks, exemplars);
+      const retrieval::Labels labels = retrieval::read_labels(path, groups);
+      const retrieval::Truth truth = retrieval::resolve_labels(labels, marks, exemplars);
       fuzz::require(truth.exemplars.size() == marks.size() && truth.groups.size() == marks.size(), "one entry a mark");
       for (const auto& of_mark : truth.exemplars) {
         for (const std::int64_t exemplar : of_mark) {

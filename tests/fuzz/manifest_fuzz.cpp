@@ -2,7 +2,7 @@
 
 #include "core/text.h"
 #include "fuzz.h"
-#include "pipeline/image_sources.h"
+#include "ingest/image_sources.h"
 
 namespace {
 
@@ -22,11 +22,11 @@ const std::filesystem::path& images() {
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace outsole;
   const auto manifest = fuzz::write_scratch("manifest.csv", fuzz::as_text(data, size));
-  for (const auto& where : {std::vector<pipeline::ColumnFilter>{}, {{"foot", "L"}}}) {
+  for (const auto& where : {std::vector<ingest::ColumnFilter>{}, {{"foot", "L"}}}) {
     fuzz::reads_or_refuses("manifest.csv", [&] {
-      const pipeline::SourceList list = pipeline::list_image_sources({images()}, manifest, where);
+      const ingest::SourceList list = ingest::list_image_sources({images()}, manifest, where);
       fuzz::require(!list.sources.empty() && list.sources.size() <= 3, "sources are the images there are");
-      for (const pipeline::ImageSource& source : list.sources) {
+      for (const ingest::ImageSource& source : list.sources) {
         fuzz::require(source.file.parent_path() == images(), "no manifest leads out of the inputs");
         fuzz::require(is_utf8(source.metadata.dump()), "metadata can be stored");
       }

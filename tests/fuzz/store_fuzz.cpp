@@ -2,11 +2,11 @@
 // left to a child process, which is what it is for.
 
 #include "fuzz.h"
-#include "store/exemplars.h"
+#include "ingest/exemplars.h"
 #include "store/image_rows.h"
 #include "store/io_thread.h"
-#include "store/prepared.h"
-#include "store/scans.h"
+#include "wear/prepared.h"
+#include "ingest/scans.h"
 #include "store/store.h"
 #include "store_mutations.h"
 
@@ -52,9 +52,9 @@ void read_in_this_process(const fuzz::MutatedStore& mutated) {
     }
     read_datasets(store);
   });
-  if (mutated.schema == store::kExemplarsSchema) read_collection<store::ExemplarStore>(mutated.path);
-  if (mutated.schema == store::kScansSchema) read_collection<store::ScanStore>(mutated.path);
-  if (mutated.schema == store::kPreparedSchema) read_collection<store::PreparedStore>(mutated.path);
+  if (mutated.schema == ingest::kExemplarsSchema) read_collection<ingest::ExemplarStore>(mutated.path);
+  if (mutated.schema == ingest::kScansSchema) read_collection<ingest::ScanStore>(mutated.path);
+  if (mutated.schema == wear::kPreparedSchema) read_collection<wear::PreparedStore>(mutated.path);
 }
 
 void read_or_refuse(std::span<const std::uint8_t> recipe) {

@@ -5,16 +5,16 @@
 #include <string>
 #include <vector>
 
-#include "store/prepared.h"
+#include "wear/prepared.h"
 
 namespace outsole::testing {
 
 /// One shoe in three weeks, 32 x 32 pixels, bars that fade: three pairs of the first two weeks to train on.
 inline void write_prepared_scans(const std::filesystem::path& path) {
   constexpr std::int64_t kHeightPx = 32, kWidthPx = 32;
-  std::vector<store::PreparedRecord> records;
+  std::vector<wear::PreparedRecord> records;
   for (const int week : {0, 4, 8}) {
-    store::PreparedRecord& record = records.emplace_back();
+    wear::PreparedRecord& record = records.emplace_back();
     record.info.id = record.info.reference_id = "week" + std::to_string(week);
     record.info.subject = {"shoe", "pair", "L", static_cast<double>(week)};
     record.source_sha256 = std::string(64, '0');
@@ -23,8 +23,8 @@ inline void write_prepared_scans(const std::filesystem::path& path) {
     }
     record.support.assign(record.pixels.size(), 255);
   }
-  store::StoreWriter writer(path, {store::kPreparedSchema, store::kPreparedVersion, {{"dpi", 40}}}, 1, true);
-  writer.write_unit(0, store::prepared_columns(records, kHeightPx, kWidthPx));
+  store::StoreWriter writer(path, {wear::kPreparedSchema, wear::kPreparedVersion, {{"dpi", 40}}}, 1, true);
+  writer.write_unit(0, wear::prepared_columns(records, kHeightPx, kWidthPx));
   writer.finish();
 }
 

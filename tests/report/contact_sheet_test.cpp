@@ -4,9 +4,9 @@
 
 #include "core/errors.h"
 #include "report/agreement.h"
-#include "store/exemplars.h"
-#include "store/prepared.h"
-#include "store/scans.h"
+#include "ingest/exemplars.h"
+#include "wear/prepared.h"
+#include "ingest/scans.h"
 #include "temporary_folder.h"
 
 namespace outsole::report {
@@ -22,10 +22,10 @@ class ContactSheetOf : public outsole::testing::TemporaryFolder {
     return path;
   }
 
-  static std::vector<store::PreparedRecord> prepared(const std::vector<cv::Mat1b>& images) {
-    std::vector<store::PreparedRecord> records;
+  static std::vector<wear::PreparedRecord> prepared(const std::vector<cv::Mat1b>& images) {
+    std::vector<wear::PreparedRecord> records;
     for (const cv::Mat1b& image : images) {
-      store::PreparedRecord record;
+      wear::PreparedRecord record;
       record.info.id = std::to_string(records.size());
       record.info.subject = {"s", "p", "L", static_cast<double>(records.size() / 2)};
       record.info.window_height_px = image.rows;
@@ -40,9 +40,9 @@ class ContactSheetOf : public outsole::testing::TemporaryFolder {
 };
 
 TEST_F(ContactSheetOf, ExemplarsShowsEachOnItsPlace) {
-  std::vector<store::ExemplarRecord> records;
+  std::vector<ingest::ExemplarRecord> records;
   for (int i = 0; i < 15; ++i) {
-    store::ExemplarRecord record;
+    ingest::ExemplarRecord record;
     record.id = std::to_string(i);
     record.height_px = 240;
     record.width_px = 130;
@@ -50,7 +50,7 @@ TEST_F(ContactSheetOf, ExemplarsShowsEachOnItsPlace) {
     record.pixels.assign(240 * 130, static_cast<std::uint8_t>(10 * i));
     records.push_back(record);
   }
-  const auto path = save(store::kExemplarsSchema, store::exemplar_columns(records));
+  const auto path = save(ingest::kExemplarsSchema, ingest::exemplar_columns(records));
   const ContactSheet sheet = contact_sheet(path);
   EXPECT_EQ(sheet.shown, 15);
   EXPECT_EQ(sheet.picture(8 + 120, 8 + 65), cv::Vec3b(0, 0, 0));
@@ -62,13 +62,13 @@ TEST_F(ContactSheetOf, PreparedScansShowsWhatIsUnknown) {
   auto records = prepared({cv::Mat1b(240, 130, uchar{255})});
   std::fill_n(records[0].support.begin(), 130 * 100, std::uint8_t{0});
   const ContactSheet sheet =
-      contact_sheet(save(store::kPreparedSchema, store::prepared_columns(records, 240, 130), store::kPreparedVersion));
+      contact_sheet(save(wear::kPreparedSchema, wear::prepared_columns(records, 240, 130), wear::kPreparedVersion));
   EXPECT_NE(sheet.picture(8 + 50, 8 + 65), cv::Vec3b(255, 255, 255));
   EXPECT_EQ(sheet.picture(8 + 150, 8 + 65), cv::Vec3b(255, 255, 255));
 }
 
 TEST_F(ContactSheetOf, AnEmptyStoreIsRefused) {
-  EXPECT_THROW(contact_sheet(save(store::kScansSchema, store::scan_columns({}))), DataError);
+  EXPECT_THROW(contact_sheet(save(ingest::kScansSchema, ingest::scan_columns({}))), DataError);
 }
 
 TEST_F(ContactSheetOf, AgreementIsTheCorrelationOfScansBeforeAndAfter) {
@@ -76,9 +76,9 @@ TEST_F(ContactSheetOf, AgreementIsTheCorrelationOfScansBeforeAndAfter) {
   cv::RNG(1).fill(pattern, cv::RNG::UNIFORM, 0, 256);
   inverse = 255 - pattern;
   const auto after = prepared({pattern, pattern, inverse});
-  std::vector<store::ScanRecord> scans;
+  std::vector<ingest::ScanRecord> scans;
   for (const cv::Mat1b& image : {pattern, inverse, inverse}) {
-    store::ScanRecord record;
+    ingest::ScanRecord record;
     record.id = std::to_string(scans.size());
     record.height_px = 60;
     record.width_px = 40;
@@ -89,8 +89,8 @@ TEST_F(ContactSheetOf, AgreementIsTheCorrelationOfScansBeforeAndAfter) {
     scans.push_back(record);
   }
   const auto pairs =
-      scan_agreement(save(store::kScansSchema, store::scan_columns(scans)),
-                     save(store::kPreparedSchema, store::prepared_columns(after, 60, 40), store::kPreparedVersion));
+      scan_agreement(save(ingest::kScansSchema, ingest::scan_columns(scans)),
+                     save(wear::kPreparedSchema, wear::prepared_columns(after, 60, 40), wear::kPreparedVersion));
   ASSERT_EQ(pairs.size(), 3u);
   EXPECT_NEAR(pairs[0].before, -1, 1e-4);
   EXPECT_NEAR(pairs[0].after, 1, 1e-4);

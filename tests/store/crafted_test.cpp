@@ -7,7 +7,7 @@
 
 #include "core/errors.h"
 #include "sample_store.h"
-#include "store/exemplars.h"
+#include "ingest/exemplars.h"
 #include "store/image_rows.h"
 #include "store/seal.h"
 
@@ -142,7 +142,7 @@ TEST_F(CraftedStore, PixelsThatInflateAThousandfoldAreNotReadBeforeTheyFitTheirI
     // Enough is stored for HDF5 to believe it: 16 MiB of zeros in 16 KiB, many times.
     write_integers(file, "pixels_length", {std::int64_t{1} << 24, 0, 0, 0});
   });
-  const std::string message = message_of<DataError>([&] { ExemplarStore(path_).record(0); });
+  const std::string message = message_of<DataError>([&] { ingest::ExemplarStore(path_).record(0); });
   EXPECT_THAT(message, AllOf(HasSubstr(folder_.string()), HasSubstr("pixels")));
 }
 
@@ -154,7 +154,7 @@ TEST_F(CraftedStore, AnImageMayNotBeLargerThanItsRowSays) {
     });
     write_integers(file, "pixels_length", {16 << 20, 0, 0, 0});
   });
-  const ExemplarStore store(path_);
+  const ingest::ExemplarStore store(path_);
   EXPECT_THAT(message_of<DataError>([&] { store.record(0); }), HasSubstr("16777216 bytes where its size needs 6"));
 }
 
@@ -227,7 +227,7 @@ TEST_F(CraftedStore, MetadataNestedTooDeepIsRefusedNamingTheImage) {
     H5Dclose(dataset);
     write_integers(file, "metadata_length", {8000, 0, 0, 0});
   });
-  const ExemplarStore store(path_);
+  const ingest::ExemplarStore store(path_);
   EXPECT_THAT(message_of<DataError>([&] { store.record(0); }), AllOf(HasSubstr("metadata"), HasSubstr("Sohle-ü-0")));
 }
 

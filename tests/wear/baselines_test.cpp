@@ -16,11 +16,11 @@ namespace {
 constexpr int kHeight = 12, kWidth = 9;
 
 /// Scans of random greys; a fifth of the pixels of each is unknown.
-std::vector<store::PreparedRecord> random_scans(const std::vector<store::PreparedInfo>& infos) {
+std::vector<wear::PreparedRecord> random_scans(const std::vector<wear::PreparedInfo>& infos) {
   cv::RNG random(7);
-  std::vector<store::PreparedRecord> records;
-  for (const store::PreparedInfo& info : infos) {
-    store::PreparedRecord record;
+  std::vector<wear::PreparedRecord> records;
+  for (const wear::PreparedInfo& info : infos) {
+    wear::PreparedRecord record;
     record.info = info;
     record.source_sha256 = std::string(64, '0');
     for (int i = 0; i < kHeight * kWidth; ++i) {
@@ -35,11 +35,11 @@ std::vector<store::PreparedRecord> random_scans(const std::vector<store::Prepare
 
 class WearBaselines : public outsole::testing::TemporaryFolder {
  protected:
-  void save(const std::vector<store::PreparedInfo>& infos) {
+  void save(const std::vector<wear::PreparedInfo>& infos) {
     records_ = random_scans(infos);
     store::StoreWriter writer(folder_ / "p.h5",
-                              {store::kPreparedSchema, store::kPreparedVersion, nlohmann::json::object()}, 1, true);
-    writer.write_unit(0, store::prepared_columns(records_, kHeight, kWidth));
+                              {wear::kPreparedSchema, wear::kPreparedVersion, nlohmann::json::object()}, 1, true);
+    writer.write_unit(0, wear::prepared_columns(records_, kHeight, kWidth));
     writer.finish();
     scans_.emplace(folder_ / "p.h5");
   }
@@ -65,7 +65,7 @@ class WearBaselines : public outsole::testing::TemporaryFolder {
   std::vector<std::pair<double, double>> seen(std::size_t pixel, const std::vector<std::int64_t>& scans) const {
     std::vector<std::pair<double, double>> points;
     for (const std::int64_t scan : scans) {
-      const store::PreparedRecord& record = records_[static_cast<std::size_t>(scan)];
+      const wear::PreparedRecord& record = records_[static_cast<std::size_t>(scan)];
       if (record.support[pixel] != 0) points.emplace_back(record.info.subject.week, record.pixels[pixel]);
     }
     return points;
@@ -81,8 +81,8 @@ class WearBaselines : public outsole::testing::TemporaryFolder {
     }
   }
 
-  std::vector<store::PreparedRecord> records_;
-  std::optional<store::PreparedStore> scans_;
+  std::vector<wear::PreparedRecord> records_;
+  std::optional<wear::PreparedStore> scans_;
 };
 
 double mean_grey(const std::vector<std::pair<double, double>>& points) {
@@ -147,7 +147,7 @@ TEST_F(WearBaselines, TakeTheEarlierOfTwoWeeksEquallyNear) {
 }
 
 TEST_F(WearBaselines, WithoutATrainingScanOfTheFootOnlyTheInputIsLeft) {
-  std::vector<store::PreparedInfo> infos{scan_of("a", 0), scan_of("a", 4), scan_of("b", 0), scan_of("b", 4)};
+  std::vector<wear::PreparedInfo> infos{scan_of("a", 0), scan_of("a", 4), scan_of("b", 0), scan_of("b", 4)};
   infos[2].subject.foot = infos[3].subject.foot = "R";
   save(infos);
   const auto answer = answers(2, 3, {0, 1});

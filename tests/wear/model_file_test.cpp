@@ -159,7 +159,7 @@ TEST_F(ModelFile, ThatIsTruncatedAlteredOrForeignIsRefusedByName) {
 }
 
 TEST_F(ModelFile, ThatIsACheckpointIsRefused) {
-  const Adam adam(network_.parameters(), {});
+  const learn::Adam adam(network_.parameters(), {});
   save_checkpoint(folder_ / "model.h5", network_, adam, {}, kTraining);
   EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("outsole.checkpoint"));
 }
@@ -225,7 +225,7 @@ class CheckpointFile : public ModelFile {
       adam.step();
     }
     WearNetwork network;
-    Adam adam;
+    learn::Adam adam;
   };
 
   const fs::path path_ = "checkpoint.h5";
@@ -267,7 +267,7 @@ TEST_F(CheckpointFile, OfAnotherNetworkIsRefused) {
   NetworkShape wider = kShape;
   wider.time_maps = 3;
   WearNetwork other(wider, 1);
-  Adam adam(other.parameters(), {});
+  learn::Adam adam(other.parameters(), {});
   EXPECT_THROW(load_checkpoint(folder_ / path_, other, adam, kTraining), UsageError);
 }
 

@@ -16,7 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using testing::paper_year;
 using testing::scan_of;
-using Scans = std::vector<store::PreparedInfo>;
+using Scans = std::vector<wear::PreparedInfo>;
 
 /// "input>target:weeks", by id; a star marks an unseen target.
 std::vector<std::string> told(const Scans& scans, const std::vector<TrainingPair>& pairs) {
@@ -138,7 +138,7 @@ TEST(MakePairs, WhatIsHeldOutByShoeAppearsInNoTrainingPair) {
 
 TEST(MakePairs, SaysWhyThereIsNothingToTrainOnOrToHoldOut) {
   Scans flagged = two_shoes();
-  for (store::PreparedInfo& scan : flagged) scan.flag = "upside down";
+  for (wear::PreparedInfo& scan : flagged) scan.flag = "upside down";
   EXPECT_THROW(make_pairs(flagged, Task::kPrediction, Split::kTime, 1), DataError);
   EXPECT_THROW(make_pairs({}, Task::kPrediction, Split::kTime, 1), DataError);
   const Scans one_shoe{scan_of("a", 0), scan_of("a", 2)};

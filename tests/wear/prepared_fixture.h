@@ -8,13 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "store/prepared.h"
+#include "wear/prepared.h"
 
 namespace outsole::testing {
 
 /// A scan of shoe "SHOE" of foot L and pair "p", in a week.
-inline store::PreparedInfo scan_of(const std::string& shoe, double week, const std::string& suffix = "") {
-  store::PreparedInfo info;
+inline wear::PreparedInfo scan_of(const std::string& shoe, double week, const std::string& suffix = "") {
+  wear::PreparedInfo info;
   info.id = shoe + "_" + std::to_string(static_cast<int>(week)) + suffix;
   info.subject = {shoe, "pair_of_" + shoe, "L", week};
   info.reference_id = info.id;
@@ -22,8 +22,8 @@ inline store::PreparedInfo scan_of(const std::string& shoe, double week, const s
 }
 
 /// The paper's year: weeks 0 to 52 without week 6, of the left and the right shoe of one pair.
-inline std::vector<store::PreparedInfo> paper_year() {
-  std::vector<store::PreparedInfo> scans;
+inline std::vector<wear::PreparedInfo> paper_year() {
+  std::vector<wear::PreparedInfo> scans;
   for (const char* const shoe : {"left", "right"}) {
     for (int week = 0; week <= 52; week += 2) {
       if (week == 6) continue;
@@ -35,8 +35,8 @@ inline std::vector<store::PreparedInfo> paper_year() {
 }
 
 /// Bars that grow paler by the week, and a corner that no scanner saw.
-inline store::PreparedRecord worn_bars(const store::PreparedInfo& info, std::int64_t height_px, std::int64_t width_px) {
-  store::PreparedRecord record;
+inline wear::PreparedRecord worn_bars(const wear::PreparedInfo& info, std::int64_t height_px, std::int64_t width_px) {
+  wear::PreparedRecord record;
   record.info = info;
   record.source_sha256 = std::string(64, '0');
   const int shift = static_cast<int>(info.subject.shoe.size());
@@ -52,18 +52,18 @@ inline store::PreparedRecord worn_bars(const store::PreparedInfo& info, std::int
 }
 
 /// Writes the scans as bars of wear, some to a unit. One rank.
-inline void write_prepared(const std::filesystem::path& path, std::span<const store::PreparedInfo> scans,
+inline void write_prepared(const std::filesystem::path& path, std::span<const wear::PreparedInfo> scans,
                            std::int64_t height_px = 32, std::int64_t width_px = 40) {
   constexpr std::size_t kUnitScans = 5;
   const auto units = static_cast<std::int64_t>((scans.size() + kUnitScans - 1) / kUnitScans);
-  store::StoreWriter writer(path, {store::kPreparedSchema, store::kPreparedVersion, {{"dpi", 40.0}}}, units, true);
+  store::StoreWriter writer(path, {wear::kPreparedSchema, wear::kPreparedVersion, {{"dpi", 40.0}}}, units, true);
   for (std::int64_t unit = 0; unit < units; ++unit) {
     const std::size_t first = static_cast<std::size_t>(unit) * kUnitScans;
-    std::vector<store::PreparedRecord> records;
+    std::vector<wear::PreparedRecord> records;
     for (std::size_t i = first; i < std::min(first + kUnitScans, scans.size()); ++i) {
       records.push_back(worn_bars(scans[i], height_px, width_px));
     }
-    writer.write_unit(unit, store::prepared_columns(records, height_px, width_px));
+    writer.write_unit(unit, wear::prepared_columns(records, height_px, width_px));
   }
   writer.finish();
 }

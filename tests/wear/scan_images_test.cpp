@@ -44,11 +44,11 @@ class ScanImagesTest : public outsole::testing::TemporaryFolder {
     return scans;
   }
 
-  std::vector<store::PreparedInfo> infos_;
+  std::vector<wear::PreparedInfo> infos_;
 };
 
 TEST_F(ScanImagesTest, GiveScansInTheOrderAskedForRepetitionsIncluded) {
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, std::int64_t{1} << 30);
   for (const std::vector<std::int64_t>& indices : {std::vector<std::int64_t>{6, 0, 3, 0}, {}, {5, 4, 6}}) {
     expect_batch(images.batch(shown(indices)), indices);
@@ -56,7 +56,7 @@ TEST_F(ScanImagesTest, GiveScansInTheOrderAskedForRepetitionsIncluded) {
 }
 
 TEST_F(ScanImagesTest, AreTheSameWhateverTheMemoryAndThePrefetching) {
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   constexpr std::int64_t kScanBytes = std::int64_t{2} * 32 * 40;
   for (const std::int64_t memory_bytes : {std::int64_t{0}, 3 * kScanBytes, 100 * kScanBytes}) {
     ScanImages images(scans, memory_bytes);
@@ -70,7 +70,7 @@ TEST_F(ScanImagesTest, AreTheSameWhateverTheMemoryAndThePrefetching) {
 }
 
 TEST_F(ScanImagesTest, AreMirroredThenMovedAndNothingIsKnownOfWhatCameIn) {
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, 0);
   const ScanBatch still = images.batch(shown({3}));
   for (const Movement& movement :
@@ -93,7 +93,7 @@ TEST_F(ScanImagesTest, AreMirroredThenMovedAndNothingIsKnownOfWhatCameIn) {
 }
 
 TEST_F(ScanImagesTest, KnowWhatTheScannerSaw) {
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   const auto sums = sum_known_pixels(scans, 2, 3);
   ASSERT_EQ(sums.size(), 3U);
   for (std::size_t i = 0; i < sums.size(); ++i) {
@@ -112,7 +112,7 @@ TEST_F(ScanImagesTest, KnowWhatTheScannerSaw) {
 }
 
 TEST_F(ScanImagesTest, OfAScanThatIsNotThereAreABug) {
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, 0);
   EXPECT_THROW(images.batch(shown({7})), Bug);
   EXPECT_THROW(images.prefetch(shown({-1})), Bug);
@@ -120,7 +120,7 @@ TEST_F(ScanImagesTest, OfAScanThatIsNotThereAreABug) {
 
 TEST_F(ScanImagesTest, OfADamagedStoreNameTheShard) {
   const auto shard = folder_ / "scans.shards" / "00001.h5";
-  const store::PreparedStore scans(folder_ / "scans.h5");
+  const wear::PreparedStore scans(folder_ / "scans.h5");
   ScanImages images(scans, 0);
   images.prefetch(shown({0}));
   std::filesystem::resize_file(shard, 100);

@@ -44,7 +44,7 @@ class TrainerTest : public ::testing::Test {
     }
     folder_ = comm_.broadcast(name);
     on_root([&] {
-      std::vector<store::PreparedInfo> scans;
+      std::vector<wear::PreparedInfo> scans;
       for (const double week : {0, 2, 4, 8, 10}) scans.push_back(testing::scan_of("shoe", week));
       testing::write_prepared(folder_ / "scans.h5", scans);
     });
@@ -139,11 +139,11 @@ class PlainLoop {
 
  private:
   TrainOptions options_;
-  store::PreparedStore scans_;
+  wear::PreparedStore scans_;
   std::vector<TrainingPair> pairs_;
   ScanImages images_;
   WearNetwork network_;
-  Adam adam_;
+  learn::Adam adam_;
 };
 
 double relative_difference(const at::Tensor& a, const at::Tensor& b) {
@@ -158,7 +158,7 @@ TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
     wanted.network = kind;
     wanted.ssim_weight = ssim_weight;
     wanted.first_maps = 32;
-    const store::PreparedStore scans(wanted.scans);
+    const wear::PreparedStore scans(wanted.scans);
     PlainLoop plain(wanted);
     Learner learner(scans, wanted, 0, comm_);
     for (const std::size_t size : {1U, 2U, 3U, 7U, 10U}) {
@@ -177,7 +177,7 @@ TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
 
 TEST_F(TrainerTest, TheLossOfPairsIsThatOfOneRank) {
   const TrainOptions wanted = options("run", 1);
-  const store::PreparedStore scans(wanted.scans);
+  const wear::PreparedStore scans(wanted.scans);
   PlainLoop plain(wanted);
   Learner learner(scans, wanted, 0, comm_);
   const double expected = plain.gradients(plain.pairs());
@@ -186,7 +186,7 @@ TEST_F(TrainerTest, TheLossOfPairsIsThatOfOneRank) {
 
 TEST_F(TrainerTest, AGreyForAllPixelsHasTheLossOfTheTargetsVariance) {
   const TrainOptions wanted = options("run", 1);
-  const store::PreparedStore scans(wanted.scans);
+  const wear::PreparedStore scans(wanted.scans);
   PlainLoop plain(wanted);
   std::vector<ShownScan> targets;
   for (const TrainingPair& pair : plain.pairs()) targets.push_back({pair.target, {}});
@@ -223,7 +223,7 @@ TEST_F(TrainerTest, EndedAndRaisedIsTrainedAsInOneGo) {
 TEST_F(TrainerTest, ACrashInAnEpochLosesOnlyWhatWasNotSaved) {
   TrainOptions wanted = options("run", 2);
   wanted.network = NetworkKind::kResidual;
-  wanted.schedule = Schedule::kCosine;
+  wanted.schedule = learn::Schedule::kCosine;
   wanted.ssim_weight = 0.5;
   wanted.movements = {3, true};
   wanted.checkpoint_minutes = 1e-9;  // after every step
@@ -300,7 +300,7 @@ TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
     EXPECT_THAT(message_of<UsageError>([&] { train(another, comm_); }), HasSubstr(text));
   };
   expect_refusal(&TrainOptions::network, NetworkKind::kResidual, "--network is not set there and \"residual\" here");
-  expect_refusal(&TrainOptions::schedule, Schedule::kCosine, "--schedule");
+  expect_refusal(&TrainOptions::schedule, learn::Schedule::kCosine, "--schedule");
   expect_refusal(&TrainOptions::ssim_weight, 0.5, "--ssim-weight is not set there");
   expect_refusal(&TrainOptions::ssim_weight, -0.5, "--ssim-weight");
   expect_refusal(&TrainOptions::movements, MovementRange{2, false}, "--shift-px");
@@ -315,7 +315,7 @@ TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
 TEST_F(TrainerTest, AnOptionThatIsLeftOutWhenARunGoesOnIsRefusedToo) {
   TrainOptions begun = options("run", 1);
   begun.movements = {2, true};
-  begun.schedule = Schedule::kCosine;
+  begun.schedule = learn::Schedule::kCosine;
   begun.ssim_weight = 0.5;
   train(begun, comm_);
   const auto expect_refusal = [&](const std::string& text, const std::function<void(TrainOptions&)>& change) {
@@ -327,7 +327,7 @@ TEST_F(TrainerTest, AnOptionThatIsLeftOutWhenARunGoesOnIsRefusedToo) {
     if (!has_model) on_root([&] { remove_tensor_store(begun.output / "model.h5"); });
     expect_refusal("--shift-px is 2 there and not set here", [](auto& other) { other.movements.most_px = 0; });
     expect_refusal("--mirror is true", [](auto& other) { other.movements.mirrors = false; });
-    expect_refusal("--schedule is \"cosine\"", [](auto& other) { other.schedule = Schedule::kConstant; });
+    expect_refusal("--schedule is \"cosine\"", [](auto& other) { other.schedule = learn::Schedule::kConstant; });
     expect_refusal("--epochs", [](auto& other) { other.epochs = 2; });
     expect_refusal("--ssim-weight is 0.5", [](auto& other) { other.ssim_weight = 0; });
   }

@@ -1,0 +1,77 @@
+#pragma once
+// Image files to a store, spread over ranks: the same for every kind of image.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "image/image.h"
+#include "ingest/image_sources.h"
+#include "store/store.h"
+
+namespace outsole::ingest {
+
+/// What differs between kinds of images: the store's layout, and what the manifest must say.
+struct IngestKind {
+  std::string schema;
+  nlohmann::json parameters = nlohmann::json::object();  // of the store's header, besides what every ingest notes there
+  std::vector<std::string> columns;  // of the manifest, those that mean something here; others are kept as text
+  /// A unit is at least so many files or bytes of files.
+  std::int64_t min_unit_files = 64;
+  std::int64_t min_unit_bytes = std::int64_t{64} << 20;
+  /// Throws DataError naming the manifest's row when it does not say what it must.
+  std::function<void(const ImageSource& source)> check;
+  /// An image as one row of the store; nullptr in place of an image: no row, but all columns.
+  std::function<store::Columns(const ImageSource& source, const image::DecodedImage* image)> row;
+};
+
+struct IngestOptions {
+  std::vector<std::filesystem::path> inputs;  // image files, or folders of them
+  std::optional<std::filesystem::path> manifest;
+  std::vector<ColumnFilter> where;  // all must hold
+  std::filesystem::path output;     // NAME.h5
+  image::DecodeLimits limits;
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
+  bool strict = false;                                // one bad file, or a manifest that does not fit, stops the job
+  std::vector<std::string> command_line;              // for provenance
+};
+
+/// A file without a row in the store; `reason` names it.
+struct SkippedFile {
+  std::string file;
+  std::string reason;
+};
+
+struct IngestSummary {
+  std::int64_t files = 0;
+  std::int64_t images = 0;
+  std::int64_t colour_images = 0;  // converted to grey
+  std::int64_t sixteen_bit_images = 0;
+  std::int64_t mirrored_images = 0;
+  bool was_finished = false;  // the store was there already, made by the same command
+  std::vector<SkippedFile> skipped;
+  std::vector<std::string> manifest_mismatches;
+};
+
+struct IngestPlan {
+  std::int64_t files = 0;
+  std::int64_t file_bytes = 0;
+  std::int64_t units = 0;
+};
+
+/// What ingest_images would do. Collective; every rank gets the plan.
+IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
+
+/// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
+/// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries
+/// on from the shards of an interrupted run, but for those with files that may have changed since (file_stamp). A
+/// finished store tells its files apart by name and size alone: start afresh when one was edited in place. Collective;
+/// the summary is rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
+/// `strict`; no readable file at all), EnvironmentError, and StopRequested at the end of a unit after a signal.
+IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
+
+}  // namespace outsole::ingest

@@ -1,0 +1,43 @@
+#include "ingest/ingest_exemplars.h"
+
+#include "core/errors.h"
+#include "ingest/image_record.h"
+#include "ingest/exemplars.h"
+
+namespace outsole::ingest {
+
+namespace {
+
+/// Takes the column `mirror` out of the metadata; throws DataError when it is neither 0 nor 1.
+bool take_mirror(const ImageSource& source, nlohmann::json& metadata) {
+  const std::string text = take_text(metadata, "mirror");
+  if (text != "0" && text != "1" && !text.empty()) {
+    throw DataError(source.manifest_row + ": mirror is '" + text + "', neither 0 nor 1");
+  }
+  return text == "1";
+}
+
+void check(const ImageSource& source) {
+  nlohmann::json metadata = source.metadata;
+  take_mirror(source, metadata);
+}
+
+store::Columns row(const ImageSource& source, const image::DecodedImage* image) {
+  if (image == nullptr) return ingest::exemplar_columns({});
+  auto record = image_record<ExemplarRecord>(source, *image);
+  record.mirror = take_mirror(source, record.metadata);
+  return ingest::exemplar_columns(std::span(&record, 1));
+}
+
+}  // namespace
+
+IngestKind exemplar_kind() {
+  IngestKind kind;
+  kind.schema = kExemplarsSchema;
+  kind.columns = {"mirror"};
+  kind.check = check;
+  kind.row = row;
+  return kind;
+}
+
+}  // namespace outsole::ingest

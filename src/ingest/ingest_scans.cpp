@@ -1,0 +1,118 @@
+#include "ingest/ingest_scans.h"
+
+#include <spdlog/spdlog.h>
+
+#include <charconv>
+#include <cmath>
+#include <optional>
+
+#include "core/errors.h"
+#include "ingest/image_record.h"
+#include "ingest/exemplars.h"
+#include "ingest/scans.h"
+
+namespace outsole::ingest {
+
+namespace {
+
+/// What the manifest says of a scan.
+struct ScanFacts {
+  ScanSubject subject;
+  std::optional<double> dpi;
+};
+
+/// Takes facts out of the columns of one manifest row.
+class RowReader {
+ public:
+  RowReader(const ImageSource& source, nlohmann::json& metadata) : source_(source), metadata_(metadata) {}
+
+  std::string text(const std::string& column) {
+    if (source_.manifest_row.empty()) {
+      throw DataError(source_.file.string() +
+                      ": the manifest has no row for it; a scan needs shoe, pair, foot and week");
+    }
+    if (!metadata_.contains(column)) fail("no column '" + column + "'; a scan needs shoe, pair, foot and week");
+    const std::string value = take_text(metadata_, column);
+    if (value.empty()) fail(column + " is empty");
+    if (value.size() > kMaxIdBytes) {
+      fail(column + " is longer than " + std::to_string(kMaxIdBytes) + " bytes");
+    }
+    return value;
+  }
+
+  /// A number in [least, most].
+  double number(const std::string& column, double least, double most) {
+    const std::string value = text(column);
+    double result = 0;
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
+    if (error != std::errc() || end != value.data() + value.size() || !(result >= least && result <= most)) {
+      fail(column + " is '" + value + "', not a number from " + std::to_string(least) + " to " + std::to_string(most));
+    }
+    return result;
+  }
+
+  std::string foot() {
+    const std::string value = text("foot");
+    if (value == "L" || value == "l" || value == "left") return "L";
+    if (value == "R" || value == "r" || value == "right") return "R";
+    fail("foot is '" + value + "', not L, R, left or right");
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const { throw DataError(source_.manifest_row + ": " + what); }
+
+  const ImageSource& source_;
+  nlohmann::json& metadata_;
+};
+
+/// Takes what is known by name out of the metadata; DataError naming the manifest's row when it is not as it must be.
+ScanFacts take_facts(const ImageSource& source, const std::string& week_column, nlohmann::json& metadata) {
+  constexpr double kMostWeeks = 1e5, kMostDpi = 1e5;
+  RowReader row(source, metadata);
+  ScanFacts facts;
+  facts.subject.shoe = row.text("shoe");
+  facts.subject.pair = row.text("pair");
+  facts.subject.foot = row.foot();
+  facts.subject.week = row.number(week_column, 0, kMostWeeks);
+  if (metadata.contains("dpi")) facts.dpi = row.number("dpi", 1, kMostDpi);
+  return facts;
+}
+
+void warn_if_contradicted(const ImageSource& source, double manifest_dpi, double file_dpi) {
+  if (file_dpi > 0 && std::abs(file_dpi - manifest_dpi) > 0.01 * manifest_dpi) {
+    spdlog::warn("{}: the file says {:.1f} dpi, its manifest {:.1f}; the manifest counts", source.file.string(),
+                 file_dpi, manifest_dpi);
+  }
+}
+
+store::Columns row(const ImageSource& source, const image::DecodedImage* image, const std::string& week_column) {
+  if (image == nullptr) return ingest::scan_columns({});
+  auto record = image_record<ScanRecord>(source, *image);
+  ScanFacts facts = take_facts(source, week_column, record.metadata);
+  if (facts.dpi) warn_if_contradicted(source, *facts.dpi, image->dpi);
+  record.dpi = facts.dpi.value_or(image->dpi);
+  record.subject = std::move(facts.subject);
+  return ingest::scan_columns(std::span(&record, 1));
+}
+
+}  // namespace
+
+IngestKind scan_kind(const std::string& week_column) {
+  IngestKind kind;
+  kind.schema = kScansSchema;
+  kind.parameters["week_column"] = week_column;
+  kind.columns = {"shoe", "pair", "foot", week_column, "dpi"};
+  // A full-resolution scan is 75 MB of pixels, whatever its file has shrunk to: few of them make a unit.
+  kind.min_unit_files = 4;
+  kind.min_unit_bytes = std::int64_t{8} << 20;
+  kind.check = [week_column](const ImageSource& source) {
+    nlohmann::json metadata = source.metadata;
+    take_facts(source, week_column, metadata);
+  };
+  kind.row = [week_column](const ImageSource& source, const image::DecodedImage* image) {
+    return row(source, image, week_column);
+  };
+  return kind;
+}
+
+}  // namespace outsole::ingest

@@ -1,0 +1,113 @@
+#include "machine/device.h"
+
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <omp.h>
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <limits>
+
+#include "core/errors.h"
+
+namespace outsole::machine {
+
+at::Device choose_device(const std::string& wanted, const comm::Communicator& comm) {
+  if (wanted != "auto" && wanted != "cpu" && wanted != "cuda") {
+    throw UsageError("--device " + wanted + ": not one of auto, cpu, cuda");
+  }
+  const bool has_gpu = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
+  if (wanted == "cuda" && !has_gpu) throw EnvironmentError("--device cuda: LibTorch sees no GPU on this machine");
+  if (wanted == "cpu" || !has_gpu) return at::Device(at::kCPU);
+  at::globalContext().setAllowTF32CuDNN(false);  // 10 bits would show in the scores
+  const int gpus = at::detail::getCUDAHooks().getNumGPUs();
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm.local_rank() % gpus));
+}
+
+namespace {
+
+/// The machine a rank runs on, and the cores it may use there.
+struct Place {
+  char host[256] = "";
+  cpu_set_t cores;
+
+  bool may_use(int core, const char* on_host) const {
+    return CPU_ISSET(core, &cores) && std::strcmp(host, on_host) == 0;
+  }
+};
+
+Place own_place() {
+  Place place;
+  CPU_ZERO(&place.cores);
+  gethostname(place.host, sizeof place.host - 1);
+  sched_getaffinity(0, sizeof place.cores, &place.cores);
+  return place;
+}
+
+/// A rank's cores: each counts as the share of it that the rank has among all that may run there.
+struct CoreShare {
+  double cores = 0;
+  bool is_shared = false;  // other ranks may run on the same cores
+};
+
+CoreShare core_share(const Place& mine, const std::vector<std::string>& places) {
+  CoreShare share;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &mine.cores)) continue;
+    int users = 0;
+    for (const std::string& bytes : places) {
+      Place other;
+      std::memcpy(&other, bytes.data(), sizeof other);
+      users += other.may_use(core, mine.host);
+    }
+    share.cores += 1.0 / std::max(users, 1);
+    share.is_shared = share.is_shared || users > 1;
+  }
+  return share;
+}
+
+/// Ranks that wander between sockets lose their caches and their near memory; on a machine with one socket they hardly
+/// do.
+bool has_several_sockets() { return access("/sys/devices/system/node/node1", F_OK) == 0; }
+
+}  // namespace
+
+int choose_threads(int threads, const comm::Communicator& comm) {
+  const Place mine = own_place();
+  const CoreShare share =
+      core_share(mine, comm.all_gather(std::string(reinterpret_cast<const char*>(&mine), sizeof mine)));
+  if (threads <= 0) threads = std::max(1, static_cast<int>(share.cores + 1e-6));
+  at::set_num_threads(threads);
+  omp_set_num_threads(threads);
+  // OpenBLAS with threads of its own, which LibTorch does not know of.
+  using SetThreads = void (*)(int);
+  if (const auto set = reinterpret_cast<SetThreads>(dlsym(RTLD_DEFAULT, "openblas_set_num_threads"))) set(threads);
+  const bool is_oversubscribed = comm.any_of(threads > share.cores + 1e-6);
+  const bool is_unpinned = comm.any_of(share.is_shared && has_several_sockets());
+  if (comm.is_root() && is_oversubscribed) {
+    spdlog::warn("{} threads a rank are more than its cores ({:.1f}): start fewer ranks, or give fewer --threads",
+                 threads, share.cores);
+  } else if (comm.is_root() && is_unpinned) {
+    spdlog::warn("ranks are not bound to cores of their own: mpirun --bind-to core, or srun --cpu-bind=cores");
+  }
+  return threads;
+}
+
+double measured_sgemm_gflops() {
+  constexpr std::int64_t kSize = 1024;
+  const at::Tensor a = at::ones({kSize, kSize}), b = at::ones({kSize, kSize});
+  at::Tensor c = at::mm(a, b);
+  double seconds = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    const auto start = std::chrono::steady_clock::now();
+    at::mm_out(c, a, b);
+    seconds = std::min(seconds, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return 2.0 * kSize * kSize * kSize / seconds / 1e9;
+}
+
+}  // namespace outsole::machine

@@ -1,0 +1,299 @@
+#include "retrieval/build_index.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <functional>
+#include <future>
+#include <map>
+
+#include "comm/partition.h"
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/provenance.h"
+#include "image/geometry.h"
+#include "match/exemplar_block.h"
+#include "match/lanes.h"
+#include "match/support.h"
+#include "retrieval/exemplar_image.h"
+#include "machine/memory_budget.h"
+#include "core/parallel.h"
+#include "store/write_units.h"
+#include "ingest/exemplars.h"
+
+namespace outsole::retrieval {
+
+namespace {
+
+constexpr std::int64_t kImagesPerPass = 8;  // bounds the memory of a forward pass
+constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
+constexpr std::int64_t kUnits = 1024;  // enough that ranks share them evenly
+
+FrameSize largest_size(const ingest::ExemplarStore& exemplars) {
+  FrameSize frame;
+  for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    frame.height_px = std::max<std::int64_t>(frame.height_px, exemplar.height_px);
+    frame.width_px = std::max<std::int64_t>(frame.width_px, exemplar.width_px);
+  }
+  return frame;
+}
+
+/// The exemplar on the frame, at the search scale, in whole grey levels [H, W].
+at::Tensor framed_exemplar(const ingest::ExemplarRecord& record, const IndexParameters& parameters) {
+  const cv::Mat image = exemplar_for_search(record);
+  const std::int64_t left = exemplar_left_px(image.cols, parameters.frame_width_px);
+  const cv::Mat framed =
+      image::placed_on_canvas(image, parameters.frame_height_px, parameters.frame_width_px, 0, left, 255);
+  const cv::Mat scaled = image::resize_to_grey_levels(framed, parameters.search_height_px, parameters.search_width_px);
+  return at::from_blob(scaled.data, {scaled.rows, scaled.cols}, at::kFloat).clone();
+}
+
+BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
+                         const BuildIndexOptions& options) {
+  if (options.precision_bits != 16 && options.precision_bits != 32) {
+    throw UsageError("--precision " + std::to_string(options.precision_bits) + ": not 32 or 16");
+  }
+  if (exemplars.size() == 0) throw DataError(options.exemplars.string() + ": holds no exemplar");
+  BuildIndexPlan plan;
+  IndexParameters& p = plan.parameters;
+  const FrameSize frame = options.frame.value_or(largest_size(exemplars));
+  p.extractor_kind = options.extractor.kind;
+  p.weights_identity = extractor.weights_identity();
+  p.weights_convention = p.weights_identity.empty() ? "" : options.extractor.weights_convention;
+  p.image_scale = options.image_scale;
+  p.frame_height_px = frame.height_px;
+  p.frame_width_px = frame.width_px;
+  p.search_height_px = image::scaled_length_px(frame.height_px, options.image_scale);
+  p.search_width_px = image::scaled_length_px(frame.width_px, options.image_scale);
+  p.geometry = extractor.geometry();
+  p.map_height = extractor.map_length(p.search_height_px);
+  p.map_width = extractor.map_length(p.search_width_px);
+  p.precision_bits = options.precision_bits;
+  p.exemplars = exemplars.size();
+  p.exemplars_sha256 = exemplars.store().sha256();
+  const std::string size = std::to_string(frame.height_px) + "x" + std::to_string(frame.width_px);
+  p.border_cells =
+      options.border_cells.value_or(match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
+  if (p.border_cells < 0 || std::min(p.map_height, p.map_width) <= 2 * p.border_cells) {
+    throw UsageError("--frame " + size + " at --image-scale " + std::to_string(options.image_scale) + " leaves " +
+                     p.extractor_kind + " no cells; use larger images or a larger scale");
+  }
+  const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
+  plan.bytes = checked_product({p.blocks(), block_bytes}, "the index");
+  plan.blocks_per_unit =
+      std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
+  plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
+  plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
+  // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.
+  plan.memory_bytes = machine::kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
+  machine::ensure_memory(options.memory_bytes, plan.memory_bytes, "this index");
+  for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
+  }
+  return plan;
+}
+
+/// The exemplars on the frame, a block of them at a time. The mean grey and the features both need them: what was
+/// framed is kept, a byte a pixel, as far as memory goes. Blocks are asked for in order: the next one is read
+/// meanwhile.
+class FramedExemplars {
+ public:
+  FramedExemplars(const ingest::ExemplarStore& exemplars, const IndexParameters& parameters, std::int64_t memory_bytes)
+      : exemplars_(exemplars),
+        parameters_(parameters),
+        most_kept_(memory_bytes / (match::kLanes * parameters.search_height_px * parameters.search_width_px)) {}
+
+  /// [n, H, W] of whole grey levels, uint8.
+  at::Tensor block(std::int64_t block) {
+    if (const auto kept = kept_.find(block); kept != kept_.end()) return kept->second;
+    const auto records = records_of(block);
+    at::Tensor images =
+        at::empty({std::ssize(records), parameters_.search_height_px, parameters_.search_width_px}, at::kByte);
+    // Threads share the images.
+    for_each_on_threads(records.size(), [&](std::size_t i) {
+      images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters_));
+    });
+    if (std::ssize(kept_) < most_kept_) kept_[block] = images;
+    return images;
+  }
+
+ private:
+  using Records = std::vector<ingest::ExemplarRecord>;
+
+  Records records_of(std::int64_t block) {
+    const auto read = [this](std::int64_t wanted) {
+      const std::int64_t first = wanted * match::kLanes;
+      return exemplars_.records(first, std::min(match::kLanes, exemplars_.size() - first));
+    };
+    Records records = ahead_.valid() && ahead_block_ == block ? ahead_.get() : read(block);
+    ahead_block_ = block + 1;
+    ahead_ = ahead_block_ < parameters_.blocks() ? std::async(std::launch::async, read, ahead_block_)
+                                                 : std::future<Records>();
+    return records;
+  }
+
+  const ingest::ExemplarStore& exemplars_;
+  const IndexParameters& parameters_;
+  std::int64_t most_kept_;
+  std::map<std::int64_t, at::Tensor> kept_;
+  std::int64_t ahead_block_ = -1;
+  std::future<Records> ahead_;
+};
+
+/// Mean over every pixel of every framed exemplar: what networks subtract. Each rank looks at the exemplars that it
+/// will index. Grey levels are whole numbers, so the order of adding does not matter.
+double mean_grey_of(const comm::Communicator& comm, const BuildIndexPlan& plan, FramedExemplars& framed) {
+  const comm::UnitRange mine = comm::units_of(plan.units, comm.rank(), comm.size());
+  const IndexParameters& p = plan.parameters;
+  std::int64_t sum = 0;
+  comm.together([&] {
+    const std::int64_t end = std::min(mine.end * plan.blocks_per_unit, p.blocks());
+    for (std::int64_t block = mine.begin * plan.blocks_per_unit; block < end; ++block) {
+      sum += framed.block(block).sum().item<std::int64_t>();
+    }
+  });
+  const double pixels = static_cast<double>(p.search_height_px) * static_cast<double>(p.search_width_px) *
+                        static_cast<double>(p.exemplars);
+  return static_cast<double>(comm.sum(sum)) / pixels;
+}
+
+/// Each channel's response to white paper, at the middle of a white frame [C].
+at::Tensor white_response_of(const features::Extractor& extractor, const IndexParameters& p, at::Device device) {
+  const at::Tensor white = at::full({1, p.search_height_px, p.search_width_px}, 255.0, at::kFloat).to(device);
+  return extractor.extract(white)[0].select(2, p.map_width / 2).select(1, p.map_height / 2).to(at::kCPU).contiguous();
+}
+
+/// Makes units of the index.
+class UnitMaker {
+ public:
+  UnitMaker(const BuildIndexPlan& plan, FramedExemplars& framed, const features::Extractor& extractor,
+            const at::Tensor& white_response, at::Device device)
+      : plan_(plan), framed_(framed), extractor_(extractor), white_response_(white_response), device_(device) {}
+
+  /// In the memory of `used`, if it is an earlier unit's: fresh memory costs as much as what is done with it.
+  store::Columns operator()(std::int64_t unit, store::Columns used) {
+    const std::int64_t first = unit * plan_.blocks_per_unit,
+                       blocks = std::min(plan_.blocks_per_unit, p().blocks() - first);
+    store::Column& maps = used["maps"];
+    maps.shape = {blocks, p().geometry.channels, p().frame_cells().width, p().frame_cells().height, match::kLanes};
+    const at::Tensor stored =
+        p().precision_bits == 16 ? memory_of<std::uint16_t>(maps, at::kHalf) : memory_of<float>(maps, at::kFloat);
+    store::Column& square_sums = used["channel_square_sum"];
+    square_sums.shape = {blocks, p().geometry.channels};
+    const at::Tensor sums = memory_of<double>(square_sums, at::kDouble);
+    for (std::int64_t i = 0; i < blocks; ++i) sums[i].copy_(make_block(first + i, stored[i]));
+    return used;
+  }
+
+ private:
+  const IndexParameters& p() const { return plan_.parameters; }
+
+  /// The column's elements as a tensor of its shape, as many as that needs.
+  template <typename Element>
+  static at::Tensor memory_of(store::Column& column, at::ScalarType type) {
+    if (!std::holds_alternative<std::vector<Element>>(column.values)) column.values.emplace<std::vector<Element>>();
+    auto& elements = std::get<std::vector<Element>>(column.values);
+    elements.resize(static_cast<std::size_t>(c10::multiply_integers(column.shape)));
+    return at::from_blob(elements.data(), column.shape, type);
+  }
+
+  /// Fills a block; each channel's sum of squares. Images are seen some at a time, so that their maps stay near the
+  /// processor.
+  at::Tensor make_block(std::int64_t number, const at::Tensor& stored) {
+    const at::Tensor images = framed_.block(number);
+    if (p().precision_bits == 16 && !packed_.defined()) packed_ = at::empty(stored.sizes(), at::kFloat);
+    at::Tensor block = p().precision_bits == 16 ? packed_ : stored;
+    if (images.size(0) < match::kLanes) block.zero_();
+    at::Tensor square_sum = at::zeros({p().geometry.channels}, at::kDouble);
+    std::int64_t lane = 0;
+    for (const at::Tensor& pass : images.split(kImagesPerPass)) {
+      const at::Tensor maps = extractor_.extract(pass.to(at::kFloat).to(device_)).to(at::kCPU);
+      square_sum += match::pack_lanes(maps, white_response_, p().border_cells, lane, block);
+      lane += maps.size(0);
+    }
+    if (!at::isfinite(square_sum).all().item<bool>()) {
+      const std::int64_t first = number * match::kLanes;
+      throw DataError("features of exemplars " + std::to_string(first) + " to " +
+                      std::to_string(first + images.size(0) - 1) + " are not finite; are the weights right?");
+    }
+    if (p().precision_bits == 16) stored.copy_(block.clamp_(-65504.0, 65504.0));
+    return square_sum;
+  }
+
+  const BuildIndexPlan& plan_;
+  FramedExemplars& framed_;
+  const features::Extractor& extractor_;
+  const at::Tensor& white_response_;
+  at::Device device_;
+  at::Tensor packed_;  // a block in 32 bit, on its way to 16
+};
+
+store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const at::Tensor& white_response) {
+  const std::vector<std::int64_t> shape = {exemplars.size()};
+  std::vector<std::int32_t> heights, widths;
+  std::vector<std::uint8_t> mirrored;
+  for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    heights.push_back(exemplar.height_px);
+    widths.push_back(exemplar.width_px);
+    mirrored.push_back(exemplar.mirror);
+  }
+  const float* white = white_response.data_ptr<float>();
+  return {
+      {"exemplar_id", {shape, exemplars.ids(), {}}},
+      {"exemplar_height_px", {shape, heights, {}}},
+      {"exemplar_width_px", {shape, widths, {}}},
+      {"exemplar_mirror", {shape, mirrored, {}}},
+      {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
+}
+
+}  // namespace
+
+BuildIndexPlan plan_index(const BuildIndexOptions& options) {
+  const ingest::ExemplarStore exemplars(options.exemplars);
+  return plan_with(exemplars, *features::make_extractor(options.extractor), options);
+}
+
+void build_index(const comm::Communicator& comm, const BuildIndexOptions& options) {
+  std::optional<ingest::ExemplarStore> exemplars;
+  std::unique_ptr<features::Extractor> extractor;
+  BuildIndexPlan plan;
+  comm.together([&] {
+    exemplars.emplace(options.exemplars);
+    plan = plan_with(*exemplars, *features::make_extractor(options.extractor), options);
+  });
+  IndexParameters& parameters = plan.parameters;
+  if (comm.is_root() && plan.cropped_exemplars > 0) {
+    spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
+                 plan.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
+  }
+  FramedExemplars framed(*exemplars, parameters, options.memory_bytes - plan.memory_bytes);
+  parameters.mean_grey = mean_grey_of(comm, plan, framed);
+
+  at::Tensor white_response;
+  comm.together([&] {
+    features::ExtractorSpec spec = options.extractor;
+    spec.mean_grey = parameters.mean_grey;
+    extractor = features::make_extractor(spec);
+    extractor->to(options.device);
+    white_response = white_response_of(*extractor, parameters, options.device);
+  });
+
+  const store::StoreHeader header = {kIndexSchema, 1, parameters.to_json()};
+  std::optional<store::StoreWriter> writer;
+  store::open_writer(comm, options.output, header, plan.units, writer);
+  const bool was_finished = comm.any_of(writer->is_finished());
+  if (was_finished) {
+    if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
+  } else {
+    const auto pending = store::agreed_pending_units(comm, *writer, plan.units);
+    UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
+    store::write_pending_units(comm, *writer, plan.units, pending, "indexing", std::ref(make_unit));
+    store::finish_store(comm, *writer, plan.units, [&] { return whole_columns(*exemplars, white_response); });
+  }
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    write_provenance(options.output, options.command_line, comm.size(), parameters.to_json(), was_finished);
+  });
+}
+
+}  // namespace outsole::retrieval

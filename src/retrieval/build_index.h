@@ -1,0 +1,54 @@
+#pragma once
+// Exemplars to feature maps, laid out for the search, spread over ranks.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "retrieval/index_parameters.h"
+
+namespace outsole::retrieval {
+
+struct FrameSize {
+  std::int64_t height_px = 0, width_px = 0;
+};
+
+struct BuildIndexOptions {
+  std::filesystem::path exemplars;    // a store of schema outsole.exemplars
+  std::filesystem::path output;       // NAME.h5
+  features::ExtractorSpec extractor;  // mean_grey is found from the exemplars
+  double image_scale = 0.5;
+  std::optional<FrameSize> frame;    // of the exemplars' own resolution; the largest height and width if not given
+  std::int64_t precision_bits = 32;  // or 16
+  double erosion_fraction = 0.1;     // of the search to come: decides the default border
+  std::optional<std::int64_t> border_cells;           // left out of the maps: no support can lie there
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
+  at::Device device = at::Device(at::kCPU);
+  std::vector<std::string> command_line;
+};
+
+struct BuildIndexPlan {
+  IndexParameters parameters;
+  std::int64_t blocks_per_unit = 1;
+  std::int64_t units = 0;
+  std::int64_t bytes = 0;              // of all maps
+  double flops = 0;                    // of all forward passes
+  std::int64_t memory_bytes = 0;       // that a rank needs at least
+  std::int64_t cropped_exemplars = 0;  // larger than the frame: only their first rows and middle columns are seen
+};
+
+/// What build_index would do. Reads the exemplars' sizes, not their pixels (mean_grey is 0). Not collective.
+BuildIndexPlan plan_index(const BuildIndexOptions& options);
+
+/// Brings every exemplar to the frame (mirrored where its record says so; white around it: below, and on both sides),
+/// scales it, computes its maps, and writes them as blocks. A unit is some blocks, cut by the data alone: the bytes do
+/// not depend on the ranks. Carries on from the shards of an interrupted run. Collective; throws on every rank:
+/// UsageError, DataError, EnvironmentError, StopRequested at the end of a unit after a signal.
+void build_index(const comm::Communicator& comm, const BuildIndexOptions& options);
+
+}  // namespace outsole::retrieval

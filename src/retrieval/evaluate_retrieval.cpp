@@ -1,0 +1,153 @@
+#include "retrieval/evaluate_retrieval.h"
+
+#include <algorithm>
+#include <cmath>
+#include <array>
+#include <map>
+#include <span>
+
+#include "core/errors.h"
+
+namespace outsole::retrieval {
+
+using measure::MarkRanks;
+using nlohmann::ordered_json;
+
+namespace {
+
+constexpr std::array<std::int64_t, 3> kTopPercents{1, 5, 10};
+constexpr std::array<std::int64_t, 2> kTopKs{1, 10};
+constexpr std::int64_t kBlockBytes = std::int64_t{64} << 20;
+
+template <typename T>
+std::vector<T> read_values(const store::Store& store, const std::string& dataset, std::int64_t first = 0,
+                           std::int64_t count = -1) {
+  return std::get<std::vector<T>>(store.read(dataset, first, count).values);
+}
+
+/// Ranks by the score matrix: the rows of `marks`, a bounded block of rows at a time. Exemplars that a first pass has
+/// left out have no score, and so no rank; ranks are known as far as every mark has scores.
+void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRanks& ranks) {
+  const std::int64_t bytes_of_row = ranks.exemplars * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t rows_of_block = std::max<std::int64_t>(1, kBlockBytes / bytes_of_row);
+  std::vector<float> block;
+  std::int64_t block_begin = 0, block_end = 0;
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const std::int64_t row = ranks.mark_rows[i];
+    if (row >= block_end) {
+      block_begin = row;
+      block_end = std::min(row + rows_of_block, results.rows());
+      block = read_values<float>(results, "score", block_begin, block_end - block_begin);
+    }
+    const auto scores = std::span<const float>(block).subspan(
+        static_cast<std::size_t>((row - block_begin) * ranks.exemplars), static_cast<std::size_t>(ranks.exemplars));
+    const auto has_score = [](float score) { return !std::isnan(score); };
+    ranks.known_to_rank = std::min<std::int64_t>(ranks.known_to_rank, std::ranges::count_if(scores, has_score));
+    for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
+      if (!has_score(scores[static_cast<std::size_t>(exemplar)])) continue;
+      ranks.ranks[i].ranks.push_back(measure::rank_of(scores, exemplar));
+    }
+  }
+}
+
+/// Ranks by the stored lists of the best exemplars.
+void rank_by_lists(const store::Store& results, const Truth& truth, RetrievalRanks& ranks) {
+  const std::int64_t length = results.shape("top_exemplar").at(1);
+  const auto listed = read_values<std::int32_t>(results, "top_exemplar");
+  ranks.known_to_rank = std::min(length, ranks.exemplars);
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const std::int64_t row = ranks.mark_rows[i];
+    const auto list = std::span<const std::int32_t>(listed).subspan(static_cast<std::size_t>(row * length),
+                                                                    static_cast<std::size_t>(ranks.known_to_rank));
+    for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
+      const auto found = std::find(list.begin(), list.end(), exemplar);
+      if (found != list.end()) ranks.ranks[i].ranks.push_back(found - list.begin() + 1);
+    }
+  }
+}
+
+/// Shares within fixed ranks: the value at each k that is known, null beyond.
+template <typename Keys, typename RankOf, typename ValueAt>
+ordered_json at_ranks(const Keys& keys, std::int64_t known_to_rank, RankOf rank_of_key, ValueAt value_at) {
+  ordered_json values = ordered_json::object();
+  for (const std::int64_t key : keys) {
+    const std::int64_t k = rank_of_key(key);
+    values[std::to_string(key)] = k <= known_to_rank ? ordered_json(value_at(k)) : ordered_json(nullptr);
+  }
+  return values;
+}
+
+ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t known_to_rank) {
+  const std::int64_t count = std::ssize(marks);
+  const auto k_of_percent = [&](std::int64_t percent) { return measure::rank_of_top_percent(percent, exemplars); };
+  const auto k_of_k = [&](std::int64_t k) { return std::min(k, exemplars); };
+  const auto found = [&](std::int64_t k) { return measure::found_percent(marks, k); };
+  const auto error = [&](std::int64_t k) { return measure::standard_error_percent(found(k), count); };
+  const auto chance = [&](std::int64_t k) { return measure::chance_found_percent(marks, exemplars, k); };
+  const auto precision = measure::mean_average_precision(marks);
+  const auto curve = measure::precision_recall(marks, known_to_rank);
+  const auto if_all_found = [&](double value) {
+    return measure::all_found(marks) ? ordered_json(value) : ordered_json(nullptr);
+  };
+
+  ordered_json json;
+  json["marks"] = count;
+  json["exemplars"] = exemplars;
+  json["known_to_rank"] = known_to_rank;
+  json["top_percent"] = at_ranks(kTopPercents, known_to_rank, k_of_percent, found);
+  json["top_k"] = at_ranks(kTopKs, known_to_rank, k_of_k, found);
+  json["mean_average_precision"] = if_all_found(precision.mean);
+  json["standard_error"] = {{"top_percent", at_ranks(kTopPercents, known_to_rank, k_of_percent, error)},
+                            {"top_k", at_ranks(kTopKs, known_to_rank, k_of_k, error)},
+                            {"mean_average_precision", if_all_found(precision.standard_error)}};
+  json["chance"] = {{"top_percent", at_ranks(kTopPercents, exemplars, k_of_percent, chance)},
+                    {"top_k", at_ranks(kTopKs, exemplars, k_of_k, chance)},
+                    {"mean_average_precision", measure::chance_mean_average_precision(marks, exemplars)}};
+  json["cmc"] = measure::cumulative_match_percent(marks, known_to_rank);
+  json["precision_recall"] = {{"precision_percent", curve.precision_percent}, {"recall_percent", curve.recall_percent}};
+  return json;
+}
+
+}  // namespace
+
+std::vector<std::string> read_ids(const store::Store& store, const std::string& dataset) {
+  return read_values<std::string>(store, dataset);
+}
+
+RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& truth) {
+  RetrievalRanks ranks;
+  ranks.exemplars = results.shape("exemplar_id").at(0);
+  ranks.known_to_rank = ranks.exemplars;
+  for (std::size_t row = 0; row < truth.exemplars.size(); ++row) {
+    if (truth.exemplars[row].empty()) continue;
+    ranks.mark_rows.push_back(static_cast<std::int64_t>(row));
+    ranks.ranks.push_back({{}, std::ssize(truth.exemplars[row])});
+  }
+  if (ranks.mark_rows.empty()) throw DataError(results.path().string() + ": none of its marks has a label");
+
+  if (results.has("score")) {
+    rank_by_scores(results, truth, ranks);
+  } else {
+    rank_by_lists(results, truth, ranks);
+  }
+  for (MarkRanks& mark : ranks.ranks) std::sort(mark.ranks.begin(), mark.ranks.end());
+  return ranks;
+}
+
+ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,
+                                const std::vector<std::string>& group_columns) {
+  ordered_json json = evaluate_marks(ranks.ranks, ranks.exemplars, ranks.known_to_rank);
+  for (std::size_t column = 0; column < group_columns.size(); ++column) {
+    std::map<std::string, std::vector<MarkRanks>> marks_of_group;
+    for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+      const auto row = static_cast<std::size_t>(ranks.mark_rows[i]);
+      marks_of_group[truth.groups[row][column]].push_back(ranks.ranks[i]);
+    }
+    for (const auto& [value, marks] : marks_of_group) {
+      json["groups"][group_columns[column]][value] = evaluate_marks(marks, ranks.exemplars, ranks.known_to_rank);
+    }
+  }
+  return json;
+}
+
+}  // namespace outsole::retrieval

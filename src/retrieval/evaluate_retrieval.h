@@ -1,0 +1,38 @@
+#pragma once
+// How well a search found the true exemplars: its results store against labels, as JSON.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "measure/retrieval.h"
+#include "retrieval/labels.h"
+#include "store/store.h"
+
+namespace outsole::retrieval {
+
+/// The true exemplars' ranks of every labelled mark of a results store.
+struct RetrievalRanks {
+  std::vector<std::int64_t> mark_rows;    // rows of the store, ascending: the labelled marks
+  std::vector<measure::MarkRanks> ranks;  // of these marks
+  std::int64_t exemplars = 0;
+  std::int64_t known_to_rank = 0;  // `exemplars` with the full score matrix, else the length of the stored lists
+};
+
+/// The texts of a data set of ids, such as mark_id or exemplar_id.
+std::vector<std::string> read_ids(const store::Store& store, const std::string& dataset);
+
+/// Ranks from the score matrix where the store has one (streamed, a block of marks at a time), else from the stored top
+/// lists, in which an exemplar beyond the end is not found. One rank calls it. Throws DataError when no mark has a
+/// label or the store's lists are inconsistent.
+RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& truth);
+
+/// The evaluation: marks, exemplars, known_to_rank, cmc, top_percent, top_k, mean_average_precision, standard_error,
+/// chance, precision_recall, and the same under `groups` by column and value. Shares are in percent. What lies beyond
+/// `known_to_rank` is null: a top-p% whose k is larger, and average precision when a true exemplar was not found.
+nlohmann::ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,
+                                          const std::vector<std::string>& group_columns);
+
+}  // namespace outsole::retrieval

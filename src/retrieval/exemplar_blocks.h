@@ -1,0 +1,64 @@
+#pragma once
+// The exemplar side of a search, in memory or streamed through it.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "retrieval/index_parameters.h"
+#include "store/store.h"
+
+namespace outsole::retrieval {
+
+/// Where blocks are wanted, and how many at a time.
+struct BlockAccess {
+  at::Device device = at::Device(at::kCPU);
+  std::int64_t blocks_per_run = 1;
+};
+
+/// A range of an index's blocks, visited in order. When they fit into the memory given they are read once; else every
+/// visit reads them anew. While the caller works on a run of blocks the one after it is brought to the device (on a GPU
+/// from pinned memory, on a stream of its own) and the one after that is read from disk.
+class ExemplarBlocks {
+ public:
+  /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (least_bytes or more).
+  ExemplarBlocks(const store::Store& index, const IndexParameters& parameters, std::int64_t first, std::int64_t last,
+                 std::int64_t memory_bytes, const BlockAccess& access = {});
+
+  /// The most blocks that `memory_bytes` can keep.
+  static std::int64_t most_in_memory(const IndexParameters& parameters, std::int64_t memory_bytes,
+                                     const BlockAccess& access = {});
+  /// The least memory that streaming takes.
+  static std::int64_t least_bytes(const IndexParameters& parameters, const BlockAccess& access = {});
+
+  bool in_memory() const { return last_ - first_ <= resident_limit_; }
+  std::int64_t size() const { return last_ - first_; }
+
+  /// Calls `work` with consecutive runs of blocks ([C, W, H, kLanes] float32) and the position of the first one in this
+  /// range.
+  void visit(const std::function<void(std::span<const at::Tensor>, std::int64_t)>& work);
+
+  /// Calls `work` with blocks filled, lane after lane, with the exemplars that are asked for (numbers of this range,
+  /// ascending: lane l of block b is b * kLanes + l), and with their numbers. Reads only the blocks they lie in.
+  void visit_exemplars(
+      std::span<const std::int64_t> exemplars,
+      const std::function<void(std::span<const at::Tensor>, std::span<const std::int64_t>)>& work) const;
+
+ private:
+  using BlockWork = std::function<void(std::span<const at::Tensor>, std::span<const std::int64_t>)>;
+
+  /// Reads `blocks` (by their position in this range) run by run, and calls `work` with each.
+  void stream(std::span<const std::int64_t> blocks, const BlockWork& work) const;
+
+  const store::Store& index_;
+  IndexParameters parameters_;
+  BlockAccess access_;
+  std::int64_t first_, last_;
+  std::int64_t resident_limit_;  // blocks that fit into the memory
+  std::vector<at::Tensor> resident_;
+};
+
+}  // namespace outsole::retrieval

@@ -1,0 +1,101 @@
+#include "retrieval/index_parameters.h"
+
+#include "core/checked.h"
+#include "core/errors.h"
+#include "match/lanes.h"
+
+namespace outsole::retrieval {
+
+match::FrameCells IndexParameters::frame_cells() const {
+  return {map_height - 2 * border_cells, map_width - 2 * border_cells, border_cells, geometry.stride_px};
+}
+
+std::int64_t IndexParameters::blocks() const { return divide_up(exemplars, match::kLanes); }
+
+std::int64_t IndexParameters::block_floats() const {
+  const match::FrameCells cells = frame_cells();
+  return checked_product({geometry.channels, cells.height, cells.width, match::kLanes}, "a block of the index");
+}
+
+nlohmann::json IndexParameters::to_json() const {
+  return {{"extractor", extractor_kind},
+          {"weights_convention", weights_convention},
+          {"weights_identity", weights_identity},
+          {"mean_grey", mean_grey},
+          {"image_scale", image_scale},
+          {"frame_height_px", frame_height_px},
+          {"frame_width_px", frame_width_px},
+          {"search_height_px", search_height_px},
+          {"search_width_px", search_width_px},
+          {"channels", geometry.channels},
+          {"stride_px", geometry.stride_px},
+          {"first_center_px", geometry.first_center_px},
+          {"map_height", map_height},
+          {"map_width", map_width},
+          {"border_cells", border_cells},
+          {"lanes", match::kLanes},
+          {"precision_bits", precision_bits},
+          {"exemplars", exemplars},
+          {"exemplars_sha256", exemplars_sha256}};
+}
+
+IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std::string& file) {
+  const auto impossible = [&](const std::string& name) {
+    return DataError(file + ": parameter '" + name + "' is missing or impossible");
+  };
+  const auto text = [&](const char* name) {
+    if (!json.contains(name) || !json[name].is_string()) throw impossible(name);
+    return json[name].get<std::string>();
+  };
+  const auto integer = [&](const char* name, std::int64_t low, std::int64_t high) {
+    if (!json.contains(name) || !json[name].is_number_integer()) throw impossible(name);
+    const auto value = json[name].get<std::int64_t>();
+    if (value < low || value > high) throw impossible(name);
+    return value;
+  };
+  const auto real = [&](const char* name, double low, double high) {
+    if (!json.contains(name) || !json[name].is_number()) throw impossible(name);
+    const double value = json[name].get<double>();
+    if (!(value >= low && value <= high)) throw impossible(name);
+    return value;
+  };
+  constexpr std::int64_t kLongest = 1 << 20;
+  IndexParameters p;
+  p.extractor_kind = text("extractor");
+  p.weights_convention = text("weights_convention");
+  p.weights_identity = text("weights_identity");
+  p.mean_grey = real("mean_grey", 0, 255);
+  p.image_scale = real("image_scale", 1e-3, 16);
+  p.frame_height_px = integer("frame_height_px", 1, kLongest);
+  p.frame_width_px = integer("frame_width_px", 1, kLongest);
+  p.search_height_px = integer("search_height_px", 1, kLongest);
+  p.search_width_px = integer("search_width_px", 1, kLongest);
+  p.geometry = {integer("channels", 1, kLongest), integer("stride_px", 1, 1024), integer("first_center_px", 0, 1024)};
+  p.map_height = integer("map_height", 1, kLongest);
+  p.map_width = integer("map_width", 1, kLongest);
+  p.border_cells = integer("border_cells", 0, (std::min(p.map_height, p.map_width) - 1) / 2);
+  p.precision_bits = integer("precision_bits", 16, 32);
+  p.exemplars = integer("exemplars", 1, std::int64_t{1} << 31);
+  p.exemplars_sha256 = text("exemplars_sha256");
+  integer("lanes", match::kLanes, match::kLanes);
+  p.block_floats();
+  return p;
+}
+
+std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
+                                                        const std::string& weights_path, const std::string& file) {
+  auto extractor = features::make_extractor(
+      {parameters.extractor_kind, weights_path,
+       parameters.weights_convention.empty() ? "caffe" : parameters.weights_convention, parameters.mean_grey});
+  if (extractor->weights_identity() != parameters.weights_identity) {
+    throw DataError(weights_path + ": not the weights that " + file + " was made with");
+  }
+  const features::MapGeometry geometry = extractor->geometry();
+  if (geometry.channels != parameters.geometry.channels || geometry.stride_px != parameters.geometry.stride_px ||
+      geometry.first_center_px != parameters.geometry.first_center_px) {
+    throw DataError(file + ": its maps are not those of " + parameters.extractor_kind);
+  }
+  return extractor;
+}
+
+}  // namespace outsole::retrieval

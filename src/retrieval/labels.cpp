@@ -1,0 +1,96 @@
+#include "retrieval/labels.h"
+
+#include <algorithm>
+
+#include "core/csv.h"
+#include "core/errors.h"
+
+namespace outsole::retrieval {
+
+namespace {
+
+std::string_view without_leading_zeros(std::string_view id) {
+  const bool is_number = !id.empty() && id.find_first_not_of("0123456789") == std::string_view::npos;
+  if (!is_number) return id;
+  return id.substr(std::min(id.find_first_not_of('0'), id.size() - 1));
+}
+
+std::string place_of(const Labels& labels, const Label& label) {
+  return labels.path.string() + ", row " + std::to_string(label.row);
+}
+
+/// Adds the row to the truth of mark `mark`.
+void add_label(Truth& truth, std::int64_t mark, std::int64_t exemplar, const Label& label) {
+  const auto index = static_cast<std::size_t>(mark);
+  std::vector<std::int64_t>& exemplars = truth.exemplars[index];
+  if (exemplars.empty()) {
+    truth.groups[index] = label.groups;
+  } else if (truth.groups[index] != label.groups) {
+    throw DataError("mark '" + label.mark + "' was put into another group by an earlier row");
+  }
+  const auto place = std::lower_bound(exemplars.begin(), exemplars.end(), exemplar);
+  if (place == exemplars.end() || *place != exemplar) exemplars.insert(place, exemplar);
+}
+
+}  // namespace
+
+IdLookup::IdLookup(const std::vector<std::string>& ids, std::string what) : what_(std::move(what)) {
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    positions_[std::string(without_leading_zeros(ids[i]))].push_back(static_cast<std::int64_t>(i));
+  }
+}
+
+std::optional<std::int64_t> IdLookup::find(std::string_view id) const {
+  const auto found = positions_.find(without_leading_zeros(id));
+  if (found == positions_.end()) return std::nullopt;
+  if (found->second.size() > 1) {
+    throw DataError(what_ + " id '" + std::string(id) + "' is ambiguous: " + std::to_string(found->second.size()) +
+                    " ids are this number; rename them so that each is one number only");
+  }
+  return found->second.front();
+}
+
+Labels read_labels(const std::filesystem::path& path, const std::vector<std::string>& group_columns) {
+  const CsvTable table = read_csv(path);
+  const bool is_query_ref = !table.find_column("mark") && table.find_column("query");
+  const std::size_t mark_column = table.column(is_query_ref ? "query" : "mark");
+  const std::size_t exemplar_column = table.column(is_query_ref ? "ref" : "exemplar");
+  std::vector<std::size_t> group_indices;
+  for (const std::string& name : group_columns) group_indices.push_back(table.column(name));
+
+  Labels labels{path, group_columns, {}};
+  for (const std::vector<std::string>& fields : table.rows) {
+    Label label{fields[mark_column], fields[exemplar_column], {}, std::ssize(labels.rows) + 1};
+    if (label.mark.empty() || label.exemplar.empty()) throw DataError(place_of(labels, label) + ": an id is empty");
+    for (const std::size_t index : group_indices) label.groups.push_back(fields[index]);
+    labels.rows.push_back(std::move(label));
+  }
+  return labels;
+}
+
+Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_ids,
+                     const std::vector<std::string>& exemplar_ids) {
+  const IdLookup marks(mark_ids, "mark"), exemplars(exemplar_ids, "exemplar");
+  Truth truth;
+  truth.exemplars.resize(mark_ids.size());
+  truth.groups.resize(mark_ids.size());
+  for (const Label& label : labels.rows) {
+    try {
+      const auto mark = marks.find(label.mark);
+      if (!mark) {
+        ++truth.labels_without_mark;
+        continue;
+      }
+      const auto exemplar = exemplars.find(label.exemplar);
+      if (!exemplar) throw DataError("exemplar '" + label.exemplar + "' is not among those searched");
+      add_label(truth, *mark, *exemplar, label);
+    } catch (const DataError& error) {
+      throw DataError(place_of(labels, label) + ": " + error.what());
+    }
+  }
+  truth.marks_without_label = std::count_if(truth.exemplars.begin(), truth.exemplars.end(),
+                                            [](const auto& of_mark) { return of_mark.empty(); });
+  return truth;
+}
+
+}  // namespace outsole::retrieval

@@ -1,0 +1,60 @@
+#pragma once
+// Which exemplar a mark truly belongs to: labels.csv, and how its ids are matched with those of a search.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace outsole::retrieval {
+
+/// Finds ids as people write them: an all-digit id matches numerically (`1` is `00001`), any other one exactly.
+class IdLookup {
+ public:
+  /// `what` names the ids in messages ("exemplar").
+  IdLookup(const std::vector<std::string>& ids, std::string what);
+
+  /// The position of the id, or nothing. Throws DataError when several ids match.
+  std::optional<std::int64_t> find(std::string_view id) const;
+
+ private:
+  std::string what_;
+  std::map<std::string, std::vector<std::int64_t>, std::less<>> positions_;  // by the id without leading zeros
+};
+
+/// One row of labels.csv.
+struct Label {
+  std::string mark;
+  std::string exemplar;
+  std::vector<std::string> groups;  // one value for each group column
+  std::int64_t row = 0;             // counted from 1 after the header, for messages
+};
+
+struct Labels {
+  std::filesystem::path path;
+  std::vector<std::string> group_columns;
+  std::vector<Label> rows;
+};
+
+/// Reads a table with the columns `mark,exemplar` or `query,ref`, and `group_columns`. A mark may have several rows,
+/// one for each true exemplar. Throws DataError naming file and row for a missing column or an empty id.
+Labels read_labels(const std::filesystem::path& path, const std::vector<std::string>& group_columns = {});
+
+/// Labels as positions in the lists of a search.
+struct Truth {
+  std::vector<std::vector<std::int64_t>> exemplars;  // of each mark, ascending; empty: the mark has no label
+  std::vector<std::vector<std::string>> groups;      // of each mark: a value for each group column; empty without label
+  std::int64_t marks_without_label = 0;
+  std::int64_t labels_without_mark = 0;  // rows whose mark was not searched
+};
+
+/// Matches labels with the marks and exemplars of a search. Rows of marks that were not searched are only counted.
+/// Throws DataError naming the row when a searched mark's exemplar is unknown, an id is ambiguous, or two rows of a
+/// mark disagree on its group.
+Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_ids,
+                     const std::vector<std::string>& exemplar_ids);
+
+}  // namespace outsole::retrieval

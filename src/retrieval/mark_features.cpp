@@ -1,0 +1,232 @@
+#include "retrieval/mark_features.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "match/rotation.h"
+#include "image/geometry.h"
+#include "image/image.h"
+#include "match/support.h"
+#include "core/parallel.h"
+
+namespace outsole::retrieval {
+
+namespace {
+
+/// The canvas of a mark turned by one angle.
+struct TurnedMark {
+  at::Tensor image;    // [canvas_height, canvas_width] float32
+  at::Tensor support;  // the same, bool
+};
+
+TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
+  const match::PoseGrid& grid = mark.grid;
+  const auto place = [&](at::Tensor canvas, const at::Tensor& content) {
+    canvas.slice(0, grid.pad_y_px(), grid.pad_y_px() + grid.mark_height_px)
+        .slice(1, grid.pad_x_px(), grid.pad_x_px() + grid.mark_width_px)
+        .copy_(content);
+    return canvas;
+  };
+  const std::int64_t height = grid.canvas_height_px(), width = grid.canvas_width_px();
+  const double angle_deg = grid.angles_deg[static_cast<std::size_t>(angle)];
+  return {match::rotate_image(place(at::full({height, width}, 255.0, at::kFloat), mark.image), angle_deg, 255.0f),
+          match::rotate_mask(place(at::zeros({height, width}, at::kBool), mark.support), angle_deg)};
+}
+
+/// The eroded support on the cells of the map of the canvas from `offset` on.
+at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offset,
+                           const features::Extractor& extractor, const IndexParameters& index,
+                           const SearchProtocol& protocol) {
+  const at::Tensor seen = mask.slice(0, offset.offset_y_px).slice(1, offset.offset_x_px);
+  const auto geometry = extractor.geometry();
+  const at::Tensor cells =
+      match::support_on_cells(seen, extractor.map_length(seen.size(0)), extractor.map_length(seen.size(1)),
+                              geometry.stride_px, geometry.first_center_px);
+  return match::eroded(cells,
+                       match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction));
+}
+
+/// A view as bytes, for ranks on the same kind of machine.
+std::string encode(const match::MarkView& view) {
+  const std::int64_t numbers[] = {view.angle,
+                                  view.offset.offset_y_px,
+                                  view.offset.offset_x_px,
+                                  view.offset.shifts_y,
+                                  view.offset.shifts_x,
+                                  view.offset.step_cells,
+                                  view.origin_y,
+                                  view.origin_x,
+                                  view.features.size(0),
+                                  view.features.size(1),
+                                  view.features.size(2)};
+  std::string bytes(reinterpret_cast<const char*>(numbers), sizeof numbers);
+  bytes.append(static_cast<const char*>(view.features.data_ptr()), view.features.nbytes());
+  bytes.append(static_cast<const char*>(view.support.data_ptr()), view.support.nbytes());
+  return bytes;
+}
+
+match::MarkView decode(const char*& bytes) {
+  const auto take = [&](void* to, std::size_t count) {
+    std::memcpy(to, bytes, count);
+    bytes += count;
+  };
+  std::int64_t n[11];
+  take(n, sizeof n);
+  match::MarkView view = {n[0],
+                          {n[1], n[2], n[3], n[4], n[5]},
+                          n[6],
+                          n[7],
+                          at::empty({n[8], n[9], n[10]}, at::kFloat),
+                          at::empty({n[9], n[10]}, at::kBool)};
+  take(view.features.data_ptr(), view.features.nbytes());
+  take(view.support.data_ptr(), view.support.nbytes());
+  return view;
+}
+
+}  // namespace
+
+ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
+                            const SearchProtocol& protocol) {
+  const image::DecodedImage decoded = image::read_mark(path);
+  const double height = decoded.grey.rows, width = decoded.grey.cols;
+  double scale = 1;
+  std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, index.image_scale);
+  std::int64_t scaled_width = image::scaled_length_px(decoded.grey.cols, index.image_scale);
+  if (scaled_height > index.search_height_px || scaled_width > index.search_width_px) {
+    scale = std::min(static_cast<double>(index.search_height_px) / static_cast<double>(scaled_height),
+                     static_cast<double>(index.search_width_px) / static_cast<double>(scaled_width));
+    scaled_height =
+        std::clamp<std::int64_t>(std::llround(height * index.image_scale * scale), 1, index.search_height_px);
+    scaled_width = std::clamp<std::int64_t>(std::llround(width * index.image_scale * scale), 1, index.search_width_px);
+    spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * scale);
+  }
+  const cv::Mat grey = image::resize_to_grey_levels(image::to_float(decoded.grey), scaled_height, scaled_width);
+  ScaledMark mark;
+  mark.id = id_of(path);
+  mark.sha256 = decoded.source_sha256;
+  mark.height_px = decoded.grey.rows;
+  mark.width_px = decoded.grey.cols;
+  mark.scale = scale;
+  mark.image = at::from_blob(grey.data, {grey.rows, grey.cols}, at::kFloat).clone();
+  mark.support = at::ones({grey.rows, grey.cols}, at::kBool);
+  if (!decoded.support.empty()) {
+    const cv::Mat mask = image::resize_mask(decoded.support, scaled_height, scaled_width);
+    mark.support = at::from_blob(mask.data, {mask.rows, mask.cols}, at::kByte).to(at::kBool);
+  }
+  mark.grid = {protocol.angles_deg,   protocol.stride_px, index.search_height_px,
+               index.search_width_px, scaled_height,      scaled_width};
+  return mark;
+}
+
+std::vector<ViewTask> view_tasks(const ScaledMark& mark, std::int64_t cell_px) {
+  std::vector<ViewTask> tasks;
+  for (std::size_t angle = 0; angle < mark.grid.angles_deg.size(); ++angle) {
+    for (const match::ViewOffset& offset : match::view_offsets(mark.grid, cell_px)) {
+      tasks.push_back({static_cast<std::int64_t>(angle), offset});
+    }
+  }
+  return tasks;
+}
+
+std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const ViewTask> tasks,
+                                        const features::Extractor& extractor, const IndexParameters& index,
+                                        const SearchProtocol& protocol, at::Device device) {
+  std::map<std::int64_t, TurnedMark> turned;
+  for (const ViewTask& task : tasks) {
+    if (!turned.contains(task.angle)) turned.emplace(task.angle, turn(mark, task.angle));
+  }
+  std::vector<match::MarkView> views(tasks.size());
+  const auto make_view = [&](std::size_t i) {
+    const ViewTask& task = tasks[i];
+    const TurnedMark& seen = turned.at(task.angle);
+    const at::Tensor image =
+        seen.image.slice(0, task.offset.offset_y_px).slice(1, task.offset.offset_x_px).contiguous();
+    const at::Tensor maps = extractor.extract(image.unsqueeze(0).to(device))[0].to(at::kCPU);
+    views[i] = match::make_mark_view(task.angle, task.offset, maps,
+                                     support_of_view(seen.support, task.offset, extractor, index, protocol));
+  };
+  // An extractor runs one image in one thread, so on the CPU the views share out the threads.
+  for_each_on_threads(tasks.size(), make_view, device.is_cpu());
+  return views;
+}
+
+std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own) {
+  if (comm.size() == 1) return own;
+  std::string bytes;
+  for (const match::MarkView& view : own) bytes += encode(view);
+  std::vector<match::MarkView> views;
+  for (const std::string& part : comm.all_gather(bytes)) {
+    const char* position = part.data();
+    while (position < part.data() + part.size()) views.push_back(decode(position));
+  }
+  return views;
+}
+
+namespace {
+
+/// Whether a first pass tries an angle: every second one is left out, unless it stands far from its neighbours.
+bool is_coarse(const std::vector<double>& angles_deg, std::size_t angle) {
+  constexpr double kNear_deg = 5;
+  if (angle % 2 == 0 || angle + 1 == angles_deg.size()) return true;
+  return std::abs(angles_deg[angle] - angles_deg[angle - 1]) > kNear_deg ||
+         std::abs(angles_deg[angle + 1] - angles_deg[angle]) > kNear_deg;
+}
+
+}  // namespace
+
+match::PoseGrid coarse_grid(match::PoseGrid grid, std::int64_t cell_px) {
+  std::vector<double> angles_deg;
+  for (std::size_t i = 0; i < grid.angles_deg.size(); ++i) {
+    if (is_coarse(grid.angles_deg, i)) angles_deg.push_back(grid.angles_deg[i]);
+  }
+  grid.angles_deg = std::move(angles_deg);
+  grid.stride_px = grid.stride_px < cell_px ? cell_px : 2 * grid.stride_px;
+  return grid;
+}
+
+std::vector<match::MarkView> coarse_views(std::span<const match::MarkView> views, const match::PoseGrid& grid,
+                                          std::int64_t cell_px) {
+  const match::ViewOffset whole_cells = match::view_offsets(coarse_grid(grid, cell_px), cell_px).front();
+  std::vector<match::MarkView> coarse;
+  for (const match::MarkView& view : views) {
+    if (!is_coarse(grid.angles_deg, static_cast<std::size_t>(view.angle))) continue;
+    if (view.offset.offset_y_px != 0 || view.offset.offset_x_px != 0) continue;
+    coarse.push_back(view);
+    coarse.back().offset = whole_cells;
+  }
+  return coarse;
+}
+
+double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extractor& extractor,
+                                 const IndexParameters& index, const SearchProtocol& protocol) {
+  double cells = 0;
+  at::Tensor mask;
+  std::int64_t turned_angle = -1;
+  for (const ViewTask& task : view_tasks(mark, index.geometry.stride_px)) {
+    if (task.angle != turned_angle) mask = turn(mark, task.angle).support;
+    turned_angle = task.angle;
+    const at::Tensor support = support_of_view(mask, task.offset, extractor, index, protocol);
+    // Prefix sums of the support give the cells inside the frame at every shift.
+    const at::Tensor sums = at::constant_pad_nd(support.to(at::kDouble).cumsum(0).cumsum(1), {1, 0, 1, 0});
+    const auto prefix = sums.accessor<double, 2>();
+    const std::int64_t border = index.border_cells;
+    for (std::int64_t i = 0; i < task.offset.shifts_y; ++i) {
+      const std::int64_t y0 = i * task.offset.step_cells + border;
+      const std::int64_t y1 = std::min(y0 + index.map_height - 2 * border, support.size(0));
+      for (std::int64_t j = 0; j < task.offset.shifts_x; ++j) {
+        const std::int64_t x0 = j * task.offset.step_cells + border;
+        const std::int64_t x1 = std::min(x0 + index.map_width - 2 * border, support.size(1));
+        if (y0 < y1 && x0 < x1) cells += prefix[y1][x1] - prefix[y0][x1] - prefix[y1][x0] + prefix[y0][x0];
+      }
+    }
+  }
+  return 2.0 * static_cast<double>(index.geometry.channels) * cells;
+}
+
+}  // namespace outsole::retrieval

@@ -1,0 +1,50 @@
+#include "retrieval/open_index.h"
+
+#include "core/errors.h"
+#include "match/lanes.h"
+
+namespace outsole::retrieval {
+
+OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device) {
+  store::Store store(path, kIndexSchema);
+  const std::string name = path.string();
+  IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
+  if (store.rows() != p.blocks())
+    throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
+  const match::FrameCells cells = p.frame_cells();
+  if (store.shape("maps") !=
+      std::vector<std::int64_t>{p.blocks(), p.geometry.channels, cells.width, cells.height, match::kLanes}) {
+    throw DataError(name + ": its maps do not have the shape that its parameters say");
+  }
+  auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
+  auto width_px = std::get<std::vector<std::int32_t>>(store.read("exemplar_width_px").values);
+  auto mirrored = std::get<std::vector<std::uint8_t>>(store.read("exemplar_mirror").values);
+  if (static_cast<std::int64_t>(ids.size()) != p.exemplars)
+    throw DataError(name + ": exemplar_id does not fit its parameters");
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (width_px[i] < 1) throw DataError(name + ": exemplar '" + ids[i] + "' has an impossible width");
+  }
+
+  const store::Column sums = store.read("channel_square_sum");
+  const auto& values = std::get<std::vector<double>>(sums.values);
+  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.geometry.channels}) {
+    throw DataError(name + ": channel_square_sum does not fit its parameters");
+  }
+  at::Tensor square_mean = at::zeros({p.geometry.channels}, at::kDouble);
+  double* means = square_mean.data_ptr<double>();
+  for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
+    for (std::int64_t c = 0; c < p.geometry.channels; ++c) {
+      means[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
+    }
+  }
+  square_mean /=
+      static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
+  auto extractor = extractor_of_index(p, weights_path, name);
+  extractor->to(device);
+  return {std::move(store),    p,
+          std::move(ids),      std::move(width_px),
+          std::move(mirrored), match::plain_channel_model(square_mean),
+          std::move(extractor)};
+}
+
+}  // namespace outsole::retrieval

@@ -1,0 +1,34 @@
+#pragma once
+// An index as a search opens it.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "features/extractor.h"
+#include "match/mcncc.h"
+#include "retrieval/index_parameters.h"
+#include "store/store.h"
+
+namespace outsole::retrieval {
+
+/// All that a search needs of an index but the maps, which stay in `store`.
+struct OpenIndex {
+  store::Store store;
+  IndexParameters parameters;
+  std::vector<std::string> ids;
+  std::vector<std::int32_t> width_px;
+  std::vector<std::uint8_t> mirrored;
+  match::ChannelModel channels;
+  std::unique_ptr<features::Extractor> extractor;
+};
+
+/// Opens an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
+/// fit each other, and as extractor_of_index does. Not collective.
+OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device);
+
+}  // namespace outsole::retrieval

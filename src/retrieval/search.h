@@ -1,0 +1,84 @@
+#pragma once
+// Marks against an index: the best pose of every exemplar, ranked, in a store of results.
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "retrieval/mark_features.h"
+#include "machine/scaling.h"
+
+namespace outsole::retrieval {
+
+struct SearchOptions {
+  std::filesystem::path index;
+  std::vector<std::filesystem::path> marks;  // image files, or folders of them
+  std::filesystem::path output;              // NAME.h5
+  std::filesystem::path csv;                 // empty: none
+  std::string weights_path;                  // of the index's extractor, if it has weights
+  SearchProtocol protocol;
+  std::int64_t top = 20;
+  bool all_scores = false;
+  /// Only so many exemplars of each mark, the best of a first pass over a coarse grid, are searched exhaustively; 0:
+  /// all of them, without a first pass.
+  std::int64_t coarse = 0;
+  std::int64_t coarse_recall = 0;   // so many marks are searched in full besides, to say what the first pass lost
+  std::int64_t plan_exemplars = 0;  // plan for an index of so many; 0: of those it has
+  bool strict = false;
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process; and as much of a GPU
+  at::Device device = at::Device(at::kCPU);           // for features, and for a search in tensor operations
+  std::string kernel = "auto";                        // see choose_search_path
+  std::string compute_precision = "32";
+  int threads = 1;
+  std::vector<std::string> command_line;
+};
+
+/// What a search would do.
+struct SearchPlan {
+  std::int64_t marks = 0, exemplars = 0, blocks = 0;
+  std::int64_t poses = 0;   // over all marks
+  double useful_flops = 0;  // 2 x support cells x channels, over poses and exemplars
+  double feature_flops = 0;
+  double fft_flops = 0;          // of the same search by FFT, the exemplars' spectra kept
+  std::string path;              // the code that compares
+  std::int64_t index_bytes = 0;  // as 32-bit floats
+  bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
+  double ranks_used = 0;         // ranks that the partition keeps busy on average
+  bool in_memory = false;        // each rank keeps its blocks
+  /// Useful operations a second of a rank, measured now on some marks and a block; 0, as the time: on a GPU.
+  double compare_gflops = 0;
+  double seconds = 0;  // on the ranks there are; 0: unknown, on a GPU
+  machine::JobWork work;        // for other numbers of ranks; empty where the time is unknown
+};
+
+/// Reads a sample of the marks (all of up to 50), and times a few of them on a block of the index, on all ranks at
+/// once. Collective.
+SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options);
+
+/// What the first pass of --coarse lost, on the marks that were searched in full besides.
+struct CoarseRecall {
+  std::int64_t marks = 0;
+  std::int64_t first_kept = 0;         // marks whose best exemplar was kept
+  std::int64_t top = 0, top_kept = 0;  // exemplars in the lists of their best `top`; those kept
+};
+
+struct SearchSummary {
+  std::int64_t marks = 0, exemplars = 0;
+  std::vector<std::string> skipped;  // a reason each, naming the file
+  bool was_finished = false;
+  CoarseRecall coarse_recall;
+  /// Of this run on this rank: waiting for marks' features, and all of the search with it.
+  double seconds_features = 0, seconds_search = 0;
+};
+
+/// Searches all marks x all exemplars x all poses. With fewer blocks than ranks can share evenly, ranks take marks,
+/// otherwise blocks; scores do not depend on it. A mark that is no readable image is named, counted and left out; one
+/// that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Collective; the summary
+/// is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
+SearchSummary search(const comm::Communicator& comm, const SearchOptions& options);
+
+}  // namespace outsole::retrieval

@@ -1,0 +1,149 @@
+#include "retrieval/search_setup.h"
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "core/checked.h"
+#include "match/support.h"
+#include "ingest/image_sources.h"
+#include "machine/memory_budget.h"
+
+namespace outsole::retrieval {
+
+namespace {
+
+constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more of them
+
+void check_options(const SearchOptions& options, const IndexParameters& index) {
+  const SearchProtocol& protocol = options.protocol;
+  if (protocol.angles_deg.empty()) throw UsageError("--angles-deg: no angle");
+  if (protocol.stride_px < 1) throw UsageError("--stride-px: must be at least 1");
+  if (protocol.stride_px > std::max(index.search_height_px, index.search_width_px)) {
+    throw UsageError("--stride-px " + std::to_string(protocol.stride_px) + ": larger than the index's frame of " +
+                     std::to_string(index.search_height_px) + " x " + std::to_string(index.search_width_px) + " px");
+  }
+  if (options.top < 1) throw UsageError("--top: must be at least 1");
+  if (options.coarse != 0 && options.coarse < std::min(options.top, index.exemplars)) {
+    throw UsageError("--coarse " + std::to_string(options.coarse) + ": keeps fewer exemplars than --top lists");
+  }
+  if (options.coarse_recall < 0 || (options.coarse_recall > 0 && options.coarse == 0)) {
+    throw UsageError("--coarse-recall: says how many marks measure what --coarse loses, so it needs --coarse");
+  }
+  match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
+  const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
+  if (radius < index.border_cells) {
+    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
+                     std::to_string(radius) + " cells, but the index leaves out a border of " +
+                     std::to_string(index.border_cells) + "; index again with --border-cells " +
+                     std::to_string(radius));
+  }
+}
+
+/// The views of a mark that fills the frame.
+std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters& index) {
+  const std::int64_t offsets_per_axis =
+      std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
+  return checked_product({std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
+                          index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
+                         "a mark's views");
+}
+
+/// What a rank knows of every exemplar: its entry in the index, and, for the marks that share a unit of the results,
+/// its best pose, beside the columns they are written from.
+std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup& setup) {
+  constexpr std::int64_t kColumns = 28;  // score and pose, where all are kept
+  const std::int64_t exemplars = setup.index.parameters.exemplars;
+  std::size_t bytes = 0;
+  for (const std::string& id : setup.index.ids) {
+    const bool is_apart = id.capacity() > std::string().capacity();
+    bytes += sizeof id + (is_apart ? id.capacity() + 1 : 0) + sizeof setup.index.width_px[0] +
+             sizeof setup.index.mirrored[0];
+  }
+  const double entry_bytes = static_cast<double>(bytes) / static_cast<double>(setup.index.ids.size());
+  const std::int64_t per_mark =
+      static_cast<std::int64_t>(sizeof(match::BestPose)) + (options.all_scores ? kColumns : 0);
+  return std::llround(entry_bytes * static_cast<double>(exemplars)) +
+         checked_product({setup.marks_per_unit, exemplars, per_mark}, "the results");
+}
+
+/// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
+/// exemplars, and a mark, whose views are there about twice.
+std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
+  const IndexParameters& index = setup.index.parameters;
+  const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes + setup.path.working_bytes(index) +
+                             bytes_of_exemplars(options, setup);
+  machine::ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, setup.path.block_access()),
+                "this index and protocol");
+  return options.memory_bytes - taken;
+}
+
+/// The marks, as rank 0 sees them. Collective.
+std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
+  std::string message;  // each path ended by a NUL
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    for (const ingest::ImageSource& source : ingest::list_image_sources(options.marks, std::nullopt, {}).sources) {
+      message += source.file.string() + '\0';
+    }
+  });
+  message = comm.broadcast(message);
+  std::vector<std::filesystem::path> files;
+  for (std::size_t begin = 0; begin < message.size();) {
+    const std::size_t end = message.find('\0', begin);
+    files.emplace_back(message.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return files;
+}
+
+SearchPartition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ranks) {
+  const auto busy = [&](std::int64_t units) {
+    return static_cast<double>(units) / static_cast<double>(std::max<std::int64_t>(1, divide_up(units, ranks)));
+  };
+  const double by_blocks = busy(blocks), by_marks = busy(marks_units);
+  // Blocks are preferred: each rank then holds only its own.
+  return by_marks > 1.05 * by_blocks ? SearchPartition{true, by_marks} : SearchPartition{false, by_blocks};
+}
+
+}  // namespace
+
+std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t unit) const {
+  const std::int64_t begin = unit * marks_per_unit, end = std::min(begin + marks_per_unit, std::ssize(marks));
+  return std::span(marks).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
+}
+
+SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options) {
+  std::vector<std::filesystem::path> marks = agreed_marks(comm, options);
+  std::optional<SearchSetup> setup;
+  comm.together([&] {
+    const SearchPath path = choose_search_path(options.kernel, options.compute_precision, options.device);
+    setup.emplace(SearchSetup{marks, open_index(options.index, options.weights_path, options.device), path});
+    if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
+    const IndexParameters& index = setup->index.parameters;
+    check_options(options, index);
+    const auto count = std::ssize(marks);
+    setup->marks_per_unit = divide_up(count, kUnits);
+    setup->units = divide_up(count, setup->marks_per_unit);
+    setup->partition = choose_partition(setup->units, index.blocks(), comm.size());
+    setup->view_bytes = bytes_of_views(options, index);
+    // Found by the ranks, and gathered on root.
+    setup->mark_bytes = setup->view_bytes + 2 * index.exemplars * static_cast<std::int64_t>(sizeof(match::BestPose));
+    setup->block_memory_bytes = memory_for_blocks(options, *setup);
+  });
+  return std::move(*setup);
+}
+
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options) {
+  constexpr std::int64_t kMost = 8;
+  if (options.coarse > 0) return 1;
+  const std::int64_t spare =
+      setup.block_memory_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.path.block_access());
+  return std::clamp<std::int64_t>(1 + spare / setup.mark_bytes, 1, kMost);
+}
+
+DataError no_support_left(const std::filesystem::path& file) {
+  return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+}
+
+}  // namespace outsole::retrieval

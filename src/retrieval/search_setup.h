@@ -1,0 +1,50 @@
+#pragma once
+// What a search and its plan both need before the first mark: marks, index, code path, partition, memory.
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "core/errors.h"
+#include "retrieval/open_index.h"
+#include "retrieval/search.h"
+#include "retrieval/search_path.h"
+
+namespace outsole::retrieval {
+
+/// How ranks share the work.
+struct SearchPartition {
+  bool splits_marks = false;  // ranks take marks; otherwise blocks of exemplars
+  double ranks_used = 1;      // busy on average
+};
+
+struct SearchSetup {
+  std::vector<std::filesystem::path> marks;  // as rank 0 sees them
+  OpenIndex index;
+  SearchPath path;
+  std::int64_t marks_per_unit = 1, units = 0;
+  SearchPartition partition = {};
+  std::int64_t view_bytes = 0;          // a mark's views, at most
+  std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the best poses found for it
+  std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
+
+  /// The marks of a unit.
+  std::span<const std::filesystem::path> marks_of_unit(std::int64_t unit) const;
+};
+
+/// Opens the index and checks the options against it. With plan_exemplars the parameters tell of so many, which the
+/// store does not hold. Collective; throws on every rank: UsageError, DataError, EnvironmentError naming the least
+/// memory that will do.
+SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options);
+
+/// How many marks share a pass over blocks that are streamed: as many as fit into the memory for blocks, up to a number
+/// that makes reading cheap, since what a pass has found is lost when the job is killed. Of ranks that share the
+/// blocks; one with --coarse.
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options);
+
+/// Of a mark whose support the erosion has eaten.
+DataError no_support_left(const std::filesystem::path& file);
+
+}  // namespace outsole::retrieval

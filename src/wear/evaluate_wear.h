@@ -1,0 +1,63 @@
+#pragma once
+// How well a wear model does on pairs it has not seen, beside doing nothing.
+
+#include <ATen/Device.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <opencv2/core.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "wear/prepared.h"
+
+namespace outsole::wear {
+
+/// One answer to a pair and how good it is.
+struct WearAnswer {
+  std::string name;  // "model", or of a baseline
+  cv::Mat1b image;
+  double ssim = 0, psnr_db = 0;
+};
+
+/// A pair as it was judged, for pictures.
+struct JudgedPair {
+  const PreparedInfo& input;
+  const PreparedInfo& target;
+  cv::Mat1b input_image, truth;
+  std::vector<WearAnswer> answers;
+};
+
+struct EvaluateWearOptions {
+  std::filesystem::path model;  // model.h5: names the split it was trained under
+  std::filesystem::path scans;  // the prepared store it was trained on, or another: then every pair of it is held out
+  std::optional<std::filesystem::path> clean;  // a folder of noise-free scans, to compare with as well
+  at::Device device = at::kCPU;
+  std::int64_t memory_bytes = std::int64_t{4} << 30;
+  /// Called once for each target, with its most distant input; on the rank that judges that pair.
+  std::function<void(const JudgedPair&)> on_target;
+};
+
+/// SSIM and PSNR of the model and every baseline over the held-out pairs. The JSON holds `task`, `split`,
+/// `model_sha256`, `scans_sha256`, `trained_on_these_scans`, and a *part* over all pairs; further parts under
+/// `by_weeks` (bins of elapsed time), `eight_weeks_and_more`, `same_scan`, and for reconstruction
+/// `trained_target_weeks` and `unseen_target_weeks`; and under `clean` the same against noise-free truths.
+///
+/// A part is `pairs`, `ssim` and `psnr_db`, each with model, persistence, last_training_week, training_mean and
+/// linear_trend, each `{mean, std, n}` (sample standard deviation), and `beats_all_baselines` by mean, for each
+/// measure. A mean is null where there is nothing to average or an answer equals the truth (infinite dB). Pairs whose
+/// input is their target count only in `same_scan`: there the input given back is exact, and nothing has worn.
+///
+/// A noise-free scan is the image `clean/ID.png` or `.tif`, in the size and pose of the scan ID: it is brought into the
+/// prepared frame by the pose that preparation found, so errors of registration count against every answer alike.
+///
+/// Pairs are cut over ranks; the result does not depend on their number. Collective; the JSON is complete on rank 0 and
+/// null elsewhere. Throws UsageError when the scans do not have the model's size, DataError for damaged files or when
+/// no pair is held out.
+nlohmann::ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm);
+
+}  // namespace outsole::wear

@@ -1,0 +1,223 @@
+#include "wear/predict.h"
+
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <limits>
+#include <set>
+#include <span>
+
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/provenance.h"
+#include "machine/memory_budget.h"
+#include "store/write_units.h"
+#include "wear/predictor.h"
+#include "wear/tiles.h"
+
+namespace outsole::wear {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::int64_t kUnits = 512;  // inputs share a shard when there are more of them
+
+/// One picture to make.
+struct Question {
+  double weeks = 0;
+  double target_week = std::numeric_limits<double>::quiet_NaN();  // since the shoe's first scan; NaN: unknown
+  std::string truth_id;  // of the store's scan of that week; empty: there is none
+};
+
+/// What every rank knows before the first picture.
+struct Work {
+  Predictor model;
+  WearInputs inputs;
+  std::vector<std::vector<Question>> questions;  // of each input
+  PredictPlan plan;
+};
+
+/// Throws UsageError for a time that the task does not reach.
+void check_weeks(Task task, const std::vector<double>& weeks) {
+  if (weeks.empty()) throw UsageError("name the weeks to show");
+  std::vector<float> encoded(static_cast<std::size_t>(wear::time_inputs(task)));
+  for (const double week : weeks) wear::encode_time(task, week, encoded);
+}
+
+std::vector<Question> questions_of(std::int64_t input, const WearInputs& inputs, Task task,
+                                   const std::vector<double>& weeks) {
+  std::vector<Question> questions;
+  const PreparedInfo* scan = inputs.scan(input);
+  for (const double week : weeks) {
+    Question question;
+    question.weeks = week;
+    if (task == Task::kReconstruction) question.target_week = week;
+    if (scan != nullptr) {
+      if (task == Task::kPrediction) question.target_week = scan->subject.week + week;
+      if (task == Task::kReconstruction && week > scan->subject.week) continue;
+      if (const auto row = inputs.row_of_week(input, question.target_week)) {
+        question.truth_id = inputs.scan_of_row(*row).id;
+      }
+    }
+    questions.push_back(question);
+  }
+  return questions;
+}
+
+/// Of a rank. Throws EnvironmentError when it may not use as much.
+std::int64_t needed_memory(const Work& work, const PredictOptions& options) {
+  constexpr std::int64_t kBytesAPixel = 200;  // the network's largest maps and the images
+  const std::int64_t bytes = machine::kProcessBytes + kBytesAPixel * std::int64_t{work.model.size().area()};
+  machine::ensure_memory(options.memory_bytes, bytes, "images of the model's size");
+  return bytes;
+}
+
+Work open_work(const PredictOptions& options) {
+  Work work{Predictor(options.model, options.device), WearInputs(options.input, options.choice), {}, {}};
+  const Task task = work.model.task();
+  if (options.task && *options.task != task) {
+    throw UsageError(options.model.string() + ": is a model of " + name_of(task) + ", not of " +
+                     name_of(*options.task));
+  }
+  check_weeks(task, options.weeks);
+  work.plan.memory_bytes = needed_memory(work, options);
+  for (std::int64_t input = 0; input < work.inputs.size(); ++input) {
+    work.questions.push_back(questions_of(input, work.inputs, task, options.weeks));
+    work.plan.predictions += std::ssize(work.questions.back());
+  }
+  if (work.plan.predictions == 0) throw UsageError("every wanted week is later than the scans it is asked of");
+  work.plan.task = task;
+  work.plan.inputs = work.inputs.size();
+  work.plan.unit_inputs = divide_up(work.plan.inputs, kUnits);
+  work.plan.units = divide_up(work.plan.inputs, work.plan.unit_inputs);
+  work.plan.height_px = work.model.size().height;
+  work.plan.width_px = work.model.size().width;
+  work.plan.flops_per_image = work.model.flops();
+  return work;
+}
+
+cv::Mat1b answered(const Work& work, const cv::Mat1b& image, double weeks, const PredictOptions& options) {
+  if (options.at_input_size) {
+    return wear::answer_in_tiles(image, work.model.size(),
+                                 [&](const cv::Mat1b& tile) { return work.model(tile, weeks); });
+  }
+  cv::Mat1b result;
+  work.model(fitted_on_paper(image, work.model.size()), weeks).convertTo(result, CV_8U);
+  return result;
+}
+
+/// The rows of a unit in the making.
+struct Rows {
+  std::vector<std::string> input_id, truth_id;
+  std::vector<double> weeks, target_week;
+  std::vector<std::int32_t> height_px, width_px;
+  std::vector<std::uint8_t> pixels;
+  std::vector<std::int64_t> lengths;
+
+  void add(const std::string& id, const Question& question, const cv::Mat1b& picture) {
+    input_id.push_back(id);
+    truth_id.push_back(question.truth_id);
+    weeks.push_back(question.weeks);
+    target_week.push_back(question.target_week);
+    height_px.push_back(picture.rows);
+    width_px.push_back(picture.cols);
+    pixels.insert(pixels.end(), picture.begin(), picture.end());
+    lengths.push_back(static_cast<std::int64_t>(picture.total()));
+  }
+
+  store::Columns columns() && {
+    const std::vector<std::int64_t> shape{std::ssize(weeks)};
+    return {{"input_id", {shape, std::move(input_id), {}}},
+            {"truth_id", {shape, std::move(truth_id), {}}},
+            {"weeks", {shape, std::move(weeks), {}}},
+            {"target_week", {shape, std::move(target_week), {}}},
+            {"height_px", {shape, std::move(height_px), {}}},
+            {"width_px", {shape, std::move(width_px), {}}},
+            {"pixels", {shape, std::move(pixels), std::move(lengths)}}};
+  }
+};
+
+void add_input(const Work& work, std::int64_t input, const PredictOptions& options, Rows& rows) {
+  const auto& questions = work.questions[static_cast<std::size_t>(input)];
+  if (questions.empty()) return;
+  cv::Mat1b image;
+  try {
+    image = work.inputs.image(input);
+  } catch (const DataError& error) {
+    if (options.strict) throw;
+    spdlog::warn("left out {}", error.what());
+    return;
+  }
+  for (const Question& question : questions) {
+    rows.add(work.inputs.id(input), question, answered(work, image, question.weeks, options));
+  }
+}
+
+store::StoreHeader header_of(const Work& work, const std::string& inputs_sha256, const PredictOptions& options) {
+  return {kPredictionsSchema,
+          1,
+          {{"model_sha256", work.model.sha256()},
+           {"task", name_of(work.plan.task)},
+           {"inputs_sha256", inputs_sha256},
+           {"inputs", work.plan.inputs},
+           {"weeks", options.weeks},
+           {"at_input_size", options.at_input_size}}};
+}
+
+/// Counts what came of it. Predictions without a row are none: they are removed, and DataError says so.
+void count(const Work& work, const fs::path& output, PredictSummary& summary) {
+  const auto ids = std::get<std::vector<std::string>>(store::Store(output, kPredictionsSchema).read("input_id").values);
+  summary.predictions = std::ssize(ids);
+  const auto asked = std::ranges::count_if(work.questions, [](const auto& questions) { return !questions.empty(); });
+  summary.refused = asked - std::ssize(std::set<std::string>(ids.begin(), ids.end()));
+  if (!ids.empty()) return;
+  fs::remove(output);
+  fs::remove_all(fs::path(output).replace_extension(".shards"));
+  throw DataError("none of the " + std::to_string(work.plan.inputs) + " inputs can be read; the first is '" +
+                  work.inputs.id(0) + "'");
+}
+
+}  // namespace
+
+PredictPlan plan_prediction(const comm::Communicator& comm, const PredictOptions& options) {
+  PredictPlan plan;
+  comm.together([&] { plan = open_work(options).plan; });
+  return plan;
+}
+
+PredictSummary predict(const comm::Communicator& comm, const PredictOptions& options) {
+  std::optional<Work> work;
+  std::string inputs_sha256;
+  comm.together([&] {
+    work.emplace(open_work(options));
+    if (comm.is_root()) inputs_sha256 = work->inputs.sha256();
+  });
+  const store::StoreHeader header = header_of(*work, comm.broadcast(inputs_sha256), options);
+  const std::int64_t inputs = work->plan.inputs, unit_inputs = work->plan.unit_inputs, units = work->plan.units;
+  std::optional<store::StoreWriter> writer;
+  store::open_writer(comm, options.output, header, units, writer);
+  PredictSummary summary;
+  summary.plan = work->plan;
+  summary.was_finished = comm.any_of(writer->is_finished());
+  if (!summary.was_finished) {
+    const auto pending = store::agreed_pending_units(comm, *writer, units);
+    store::write_pending_units(comm, *writer, units, pending, name_of(work->plan.task), [&](std::int64_t unit) {
+      Rows rows;
+      for (std::int64_t input = unit * unit_inputs; input < std::min((unit + 1) * unit_inputs, inputs); ++input) {
+        add_input(*work, input, options, rows);
+      }
+      return std::move(rows).columns();
+    });
+    store::finish_store(comm, *writer, units);
+  }
+  writer.reset();
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    count(*work, options.output, summary);
+    write_provenance(options.output, options.command_line, comm.size(), header.parameters, summary.was_finished);
+  });
+  return summary;
+}
+
+}  // namespace outsole::wear

@@ -1,0 +1,130 @@
+#include "wear/wear_inputs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <opencv2/imgproc.hpp>
+#include <set>
+#include <span>
+
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/sha256.h"
+#include "image/image.h"
+#include "ingest/image_record.h"
+
+namespace outsole::wear {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr uchar kPaper = 255;
+
+bool is_chosen(const PreparedInfo& scan, const WearInputs::Choice& choice) {
+  const auto holds = [](const auto& list, const auto& value) {
+    return list.empty() || std::ranges::find(list, value) != list.end();
+  };
+  return scan.flag.empty() && holds(choice.ids, scan.id) && holds(choice.weeks, scan.subject.week);
+}
+
+}  // namespace
+
+cv::Mat1b fitted_on_paper(const cv::Mat1b& image, cv::Size size) {
+  if (image.size() == size) return image;
+  const double factor =
+      std::min(static_cast<double>(size.width) / image.cols, static_cast<double>(size.height) / image.rows);
+  const cv::Size fitted(std::clamp(static_cast<int>(std::lround(image.cols * factor)), 1, size.width),
+                        std::clamp(static_cast<int>(std::lround(image.rows * factor)), 1, size.height));
+  cv::Mat1b result(size, kPaper);
+  cv::Mat1b middle = result({{(size.width - fitted.width) / 2, (size.height - fitted.height) / 2}, fitted});
+  cv::resize(image, middle, fitted, 0, 0, factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
+  return result;
+}
+
+WearInputs::WearInputs(const std::vector<fs::path>& paths, const Choice& choice) {
+  if (paths.size() == 1 && paths.front().extension() == ".h5") {
+    store_.emplace(paths.front());
+    take_scans(choice);
+    return;
+  }
+  if (!choice.ids.empty() || !choice.weeks.empty()) {
+    throw UsageError(
+        "scans are chosen by id or week in a prepared store (NAME.h5); of image files name those you want");
+  }
+  take_files(paths);
+}
+
+void WearInputs::take_scans(const Choice& choice) {
+  const auto& scans = store_->scans();
+  for (const std::string& id : choice.ids) {
+    const auto found = std::ranges::find(scans, id, &PreparedInfo::id);
+    const std::string path = store_->store().path().string();
+    if (found == scans.end()) throw UsageError(path + ": holds no scan '" + id + "'");
+    if (!found->flag.empty()) throw UsageError(path + ": scan '" + id + "' lies in no frame: " + found->flag);
+  }
+  for (std::size_t row = 0; row < scans.size(); ++row) {
+    if (is_chosen(scans[row], choice)) inputs_.push_back({scans[row].id, {}, static_cast<std::int64_t>(row)});
+  }
+  if (inputs_.empty()) throw UsageError(store_->store().path().string() + ": no registered scan is of these weeks");
+}
+
+void WearInputs::take_files(const std::vector<fs::path>& paths) {
+  std::set<std::string> seen;
+  for (const fs::path& file : list_inputs(paths, image::image_extensions())) {
+    inputs_.push_back({id_of(file), file});
+    if (!seen.insert(inputs_.back().id).second) {
+      throw UsageError(file.string() + ": another input has the id '" + inputs_.back().id + "', too; rename one");
+    }
+  }
+}
+
+const PreparedInfo* WearInputs::scan(std::int64_t input) const {
+  const std::int64_t row = inputs_[static_cast<std::size_t>(input)].row;
+  return row < 0 ? nullptr : &scan_of_row(row);
+}
+
+cv::Mat1b WearInputs::image(std::int64_t input) const {
+  const Input& one = inputs_[static_cast<std::size_t>(input)];
+  if (one.row >= 0) return image_of_row(one.row);
+  const image::DecodedImage decoded = image::read_image(one.file);
+  cv::Mat1b levels;
+  image::to_float(decoded.grey).convertTo(levels, CV_8U);
+  if (!decoded.support.empty()) levels.setTo(kPaper, decoded.support == 0);
+  return levels;
+}
+
+std::optional<std::int64_t> WearInputs::row_of_week(std::int64_t input, double week) const {
+  const PreparedInfo* own = scan(input);
+  if (own == nullptr) return std::nullopt;
+  constexpr double kNearEnough = 1;
+  std::optional<std::int64_t> nearest;
+  double least = kNearEnough;
+  for (std::int64_t row = 0; row < store_->size(); ++row) {
+    const PreparedInfo& other = scan_of_row(row);
+    const double distance = std::abs(other.subject.week - week);
+    if (other.subject.shoe != own->subject.shoe || !other.flag.empty() || !(distance <= least)) continue;
+    if (nearest && distance == least) continue;
+    nearest = row;
+    least = distance;
+  }
+  return nearest;
+}
+
+const PreparedInfo& WearInputs::scan_of_row(std::int64_t row) const {
+  return store_->scans()[static_cast<std::size_t>(row)];
+}
+
+cv::Mat1b WearInputs::image_of_row(std::int64_t row) const {
+  return ingest::byte_image(store_->record(row).pixels, store_->height_px(), store_->width_px());
+}
+
+std::string WearInputs::sha256() const {
+  std::string text = store_ ? store_->store().sha256() + "\n" : "";
+  for (const Input& input : inputs_) {
+    text += input.id + "\n";
+    if (input.row < 0) text += sha256_of_file(input.file) + "\n";
+  }
+  return sha256_of(std::as_bytes(std::span(text)));
+}
+
+}  // namespace outsole::wear

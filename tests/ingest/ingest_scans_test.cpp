@@ -1,0 +1,132 @@
+#include "ingest/ingest_scans.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <opencv2/imgcodecs.hpp>
+
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "ingest/image_record.h"
+#include "../shared_folder.h"
+#include "ingest/scans.h"
+
+namespace outsole::ingest {
+namespace {
+
+namespace fs = std::filesystem;
+
+class IngestScans : public testing::SharedFolder {
+ protected:
+  void SetUp() override {
+    SharedFolder::SetUp();
+    prepare([&] { fs::create_directory(folder_ / "images"); });
+    options_.inputs = {folder_ / "images"};
+    options_.manifest = folder_ / "manifest.csv";
+    options_.output = folder_ / "scans.h5";
+  }
+
+  static cv::Mat pattern(int type, int seed) {
+    cv::Mat image(40, 30, type);
+    cv::RNG(static_cast<std::uint64_t>(seed) + 1)
+        .fill(image, cv::RNG::UNIFORM, 0, CV_MAT_DEPTH(type) == CV_16U ? 65536 : 256);
+    return image;
+  }
+  void write_scan(const std::string& name, int type, int seed, const std::vector<int>& how = {}) const {
+    ASSERT_TRUE(cv::imwrite((folder_ / "images" / name).string(), pattern(type, seed), how));
+  }
+
+  /// The message that every rank gets when ingesting a manifest ends with a DataError.
+  std::string refusal(const std::string& manifest) {
+    prepare([&] { write("manifest.csv", manifest); });
+    try {
+      ingest_images(comm_, options_, scan_kind());
+    } catch (const DataError& error) {
+      EXPECT_TRUE(error.known_to_all_ranks());
+      return error.what();
+    }
+    ADD_FAILURE() << "no refusal of " << manifest;
+    return {};
+  }
+
+  IngestOptions options_;
+};
+
+TEST_F(IngestScans, KeepPixelsSubjectAndResolution) {
+  prepare([&] {
+    // A TIFF of one LZW strip a row with its resolution, as scanners write them; the manifest does not know it.
+    write_scan("a.tiff", CV_8UC1, 0,
+               {cv::IMWRITE_TIFF_COMPRESSION, 5, cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 300,
+                cv::IMWRITE_TIFF_YDPI, 300});
+    write_scan("b.png", CV_16UC1, 1);
+    write("manifest.csv",
+          "file,shoe,pair,foot,age,brand,dpi\nimages/a.tiff,s1,p1,left,12.5,x,300\nimages/b.png,s2,p1,R,0,y,100\n");
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind("age"));
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.images, 2);
+    const ingest::ScanStore store(options_.output);
+    const ingest::ScanRecord a = store.record(0), b = store.record(1);
+    EXPECT_EQ(cv::norm(stored_image(a), pattern(CV_8UC1, 0), cv::NORM_INF), 0);
+    EXPECT_EQ(cv::norm(stored_image(b), pattern(CV_16UC1, 1), cv::NORM_INF), 0);
+    EXPECT_EQ(a.subject.shoe, "s1");
+    EXPECT_EQ(a.subject.foot, "L");
+    EXPECT_EQ(a.subject.week, 12.5);
+    EXPECT_EQ(a.dpi, 300);
+    EXPECT_EQ(b.subject.foot, "R");
+    EXPECT_EQ(b.dpi, 100);
+    EXPECT_EQ(a.metadata, nlohmann::json({{"brand", "x"}}));
+    EXPECT_EQ(a.source_sha256, sha256_of_file(folder_ / "images" / "a.tiff"));
+    EXPECT_TRUE(store.store().validate().empty());
+  }
+}
+
+TEST_F(IngestScans, TakeTheResolutionOfTheFileWhereTheManifestHasNone) {
+  prepare([&] {
+    write_scan("a.tiff", CV_8UC1, 0,
+               {cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 300, cv::IMWRITE_TIFF_YDPI, 300});
+    write_scan("b.png", CV_8UC1, 1);
+    write("manifest.csv", "id,shoe,pair,foot,week\na,s,p,L,0\nb,s,p,L,2\n");
+  });
+  ingest_images(comm_, options_, scan_kind());
+  if (comm_.is_root()) {
+    const ingest::ScanStore store(options_.output);
+    EXPECT_EQ(store.scans()[0].dpi, 300);
+    EXPECT_EQ(store.scans()[1].dpi, 0);
+  }
+}
+
+TEST_F(IngestScans, RefuseManifestsThatDoNotSayWhichOutsoleAndWhen) {
+  prepare([&] { write_scan("a.png", CV_8UC1, 0); });
+  EXPECT_NE(refusal("id,shoe,pair,foot\na,s,p,L\n").find("'week'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,soon\n").find("'soon'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,-1\n").find("'-1'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,nan\n").find("'nan'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,both,1\n").find("'both'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,,p,L,1\n").find("shoe is empty"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week,dpi\na,s,p,L,1,0\n").find("dpi"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\nb,s,p,L,1\n").find("a.png"), std::string::npos);
+  const std::string long_shoe(200, 's');
+  EXPECT_NE(refusal(std::string("id,shoe,pair,foot,week\na,").append(long_shoe).append(",p,L,1\n")).find("shoe"),
+            std::string::npos);
+  EXPECT_FALSE(fs::exists(options_.output));
+  EXPECT_FALSE(fs::exists(folder_ / "scans.shards"));
+}
+
+TEST_F(IngestScans, TakeCsafeAsItIs) {
+  const char* data = std::getenv("OUTSOLE_DATA");
+  const fs::path csafe = fs::path(data != nullptr ? data : "") / "csafe_wear";
+  if (data == nullptr || !fs::exists(csafe)) GTEST_SKIP() << "OUTSOLE_DATA names no folder with csafe_wear";
+  options_.inputs = {csafe / "scans_100dpi"};
+  options_.manifest = csafe / "manifest.csv";
+  options_.where = {{"dpi", "100"}};
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind("weeks_since_first"));
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.images, 63);
+    EXPECT_TRUE(summary.skipped.empty());
+    EXPECT_TRUE(summary.manifest_mismatches.empty());
+  }
+}
+
+}  // namespace
+}  // namespace outsole::ingest

@@ -1,0 +1,367 @@
+#include "ingest/ingest.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <opencv2/imgcodecs.hpp>
+
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "image/geometry.h"
+#include "retrieval/exemplar_image.h"
+#include "ingest/ingest_exemplars.h"
+#include "../shared_folder.h"
+#include "ingest/exemplars.h"
+
+namespace outsole::ingest {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Ingest : public testing::SharedFolder {
+ protected:
+  void SetUp() override {
+    SharedFolder::SetUp();
+    prepare([&] { fs::create_directory(folder_ / "images"); });
+    options_.inputs = {folder_ / "images"};
+    options_.output = folder_ / "exemplars.h5";
+  }
+
+  static cv::Mat pattern(int height_px, int width_px, int type, int seed) {
+    cv::Mat image(height_px, width_px, type);
+    cv::RNG(static_cast<std::uint64_t>(seed) + 1)
+        .fill(image, cv::RNG::UNIFORM, 0, CV_MAT_DEPTH(type) == CV_16U ? 65536 : 256);
+    return image;
+  }
+
+  void write_pattern(const std::string& name, int height_px, int width_px, int type = CV_8UC1, int seed = 0) const {
+    ASSERT_TRUE(cv::imwrite((folder_ / "images" / name).string(), pattern(height_px, width_px, type, seed)));
+  }
+
+  /// 150 small images: three units.
+  void write_three_units() const {
+    for (int i = 0; i < 150; ++i) {
+      std::string name = std::to_string(1000 + i);
+      write_pattern(name.append(".png"), 5 + i % 4, 4 + i % 3, CV_8UC1, i);
+    }
+  }
+
+  /// The message that every rank gets when ingesting ends with an error of class Kind.
+  template <typename Kind>
+  std::string refusal() const {
+    try {
+      ingest_images(comm_, options_, exemplar_kind());
+    } catch (const Kind& error) {
+      EXPECT_TRUE(error.known_to_all_ranks());
+      return error.what();
+    }
+    ADD_FAILURE() << "no refusal";
+    return {};
+  }
+
+  bool has_output() const { return fs::exists(options_.output) || fs::exists(folder_ / "exemplars.shards"); }
+
+  IngestOptions options_;
+};
+
+TEST_F(Ingest, KeepsPixelsDepthColourAndDigest) {
+  prepare([&] {
+    write_pattern("a.png", 30, 20);
+    write_pattern("b.png", 7, 9, CV_16UC1);
+    write_pattern("c.png", 8, 8, CV_8UC3);
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.files, 3);
+    EXPECT_EQ(summary.images, 3);
+    EXPECT_EQ(summary.colour_images, 1);
+    EXPECT_EQ(summary.sixteen_bit_images, 1);
+    const ingest::ExemplarStore store(options_.output);
+    EXPECT_EQ(store.ids(), (std::vector<std::string>{"a", "b", "c"}));
+    EXPECT_EQ(cv::norm(exemplar_image(store.record(0)), pattern(30, 20, CV_8UC1, 0), cv::NORM_INF), 0);
+    EXPECT_EQ(cv::norm(exemplar_image(store.record(1)), pattern(7, 9, CV_16UC1, 0), cv::NORM_INF), 0);
+    EXPECT_TRUE(store.record(2).was_colour);
+    EXPECT_EQ(store.record(2).bit_depth, 8);
+    EXPECT_EQ(store.record(0).source_sha256, sha256_of_file(folder_ / "images" / "a.png"));
+    EXPECT_TRUE(fs::exists(folder_ / "exemplars.provenance.json"));
+    EXPECT_TRUE(store.store().validate().empty());
+  }
+}
+
+TEST_F(Ingest, SkipsAndNamesEveryBadFile) {
+  prepare([&] {
+    write_pattern("good.png", 6, 6);
+    write_pattern("large.png", 50, 60);
+    write("images/empty.png", "");
+    write("images/text.png", "not an image");
+    write("images/cut.jpg", "\xFF\xD8\xFF\xE0");
+  });
+  options_.limits.max_pixels = 1000;
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.images, 1);
+    ASSERT_EQ(summary.skipped.size(), 4u);
+    for (std::size_t i = 0; i < 4; ++i) {
+      const std::string name = std::vector<std::string>{"cut.jpg", "empty.png", "large.png", "text.png"}[i];
+      EXPECT_EQ(summary.skipped[i].file, (folder_ / "images" / name).string());
+      EXPECT_NE(summary.skipped[i].reason.find(name), std::string::npos);
+    }
+    std::ifstream file(folder_ / "exemplars.provenance.json");
+    EXPECT_EQ(nlohmann::json::parse(file).at("details").at("skipped").size(), 4u);
+  }
+}
+
+TEST_F(Ingest, StrictStopsAtABadFileAndLeavesNothing) {
+  prepare([&] {
+    write_three_units();
+    write("images/1100.png", "not an image");
+  });
+  options_.strict = true;
+  EXPECT_NE(refusal<DataError>().find("1100.png"), std::string::npos);
+  comm_.barrier();
+  EXPECT_FALSE(has_output());
+}
+
+TEST_F(Ingest, RefusesAFolderWithoutAReadableImage) {
+  prepare([&] { write("images/a.png", "not an image"); });
+  EXPECT_NE(refusal<DataError>().find("a.png"), std::string::npos);
+  comm_.barrier();
+  EXPECT_FALSE(has_output());
+}
+
+TEST_F(Ingest, RefusesEqualIds) {
+  prepare([&] {
+    write_pattern("1.png", 6, 6);
+    write_pattern("1.jpg", 6, 6);
+  });
+  const std::string message = refusal<DataError>();
+  EXPECT_NE(message.find("1.png"), std::string::npos);
+  EXPECT_NE(message.find("1.jpg"), std::string::npos);
+  EXPECT_FALSE(has_output());
+}
+
+TEST_F(Ingest, RefusesIdsThatAStoreCannotHold) {
+  for (const std::string& id : {std::string(129, 'x'), std::string("new\nline"), std::string("latin\xE9")}) {
+    prepare([&] { write_pattern(id + ".png", 6, 6); });
+    EXPECT_NE(refusal<DataError>().find("rename it"), std::string::npos);
+    EXPECT_FALSE(has_output());
+    comm_.barrier();
+    prepare([&] { fs::remove(folder_ / "images" / (id + ".png")); });
+  }
+}
+
+TEST_F(Ingest, RefusesAnOutputThatIsNoStore) {
+  prepare([&] { write_pattern("a.png", 6, 6); });
+  options_.output = folder_ / "exemplars.png";
+  refusal<UsageError>();
+}
+
+TEST_F(Ingest, JoinsTheManifestByFile) {
+  prepare([&] {
+    write_pattern("a.png", 4, 5);
+    write_pattern("b.png", 4, 5);
+    write_pattern("c.png", 4, 5);
+    write("manifest.csv",
+          "file,mirror,brand\nimages/a.png,1,\"Gr\xC3\xB6\xC3\x9F"
+          "e, Co\"\nb.png,0,other\ngone.png,0,none\n");
+  });
+  options_.manifest = folder_ / "manifest.csv";
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.images, 3);
+    EXPECT_EQ(summary.mirrored_images, 1);
+    ASSERT_EQ(summary.manifest_mismatches.size(), 2u);
+    EXPECT_NE(summary.manifest_mismatches[0].find("gone.png"), std::string::npos);
+    EXPECT_NE(summary.manifest_mismatches[1].find("c.png"), std::string::npos);
+    const ingest::ExemplarStore store(options_.output);
+    const ingest::ExemplarRecord a = store.record(0);
+    EXPECT_TRUE(a.mirror);
+    EXPECT_EQ(a.metadata, nlohmann::json({{"brand",
+                                           "Gr\xC3\xB6\xC3\x9F"
+                                           "e, Co"}}));
+    EXPECT_EQ(store.record(2).metadata, nlohmann::json::object());
+    const cv::Mat stored = image::to_float(exemplar_image(a));
+    EXPECT_EQ(cv::norm(exemplar_for_search(a), image::mirrored(stored), cv::NORM_INF), 0);
+  }
+}
+
+TEST_F(Ingest, KeepsOnlyTheRowsThatPassTheFilter) {
+  prepare([&] {
+    for (const char* name : {"a.png", "b.png", "c.png"}) write_pattern(name, 4, 5);
+    write("manifest.csv", "id,foot\na,left\nb,right\n");
+  });
+  options_.manifest = folder_ / "manifest.csv";
+  options_.where = {{"foot", "right"}};
+  ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(ingest::ExemplarStore(options_.output).ids(), std::vector<std::string>{"b"});
+  }
+}
+
+TEST_F(Ingest, RefusesManifestsThatDoNotFit) {
+  prepare([&] {
+    write_pattern("a.png", 4, 5);
+    write("columns.csv", "name,foot\na,left\n");
+    write("mirror.csv", "id,mirror\na,yes\n");
+    write("twice.csv", "id,foot\na,left\na,right\n");
+    write("latin.csv",
+          "id,brand\na,Gr\xF6\xDF"
+          "e\n");
+    write("good.csv", "id,foot\na,left\nb,left\n");
+  });
+  for (const char* name : {"columns.csv", "mirror.csv", "twice.csv", "latin.csv", "missing.csv"}) {
+    options_.manifest = folder_ / name;
+    EXPECT_NE(refusal<DataError>().find(name), std::string::npos);
+  }
+  options_.manifest = folder_ / "good.csv";
+  options_.where = {{"shoe", "1"}};
+  EXPECT_NE(refusal<DataError>().find("shoe"), std::string::npos);
+  options_.where = {{"foot", "right"}};
+  refusal<DataError>();
+  options_.where.clear();
+  options_.strict = true;
+  EXPECT_NE(refusal<DataError>().find("'b'"), std::string::npos);
+  options_.manifest.reset();
+  options_.where = {{"foot", "left"}};
+  refusal<UsageError>();
+  EXPECT_FALSE(has_output());
+}
+
+TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
+  prepare([&] { write_three_units(); });
+  ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    const ingest::ExemplarStore spread(options_.output);
+    EXPECT_EQ(spread.size(), 150);
+    fs::create_directory(folder_ / "serial");
+    const fs::path serial = folder_ / "serial" / options_.output.filename();
+    {
+      store::StoreWriter writer(serial, spread.store().header(), spread.store().units(), /*create_folder=*/true);
+      for (std::int64_t unit = 0; unit < spread.store().units(); ++unit) {
+        const auto [first, count] = spread.store().unit_rows(unit);
+        writer.write_unit(unit, ingest::exemplar_columns(spread.records(first, count)));
+      }
+      writer.finish();
+    }
+    EXPECT_EQ(sha256_of_file(serial), sha256_of_file(options_.output));
+    EXPECT_EQ(cv::norm(exemplar_image(spread.records(100, 30)[7]), pattern(5 + 107 % 4, 4 + 107 % 3, CV_8UC1, 107),
+                       cv::NORM_INF),
+              0);
+  }
+}
+
+class InterruptedIngest : public Ingest {
+ protected:
+  /// Three units, the last one with an image that needs more memory than a first run has.
+  void SetUp() override {
+    Ingest::SetUp();
+    prepare([&] {
+      write_three_units();
+      write("images/1002.png", "not an image");
+      write_plain(1);
+      write_pattern("2000.png", 200, 200);
+    });
+    interrupt();
+  }
+
+  void interrupt() {
+    options_.memory_bytes = 20000;
+    refusal<EnvironmentError>();
+    options_.memory_bytes = IngestOptions().memory_bytes;
+    comm_.barrier();
+    ASSERT_TRUE(fs::exists(first_shard()));
+  }
+
+  /// 1003.png of some pixels, always of one size.
+  void write_plain(int seed) const {
+    ASSERT_TRUE(cv::imwrite(plain().string(), pattern(8, 4, CV_8UC1, seed), {cv::IMWRITE_PNG_COMPRESSION, 0}));
+  }
+  fs::path plain() const { return folder_ / "images" / "1003.png"; }
+  fs::path first_shard() const { return folder_ / "exemplars.shards" / "00000.h5"; }
+
+  /// SHA-256 of the store made without interruption.
+  std::string undisturbed() const {
+    IngestOptions options = options_;
+    options.output = folder_ / "undisturbed" / options_.output.filename();
+    prepare([&] { fs::create_directory(folder_ / "undisturbed"); });
+    ingest_images(comm_, options, exemplar_kind());
+    comm_.barrier();
+    return sha256_of_file(options.output);
+  }
+};
+
+TEST_F(InterruptedIngest, CarriesOnFromTheShardsThatExist) {
+  const auto written = fs::last_write_time(first_shard());
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+  EXPECT_EQ(fs::last_write_time(first_shard()), written);
+  EXPECT_FALSE(fs::exists(folder_ / "exemplars.shards" / "stamps"));
+  if (comm_.is_root()) {
+    EXPECT_FALSE(summary.was_finished);
+    ASSERT_EQ(summary.skipped.size(), 1u);
+    EXPECT_NE(summary.skipped[0].reason.find("neither PNG, JPEG nor TIFF"), std::string::npos);
+  }
+  EXPECT_EQ(comm_.any_of(ingest_images(comm_, options_, exemplar_kind()).was_finished), true);
+}
+
+TEST_F(InterruptedIngest, TakesAFileAsItIsNowThoughItWasEditedInPlace) {
+  const auto size = fs::file_size(plain());
+  const auto time = fs::last_write_time(plain());
+  prepare([&] {
+    write_plain(2);
+    fs::last_write_time(plain(), time);  // as copying tools do
+  });
+  EXPECT_EQ(fs::file_size(plain()), size);
+  EXPECT_TRUE(fs::last_write_time(plain()) == time);
+  ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+  const ingest::ExemplarStore store(options_.output);
+  EXPECT_EQ(store.record(2).source_sha256, sha256_of_file(plain()));
+}
+
+TEST_F(InterruptedIngest, MakesTheSameOfAFileThatWasOnlyTouched) {
+  prepare([&] { fs::last_write_time(plain(), fs::file_time_type::clock::now()); });
+  ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+}
+
+TEST_F(Ingest, RefusesToMixShardsOfDifferentFiles) {
+  prepare([&] { write_three_units(); });
+  ingest_images(comm_, options_, exemplar_kind());
+  prepare([&] { write_pattern("more.png", 4, 4); });
+  refusal<DataError>();
+}
+
+TEST_F(Ingest, NeedsMemoryForOneUnitOnly) {
+  prepare([&] { write_pattern("a.png", 100, 100); });
+  options_.memory_bytes = 10000;
+  refusal<EnvironmentError>();
+}
+
+TEST_F(Ingest, PlanCountsFilesAndUnitsAndWritesNothing) {
+  prepare([&] { write_three_units(); });
+  const IngestPlan plan = plan_ingest(comm_, options_, exemplar_kind());
+  EXPECT_EQ(plan.files, 150);
+  EXPECT_EQ(plan.units, 3);
+  EXPECT_GT(plan.file_bytes, 150 * 50);
+  EXPECT_FALSE(has_output());
+}
+
+TEST_F(Ingest, TakesFid300) {
+  const char* data = std::getenv("OUTSOLE_DATA");
+  const fs::path references = fs::path(data != nullptr ? data : "") / "fid300/references";
+  if (data == nullptr || !fs::exists(references)) GTEST_SKIP() << "OUTSOLE_DATA names no folder with fid300";
+  options_.inputs = {references};
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.images, 1175);
+    EXPECT_TRUE(summary.skipped.empty());
+    EXPECT_EQ(ingest::ExemplarStore(options_.output).records(586, 1)[0].height_px, 586);
+  }
+}
+
+}  // namespace
+}  // namespace outsole::ingest

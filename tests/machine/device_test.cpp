@@ -1,0 +1,65 @@
+#include "machine/device.h"
+
+#include <ATen/Parallel.h>
+#include <gtest/gtest.h>
+#include <sched.h>
+
+#include <algorithm>
+
+#include "core/errors.h"
+
+namespace outsole::machine {
+namespace {
+
+int own_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
+  return CPU_COUNT(&cores);
+}
+
+TEST(Threads, RanksShareTheCoresTheyMayRunOn) {
+  const comm::Communicator comm;
+  const int cores = own_cores(), before = at::get_num_threads();
+  const int threads = choose_threads(0, comm);
+  EXPECT_GE(threads, 1);
+  EXPECT_LE(threads, cores);
+  EXPECT_EQ(at::get_num_threads(), threads);
+  // In the tests ranks are not bound, so all may run on the same cores. More ranks than cores get one thread each.
+  if (comm.local_ranks() == comm.size()) {
+    EXPECT_LE(comm.sum(threads), std::max<std::int64_t>(comm.max(std::int64_t{cores}), comm.size()));
+  }
+  choose_threads(before, comm);
+}
+
+TEST(Threads, AGivenNumberIsTaken) {
+  const comm::Communicator comm;
+  const int before = at::get_num_threads();
+  EXPECT_EQ(choose_threads(3, comm), 3);
+  EXPECT_EQ(at::get_num_threads(), 3);
+  choose_threads(before, comm);
+}
+
+TEST(Device, AnUnknownWordIsRefusedWithTheKnownOnes) {
+  const comm::Communicator comm;
+  try {
+    choose_device("gpu", comm);
+    FAIL() << "no refusal";
+  } catch (const UsageError& error) {
+    EXPECT_NE(std::string(error.what()).find("gpu"), std::string::npos);
+    EXPECT_NE(std::string(error.what()).find("auto, cpu, cuda"), std::string::npos);
+  }
+}
+
+TEST(Device, TheCpuIsTakenWhenAskedForAndWhereThereIsNoGpu) {
+  const comm::Communicator comm;
+  EXPECT_TRUE(choose_device("cpu", comm).is_cpu());
+  if (at::hasCUDA()) GTEST_SKIP() << "LibTorch was built for GPUs";
+  EXPECT_TRUE(choose_device("auto", comm).is_cpu());
+  EXPECT_THROW(choose_device("cuda", comm), EnvironmentError);
+}
+
+TEST(Device, AMatrixProductIsMeasured) { EXPECT_GT(measured_sgemm_gflops(), 0); }
+
+}  // namespace
+}  // namespace outsole::machine

@@ -1,0 +1,133 @@
+#include "retrieval/evaluate_retrieval.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <span>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "core/errors.h"
+
+namespace outsole::retrieval {
+namespace {
+
+namespace fs = std::filesystem;
+using store::Column;
+
+constexpr std::int64_t kExemplars = 20;
+
+/// Results of two marks over 20 exemplars: the true one (exemplar 3) is first for the first mark and twelfth for the
+/// second.
+class EvaluateRetrieval : public testing::Test {
+ protected:
+  EvaluateRetrieval() : folder_(fs::temp_directory_path() / ("outsole_evaluate_" + std::to_string(::getpid()))) {
+    fs::create_directories(folder_);
+  }
+  ~EvaluateRetrieval() override { fs::remove_all(folder_); }
+
+  /// `left_out` exemplars of the second mark, the first ones, have no score: a first pass has left them out.
+  store::Store write_results(std::int64_t top, bool with_scores, std::int64_t left_out = 0) const {
+    std::vector<float> scores;
+    for (std::int64_t exemplar = 0; exemplar < kExemplars; ++exemplar) scores.push_back(exemplar == 3 ? 2.0f : 0.0f);
+    for (std::int64_t exemplar = 0; exemplar < kExemplars; ++exemplar) {
+      scores.push_back(exemplar == 3 ? 0.5f : static_cast<float>(exemplar) / 10 - (exemplar < 9 ? 1.0f : 0.0f));
+    }
+    std::vector<std::int32_t> lists;
+    std::vector<std::string> ids;
+    for (int mark = 0; mark < 2; ++mark) {
+      const auto row = std::span(scores).subspan(static_cast<std::size_t>(mark * kExemplars), kExemplars);
+      std::vector<std::int32_t> list(static_cast<std::size_t>(kExemplars));
+      for (std::int32_t exemplar = 0; exemplar < kExemplars; ++exemplar) {
+        list[static_cast<std::size_t>(measure::rank_of(row, exemplar) - 1)] = exemplar;
+      }
+      lists.insert(lists.end(), list.begin(), list.begin() + top);
+    }
+    for (int exemplar = 1; exemplar <= kExemplars; ++exemplar) ids.push_back("0000" + std::to_string(exemplar));
+
+    std::fill_n(scores.begin() + kExemplars, left_out, std::numeric_limits<float>::quiet_NaN());
+
+    const auto cells = static_cast<std::size_t>(2 * top);
+    const std::vector<double> zeros(cells, 0);
+    store::Columns columns{{"mark_id", {{2}, std::vector<std::string>{"m1", "m2"}, {}}},
+                           {"mark_sha256", {{2}, std::vector<std::string>(2, std::string(64, 'a')), {}}},
+                           {"scale", {{2}, std::vector<double>{1, 1}, {}}},
+                           {"top_exemplar", {{2, top}, lists, {}}},
+                           {"top_score", {{2, top}, std::vector<float>(cells, 0), {}}},
+                           {"top_angle_deg", {{2, top}, zeros, {}}},
+                           {"top_y_px", {{2, top}, zeros, {}}},
+                           {"top_x_px", {{2, top}, zeros, {}}},
+                           {"top_mirrored", {{2, top}, std::vector<std::uint8_t>(cells, 0), {}}}};
+    if (with_scores) columns["score"] = {{2, kExemplars}, scores, {}};
+    const fs::path path = folder_ / (with_scores ? "all.h5" : "top.h5");
+    store::StoreWriter writer(path, {"outsole.results", 1, {{"top", top}}}, 1, true);
+    writer.write_unit(0, columns);
+    writer.finish({{"exemplar_id", {{kExemplars}, ids, {}}}});
+    return store::Store(path, "outsole.results");
+  }
+
+  static Labels labels() { return {"labels.csv", {"area"}, {{"m1", "4", {"full"}, 1}, {"m2", "4", {"half"}, 2}}}; }
+
+  static nlohmann::ordered_json evaluate(const store::Store& results) {
+    const Truth truth = resolve_labels(labels(), read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
+    return evaluate_retrieval(rank_true_exemplars(results, truth), truth, {"area"});
+  }
+
+  fs::path folder_;
+};
+
+TEST_F(EvaluateRetrieval, KnowsEveryRankFromTheScoreMatrix) {
+  const auto json = evaluate(write_results(5, true));
+  EXPECT_EQ(json["marks"], 2);
+  EXPECT_EQ(json["exemplars"], kExemplars);
+  EXPECT_EQ(json["known_to_rank"], kExemplars);
+  EXPECT_EQ(json["cmc"].size(), static_cast<std::size_t>(kExemplars));
+  EXPECT_EQ(json["cmc"][10], 50);
+  EXPECT_EQ(json["cmc"][11], 100);
+  EXPECT_EQ(json["top_k"]["1"], 50);
+  EXPECT_EQ(json["top_percent"]["10"], 50);  // k = 2
+  EXPECT_NEAR(json["mean_average_precision"], (1 + 1.0 / 12) / 2, 1e-12);
+  EXPECT_NEAR(json["chance"]["top_k"]["10"], 50, 1e-12);
+  EXPECT_NEAR(json["standard_error"]["top_k"]["1"], 100 * 0.5 / std::sqrt(2.0), 1e-12);
+}
+
+TEST_F(EvaluateRetrieval, SaysNothingOfRanksBeyondTheStoredLists) {
+  const auto json = evaluate(write_results(5, false));
+  EXPECT_EQ(json["known_to_rank"], 5);
+  EXPECT_EQ(json["cmc"].size(), 5u);
+  EXPECT_EQ(json["top_k"]["1"], 50);
+  EXPECT_TRUE(json["top_k"]["10"].is_null());
+  EXPECT_TRUE(json["mean_average_precision"].is_null());
+  EXPECT_EQ(json["top_percent"]["10"], 50);
+}
+
+TEST_F(EvaluateRetrieval, GivesNoRankToExemplarsThatAFirstPassHasLeftOut) {
+  const auto json = evaluate(write_results(5, true, 8));
+  EXPECT_EQ(json["known_to_rank"], 12);
+  EXPECT_EQ(json["cmc"].size(), 12u);
+  EXPECT_EQ(json["cmc"][11], 50);  // exemplar 3 of the second mark is among them
+  EXPECT_TRUE(json["mean_average_precision"].is_null());
+}
+
+TEST_F(EvaluateRetrieval, AgreesBetweenListsAndScoresWhenListsAreComplete) {
+  EXPECT_EQ(evaluate(write_results(kExemplars, false)), evaluate(write_results(kExemplars, true)));
+}
+
+TEST_F(EvaluateRetrieval, EvaluatesEachGroupApart) {
+  const auto json = evaluate(write_results(kExemplars, false));
+  EXPECT_EQ(json["groups"]["area"]["full"]["top_k"]["1"], 100);
+  EXPECT_EQ(json["groups"]["area"]["half"]["top_k"]["1"], 0);
+  EXPECT_EQ(json["groups"]["area"]["half"]["marks"], 1);
+}
+
+TEST_F(EvaluateRetrieval, RefusesLabelsOfOtherMarks) {
+  const store::Store results = write_results(5, false);
+  const Labels other{"labels.csv", {}, {{"x", "4", {}, 1}}};
+  const Truth truth = resolve_labels(other, read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
+  EXPECT_THROW(rank_true_exemplars(results, truth), DataError);
+}
+
+}  // namespace
+}  // namespace outsole::retrieval

@@ -1,0 +1,183 @@
+#include <gmock/gmock.h>
+
+#include <cmath>
+
+#include "../features/weights_fixture.h"
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "retrieval/build_index.h"
+#include "retrieval_fixture.h"
+
+namespace outsole::retrieval::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// 100 exemplars: four blocks, four units.
+class Index : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    exemplars_ = synthetic_exemplars(100, 96, 48);
+    ingest(exemplars_);
+  }
+  fs::path shard(int unit) const { return folder_ / "index.shards" / ("0000" + std::to_string(unit) + ".h5"); }
+
+  /// What every rank is told when the index is refused.
+  template <typename Kind>
+  std::string refusal(const BuildIndexOptions& options) const {
+    try {
+      build_index(comm_, options);
+    } catch (const Kind& error) {
+      EXPECT_TRUE(error.known_to_all_ranks());
+      return error.what();
+    }
+    ADD_FAILURE() << "no refusal";
+    return {};
+  }
+
+  std::vector<NaiveExemplar> exemplars_;
+};
+
+TEST_F(Index, HoldsEachExemplarsMapsLessTheResponseToWhite) {
+  build_index(comm_, index_options({"pixels"}));
+  on_root([&] {
+    const store::Store index(folder_ / "index.h5", kIndexSchema);
+    const auto p = IndexParameters::from_json(index.header().parameters, "index.h5");
+    EXPECT_EQ(p.search_height_px, 48);
+    EXPECT_EQ(p.search_width_px, 24);
+    EXPECT_EQ(p.exemplars, 100);
+    EXPECT_EQ(p.border_cells, 2);
+    const match::FrameCells cells = p.frame_cells();
+    const store::Column maps = index.read("maps", 1, 1);
+    ASSERT_EQ(maps.shape, (std::vector<std::int64_t>{1, 1, cells.width, cells.height, 32}));
+    const auto& values = std::get<std::vector<float>>(maps.values);
+    // Exemplar 40 is lane 8 of block 1. It fills less than the frame: its first pixel lies at column 0 or later.
+    const NaiveExemplar& exemplar = exemplars_[40];
+    ASSERT_FALSE(exemplar.mirror);
+    const int left = (48 - exemplar.image.cols) / 2;
+    double grey = 0, stored = 0;
+    for (int y = 2 * 2; y < 2 * 46; ++y) {
+      for (int x = 2 * 2; x < 2 * 22; ++x) {
+        const bool inside = y < exemplar.image.rows && x >= left && x < left + exemplar.image.cols;
+        grey += (inside ? exemplar.image(y, x - left) : 255) / 4.0;
+      }
+    }
+    for (std::int64_t cell = 0; cell < cells.height * cells.width; ++cell) {
+      stored += values[static_cast<std::size_t>(cell * 32 + 8)] + 255.0;
+    }
+    const auto count = static_cast<double>(cells.height * cells.width);
+    EXPECT_NEAR(stored / count, grey / count, 2);  // halving is antialiased: pixels blur across the border
+  });
+}
+
+TEST_F(Index, MeanGreyIsThatOfTheFramedExemplars) {
+  build_index(comm_, index_options({"pixels"}));
+  on_root([&] {
+    const store::Store index(folder_ / "index.h5", kIndexSchema);
+    const auto p = IndexParameters::from_json(index.header().parameters, "index.h5");
+    EXPECT_NEAR(p.mean_grey, NaiveRetrieval(exemplars_, {"pixels"}, {}).mean_grey(), 1e-9);
+  });
+}
+
+TEST_F(Index, LanesBeyondTheLastExemplarAreZero) {
+  build_index(comm_, index_options({"pixels"}));
+  on_root([&] {
+    const store::Store index(folder_ / "index.h5", kIndexSchema);
+    const auto values = std::get<std::vector<float>>(index.read("maps", 3, 1).values);
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (i % 32 >= 100 - 3 * 32) {
+        ASSERT_EQ(values[i], 0);
+      }
+    }
+  });
+}
+
+TEST_F(Index, SixteenBitMapsAreTheRoundedOnes) {
+  build_index(comm_, index_options({"scattering"}));
+  BuildIndexOptions halves = index_options({"scattering"});
+  halves.precision_bits = 16;
+  halves.output = folder_ / "index16.h5";
+  build_index(comm_, halves);
+  on_root([&] {
+    const store::Store whole(folder_ / "index.h5"), half(halves.output);
+    const auto floats = std::get<std::vector<float>>(whole.read("maps", 0, 1).values);
+    auto bits = std::get<std::vector<std::uint16_t>>(half.read("maps", 0, 1).values);
+    const auto count = static_cast<std::int64_t>(bits.size());
+    ASSERT_EQ(bits.size(), floats.size());
+    const at::Tensor rounded = at::from_blob(bits.data(), {count}, at::kHalf).to(at::kFloat);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float value = floats[static_cast<std::size_t>(i)];
+      ASSERT_NEAR(rounded.data_ptr<float>()[i], value, std::abs(value) / 2048 + 1e-7);
+    }
+  });
+}
+
+TEST_F(Index, AnyLostShardIsMadeAgainWithTheSameBytes) {
+  build_index(comm_, index_options({"scattering"}));
+  const std::string undisturbed = comm_.broadcast(comm_.is_root() ? sha256("index.h5") : "");
+  for (int lost = 0; lost < 4; ++lost) {
+    on_root([&] {
+      fs::remove(folder_ / "index.h5");
+      fs::remove(shard(lost));
+    });
+    build_index(comm_, index_options({"scattering"}));
+    on_root([&] {
+      EXPECT_EQ(sha256("index.h5"), undisturbed);
+      EXPECT_TRUE(store::Store(folder_ / "index.h5").validate().empty());
+    });
+  }
+}
+
+TEST_F(Index, AFinishedIndexIsLeftAlone) {
+  build_index(comm_, index_options({"pixels"}));
+  const auto written = fs::last_write_time(folder_ / "index.h5"), shard_written = fs::last_write_time(shard(2));
+  comm_.barrier();
+  build_index(comm_, index_options({"pixels"}));
+  EXPECT_EQ(fs::last_write_time(folder_ / "index.h5"), written);
+  EXPECT_EQ(fs::last_write_time(shard(2)), shard_written);
+}
+
+TEST_F(Index, OtherParametersAreRefusedByNameFinishedOrNot) {
+  build_index(comm_, index_options({"pixels"}));
+  BuildIndexOptions other = index_options({"pixels"});
+  other.precision_bits = 16;
+  EXPECT_THAT(refusal<DataError>(other), HasSubstr("precision_bits"));
+  on_root([&] {
+    fs::remove(folder_ / "index.h5");
+    fs::remove(shard(1));
+  });
+  EXPECT_THAT(refusal<DataError>(other), HasSubstr("precision_bits"));
+}
+
+TEST_F(Index, AFrameThatLeavesNoCellsIsRefused) {
+  BuildIndexOptions options = index_options({"scattering"});
+  options.frame = FrameSize{16, 16};
+  options.image_scale = 0.25;
+  EXPECT_THAT(refusal<UsageError>(options), HasSubstr("16x16"));
+}
+
+TEST_F(Index, WeightsThatGiveNoNumbersAreRefused) {
+  const std::string weights = folder_ / "nan.safetensors";
+  on_root([&] {
+    auto tensors = features::random_resnet50(1, 0);
+    tensors[0].values[5] = std::nanf("");
+    features::write_safetensors(weights, tensors);
+  });
+  EXPECT_THAT(refusal<DataError>(index_options({"resnet50:res2a", weights})), HasSubstr("not finite"));
+}
+
+TEST_F(Index, APlanSaysWhatIsThenDone) {
+  const BuildIndexPlan plan = plan_index(index_options({"scattering"}));
+  build_index(comm_, index_options({"scattering"}));
+  on_root([&] {
+    const store::Store index(folder_ / "index.h5");
+    EXPECT_EQ(index.units(), plan.units);
+    EXPECT_EQ(index.rows(), plan.parameters.blocks());
+    const auto maps = index.shape("maps");
+    EXPECT_EQ(plan.bytes, maps[0] * maps[1] * maps[2] * maps[3] * maps[4] * 4);
+  });
+}
+
+}  // namespace
+}  // namespace outsole::retrieval::testing

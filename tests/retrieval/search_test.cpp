@@ -1,0 +1,521 @@
+#include "retrieval/search.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <opencv2/imgproc.hpp>
+
+#include "../features/weights_fixture.h"
+#include "core/errors.h"
+#include "core/sha256.h"
+#include "match/lanes.h"
+#include "retrieval/exemplar_blocks.h"
+#include "retrieval/mark_features.h"
+#include "retrieval/open_index.h"
+#include "retrieval/search_setup.h"
+#include "retrieval_fixture.h"
+#include "synth/mark.h"
+
+namespace outsole::retrieval::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr double kScoreTolerance = 1e-5;
+constexpr double kTie = 1e-6;  // poses whose scores differ by less are told apart by rounding
+
+// --- Against the definition -----------------------------------------------------------------------------------------
+
+/// Marks of every kind that the definition has something to say about, from exemplars of 120 x 60 px.
+std::map<std::string, NaiveMark> marks_of_all_kinds(const std::vector<NaiveExemplar>& exemplars) {
+  const auto part = [&](std::size_t exemplar, cv::Rect window) {
+    return NaiveMark{exemplars[exemplar].image(window).clone(), {}};
+  };
+  std::map<std::string, NaiveMark> marks;
+  marks["plain"] = part(2, {9, 30, 33, 46});
+  NaiveMark& holed = marks["holed"] = part(5, {4, 50, 40, 48});
+  holed.mask = cv::Mat1b(48, 40, 255);
+  cv::circle(holed.mask, {26, 14}, 7, 0, cv::FILLED);
+  holed.mask(cv::Rect(0, 40, 12, 8)) = 0;
+  marks["flat"] = {cv::Mat1b(44, 36, 200), {}};
+  marks["nearly_flat"] = {cv::Mat1b(44, 36, 200), {}};
+  marks["nearly_flat"].image(cv::Rect(20, 20, 2, 2)) = 202;
+  marks["noise"] = {cv::Mat1b(40, 30), {}};
+  cv::RNG(3).fill(marks["noise"].image, cv::RNG::UNIFORM, 0, 256);
+  marks["tiny"] = part(8, {20, 40, 24, 26});
+  marks["as_large_as_the_frame"] = {cv::Mat1b(), {}};
+  cv::resize(exemplars[0].image, marks["as_large_as_the_frame"].image, {60, 120}, 0, 0, cv::INTER_AREA);
+  marks["larger_than_the_frame"] = {cv::Mat1b(), {}};
+  cv::resize(exemplars[1].image, marks["larger_than_the_frame"].image, {50, 150}, 0, 0, cv::INTER_CUBIC);
+  return marks;
+}
+
+class AgainstTheDefinition : public Retrieval {
+ protected:
+  void expect_agreement(const features::ExtractorSpec& extractor, const std::vector<double>& angles_deg,
+                        const std::string& kernel = "auto") {
+    const auto exemplars = synthetic_exemplars(40, 120, 60);
+    ingest(exemplars);
+    const auto marks = marks_of_all_kinds(exemplars);
+    for (const auto& [id, mark] : marks) write_mark(id, mark);
+    build_index(comm_, index_options(extractor));
+    SearchOptions options = search_options();
+    options.weights_path = extractor.weights_path;
+    options.protocol.angles_deg = angles_deg;
+    options.kernel = kernel;
+    search(comm_, options);
+    on_root([&] {
+      NaiveProtocol protocol;
+      protocol.angles_deg = angles_deg;
+      const NaiveRetrieval naive(exemplars, extractor, protocol);
+      const auto found = read_all_scores(options.output);
+      ASSERT_EQ(found.size(), marks.size());
+      for (const auto& [id, mark] : marks) expect_same_best(id, naive.search(mark), found.at(id));
+    });
+  }
+
+ private:
+  static void expect_same_best(const std::string& id, const std::vector<NaiveScores>& expected,
+                               const FoundScores& found) {
+    ASSERT_EQ(found.scores.size(), expected.size());
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const std::size_t best = expected[i].best();
+      const double score = expected[i].scores[best], score_there = expected[i].at(found.poses[i]);
+      EXPECT_NEAR(found.scores[i], score, kScoreTolerance) << id << " on " << i;
+      // The very pose, or one that the definition cannot tell from it.
+      EXPECT_NEAR(score_there, score, kTie)
+          << id << " on " << i << ": found at " << found.poses[i].angle_deg << " deg, " << found.poses[i].y_px << ", "
+          << found.poses[i].x_px << "; the definition says " << expected[i].poses[best].angle_deg << " deg, "
+          << expected[i].poses[best].y_px << ", " << expected[i].poses[best].x_px;
+    }
+  }
+};
+
+TEST_F(AgainstTheDefinition, PixelsAgreeInScoreAndPose) { expect_agreement({"pixels"}, {-10, 0, 5}); }
+
+TEST_F(AgainstTheDefinition, ScatteringAgreesInScoreAndPose) { expect_agreement({"scattering"}, {-8, 0, 4}); }
+
+TEST_F(AgainstTheDefinition, TensorOperationsAgreeInScoreAndPose) {
+  expect_agreement({"scattering"}, {-8, 0, 4}, "tensors");
+}
+
+TEST_F(AgainstTheDefinition, ResNetAgreesInScoreAndPose) {
+  const std::string weights = folder_ / "weights.safetensors";
+  on_root([&] { features::write_safetensors(weights, features::random_resnet50(1, 0)); });
+  expect_agreement({"resnet50:res2a", weights, "caffe"}, {0, 8});
+}
+
+// --- Planted poses --------------------------------------------------------------------------------------------------
+
+/// A pose of the grid, by its place on the canvas of the search scale.
+struct GridPose {
+  double angle_deg = 0;
+  int y_px = 0, x_px = 0;
+};
+
+struct Planting {
+  std::string extractor = "pixels";
+  double image_scale = 1;
+  std::size_t exemplar = 4;
+  int mark_height_px = 100, mark_width_px = 60;  // of the mark's own image
+  double shrink = 1;                             // of the mark, to fit the frame
+  GridPose pose;
+};
+
+class PlantedPose : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    for (int i = 0; i < 12; ++i) {
+      exemplars_.push_back(
+          {synth::render_exemplar(synth::make_outsole(5, static_cast<std::uint64_t>(i)), kHeight, kWidth)});
+    }
+    exemplars_[kMirrored].mirror = true;
+    ingest(exemplars_);
+  }
+
+  /// Cuts the mark out of the exemplar at the pose, searches it, and expects the exemplar at this very pose.
+  void expect_found(const Planting& planting) {
+    const image::MarkPose pose = planted_pose(planting);
+    cv::Mat1b image;
+    synth::cut_mark(exemplars_[planting.exemplar].image, planting.mark_height_px, planting.mark_width_px, pose)
+        .convertTo(image, CV_8U);
+    expect_found(planting, image, pose);
+  }
+
+  void expect_found(const Planting& planting, const cv::Mat1b& mark, const image::MarkPose& pose) {
+    write_mark("mark", {mark, {}});
+    BuildIndexOptions index = index_options({planting.extractor});
+    index.image_scale = planting.image_scale;
+    build_index(comm_, index);
+    const SearchOptions options = search_options_for(planting);
+    search(comm_, options);
+    on_root([&] {
+      const auto candidates = read_candidates(options.csv);
+      ASSERT_EQ(candidates.size(), exemplars_.size());
+      const Candidate& first = candidates.front();
+      EXPECT_EQ(first.rank, 1);
+      EXPECT_EQ(first.exemplar, id_of_exemplar(planting.exemplar));
+      EXPECT_EQ(first.angle_deg, pose.angle_deg);
+      EXPECT_NEAR(first.y_px, pose.y_px, 0.006);  // two decimals
+      EXPECT_NEAR(first.x_px, pose.x_px, 0.006);
+      EXPECT_NEAR(first.scale, pose.scale, 1e-6);
+      EXPECT_EQ(first.mirrored, pose.mirrored);
+      EXPECT_GT(first.score, candidates[1].score + 0.1);
+    });
+  }
+
+  SearchOptions search_options_for(const Planting& planting) const {
+    SearchOptions options = search_options();
+    options.protocol.angles_deg = {-12, -8, -4, 0, 4, 8, 12};
+    if (std::abs(planting.pose.angle_deg) > 12) options.protocol.angles_deg = {0, 90, 180, 270};
+    return options;
+  }
+
+  /// The pose of the grid in the words of the table: the mark's centre on the exemplar's own, unmirrored image.
+  image::MarkPose planted_pose(const Planting& planting) const {
+    const double scale = planting.image_scale, mark_scale = scale * planting.shrink;
+    const double canvas_height = 2 * kHeight * scale - planting.mark_height_px * mark_scale;
+    const double canvas_width = 2 * kWidth * scale - planting.mark_width_px * mark_scale;
+    const auto to_own = [&](double canvas, int origin) { return ((canvas - 1) / 2 - origin + 0.5) / scale - 0.5; };
+    image::MarkPose pose = {planting.pose.angle_deg, to_own(canvas_height, planting.pose.y_px),
+                            to_own(canvas_width, planting.pose.x_px), planting.shrink, false};
+    if (exemplars_[planting.exemplar].mirror) {
+      pose.mirrored = true;
+      pose.angle_deg = -pose.angle_deg;
+      pose.x_px = kWidth - 1 - pose.x_px;
+    }
+    return pose;
+  }
+
+  static constexpr int kHeight = 240, kWidth = 120;
+  static constexpr std::size_t kMirrored = 7;
+  std::vector<NaiveExemplar> exemplars_;
+};
+
+TEST_F(PlantedPose, PixelsFindACutAsItIs) { expect_found({.pose = {0, 64, 22}}); }
+
+TEST_F(PlantedPose, PixelsFindAMarkTurnedClockwiseAtAPositiveAngle) { expect_found({.pose = {8, 64, 22}}); }
+
+TEST_F(PlantedPose, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) { expect_found({.pose = {-12, 80, 34}}); }
+
+TEST_F(PlantedPose, ScatteringFindsATurnedMark) {
+  expect_found({.extractor = "scattering", .mark_height_px = 120, .mark_width_px = 80, .pose = {-8, 58, 14}});
+}
+
+TEST_F(PlantedPose, AMarkAtHalfScaleIsFoundInTheExemplarsOwnPixels) {
+  expect_found({.image_scale = 0.5, .mark_height_px = 120, .mark_width_px = 80, .pose = {4, 28, 6}});
+}
+
+TEST_F(PlantedPose, AMirroredExemplarIsFoundOnItsUnmirroredImage) {
+  expect_found({.exemplar = kMirrored, .pose = {8, 64, 22}});
+}
+
+TEST_F(PlantedPose, ScatteringFindsAMirroredExemplar) {
+  expect_found({.extractor = "scattering",
+                .exemplar = kMirrored,
+                .mark_height_px = 120,
+                .mark_width_px = 80,
+                .pose = {-4, 60, 26}});
+}
+
+TEST_F(PlantedPose, AMarkTooLargeForTheFrameIsShrunkAndSaysByHowMuch) {
+  expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {0, 0, 12}});
+}
+
+TEST_F(PlantedPose, AShrunkMarkIsFoundTurned) {
+  expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {-4, 0, 20}});
+}
+
+TEST_F(PlantedPose, AQuarterTurnToTheRightIsUndoneByPlusNinetyDegrees) {
+  // Without interpolation: the window's pixels themselves, turned clockwise.
+  const Planting planting = {.mark_height_px = 80, .mark_width_px = 60, .pose = {90, 70, 30}};
+  const image::MarkPose pose = planted_pose(planting);
+  const cv::Rect window(static_cast<int>(pose.x_px - 39.5), static_cast<int>(pose.y_px - 29.5), 80, 60);
+  cv::Mat1b mark;
+  cv::rotate(exemplars_[planting.exemplar].image(window), mark, cv::ROTATE_90_CLOCKWISE);
+  expect_found(planting, mark, pose);
+}
+
+// --- Same bytes -----------------------------------------------------------------------------------------------------
+
+class SearchBytes : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    const auto exemplars = synthetic_exemplars(70, 80, 46);
+    ingest(exemplars);
+    for (std::size_t i = 0; i < 5; ++i) {
+      write_mark("m" + std::to_string(i), {exemplars[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
+    }
+    build_index(comm_, index_options({"pixels"}));
+  }
+  SearchOptions search_options() const {
+    SearchOptions options = Retrieval::search_options();
+    options.protocol.angles_deg = {-4, 0};
+    return options;
+  }
+};
+
+TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
+  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  const std::int64_t blocks = index.parameters.blocks();
+  const auto visit = [&](ExemplarBlocks& range) {
+    std::vector<at::Tensor> seen;
+    range.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
+      EXPECT_EQ(first, std::ssize(seen));
+      for (const at::Tensor& block : run) seen.push_back(block.clone());
+    });
+    return seen;
+  };
+  ExemplarBlocks streamed(index.store, index.parameters, 0, blocks, 0);
+  ExemplarBlocks kept(index.store, index.parameters, 0, blocks, std::int64_t{1} << 30);
+  EXPECT_FALSE(streamed.in_memory());
+  EXPECT_TRUE(kept.in_memory());
+  for (int time = 0; time < 2; ++time) {
+    const auto a = visit(streamed), b = visit(kept);
+    ASSERT_EQ(std::ssize(a), blocks);
+    ASSERT_EQ(std::ssize(b), blocks);
+    for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(at::equal(a[i], b[i]));
+  }
+}
+
+TEST_F(SearchBytes, ChosenExemplarsAreTheSameFromMemoryAsFromDisk) {
+  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  ExemplarBlocks blocks(index.store, index.parameters, 0, index.parameters.blocks(), std::int64_t{1} << 30,
+                        {at::kCPU, 2});
+  std::vector<at::Tensor> all;
+  const std::vector<std::int64_t> wanted = {0, 3, 31, 33, 40, 64, 69};
+  const auto expect_chosen = [&] {
+    std::size_t seen = 0;
+    blocks.visit_exemplars(wanted, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> exemplars) {
+      for (std::size_t i = 0; i < exemplars.size(); ++i, ++seen) {
+        EXPECT_EQ(exemplars[i], wanted[seen]);
+        const auto of = [](const at::Tensor& block, std::size_t number) {
+          return block.select(3, static_cast<std::int64_t>(number) % match::kLanes);
+        };
+        EXPECT_TRUE(at::equal(
+            of(packed[i / match::kLanes], i),
+            of(all[static_cast<std::size_t>(exemplars[i] / match::kLanes)], static_cast<std::size_t>(exemplars[i]))));
+      }
+    });
+    EXPECT_EQ(seen, wanted.size());
+  };
+  ExemplarBlocks streamed(index.store, index.parameters, 0, index.parameters.blocks(), 0);
+  streamed.visit([&](std::span<const at::Tensor> run, std::int64_t) { all.push_back(run.front().clone()); });
+  expect_chosen();
+  blocks.visit([](std::span<const at::Tensor>, std::int64_t) {});
+  expect_chosen();
+}
+
+TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
+  SearchOptions options = search_options();
+  options.memory_bytes = 1;
+  try {
+    search(comm_, options);
+    ADD_FAILURE() << "no refusal";
+  } catch (const EnvironmentError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("--memory-gib"));
+  }
+}
+
+TEST_F(SearchBytes, ThePlanTimesTheWorkAndWritesNothing) {
+  const SearchPlan plan = plan_search(comm_, search_options());
+  EXPECT_EQ(plan.marks, 5);
+  EXPECT_GT(plan.compare_gflops, 0);
+  EXPECT_GT(plan.seconds, 0);
+  // Opening the index, at least, is not shared.
+  EXPECT_LT(predict_on(3, plan.work, {}).compute_s, plan.work.compute_s);
+  EXPECT_GT(predict_on(3, plan.work, {}).compute_s, plan.work.compute_s / 3);
+  EXPECT_FALSE(fs::exists(search_options().output));
+}
+
+TEST_F(SearchBytes, ThePlanOfALargerIndexIsMadeOnASmallerOne) {
+  SearchOptions larger = search_options();
+  larger.plan_exemplars = 70'000;
+  const SearchPlan plan = plan_search(comm_, larger), own = plan_search(comm_, search_options());
+  EXPECT_EQ(plan.blocks, 2188);
+  EXPECT_NEAR(plan.useful_flops, 1000 * own.useful_flops, 1);
+  EXPECT_EQ(plan.work.read_bytes, own.work.read_bytes * 2188 / 3);
+}
+
+TEST_F(SearchBytes, MemoryForBlocksIsLessByWhatMoreIdsAndPosesTake) {
+  const SearchSetup setup = set_up_search(comm_, search_options());
+  EXPECT_EQ(setup.mark_bytes - setup.view_bytes, 2 * 70 * 16);
+  SearchOptions keeps_few = search_options();
+  keeps_few.all_scores = false;
+  EXPECT_EQ(set_up_search(comm_, keeps_few).block_memory_bytes - setup.block_memory_bytes, 70 * 28);
+}
+
+TEST_F(SearchBytes, AreTheSameWhenMarksShareAPassOverStreamedBlocks) {
+  SearchOptions options = search_options();
+  search(comm_, options);
+  const std::string kept = comm_.broadcast(comm_.is_root() ? sha256("results.h5") : "");
+  on_root([&] {
+    fs::remove(folder_ / "results.h5");
+    fs::remove_all(folder_ / "results.shards");
+  });
+  const SearchSetup setup = set_up_search(comm_, options);
+  // The least that will do, and room for two more marks; not for the blocks.
+  options.memory_bytes += ExemplarBlocks::least_bytes(setup.index.parameters) + 2 * setup.mark_bytes;
+  options.memory_bytes -= setup.block_memory_bytes;
+  search(comm_, options);
+  on_root([&] { EXPECT_EQ(sha256("results.h5"), kept); });
+}
+
+TEST_F(SearchBytes, AreTheSameAfterAnInterruption) {
+  search(comm_, search_options());
+  const std::string undisturbed = comm_.broadcast(comm_.is_root() ? sha256("results.h5") : "");
+  for (int lost = 0; lost < 5; ++lost) {
+    on_root([&] {
+      fs::remove(folder_ / "results.h5");
+      fs::remove(folder_ / "results.shards" / ("0000" + std::to_string(lost) + ".h5"));
+    });
+    EXPECT_FALSE(search(comm_, search_options()).was_finished);
+    on_root([&] { EXPECT_EQ(sha256("results.h5"), undisturbed); });
+  }
+}
+
+TEST_F(SearchBytes, AFinishedSearchIsLeftAloneAndItsTableWrittenAgain) {
+  search(comm_, search_options());
+  const auto written = fs::last_write_time(folder_ / "results.h5");
+  comm_.barrier();
+  on_root([&] { fs::remove(folder_ / "results.csv"); });
+  EXPECT_TRUE(search(comm_, search_options()).was_finished);
+  on_root([&] {
+    EXPECT_EQ(fs::last_write_time(folder_ / "results.h5"), written);
+    EXPECT_EQ(read_candidates(folder_ / "results.csv").size(), 5U * 20U);
+  });
+}
+
+TEST_F(SearchBytes, OtherParametersAreRefusedByName) {
+  search(comm_, search_options());
+  SearchOptions other = search_options();
+  other.protocol.stride_px = 4;
+  try {
+    search(comm_, other);
+    ADD_FAILURE() << "no refusal";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("stride_px"));
+    EXPECT_THAT(error.what(), HasSubstr("results.h5"));
+  }
+}
+
+TEST_F(SearchBytes, ResultsAreNotTakenForThoseOfAMarkWhoseMaskCameLater) {
+  search(comm_, search_options());
+  on_root([&] { ASSERT_TRUE(cv::imwrite((folder_ / "marks/m0.mask.png").string(), cv::Mat1b(40, 24, 255))); });
+  try {
+    search(comm_, search_options());
+    ADD_FAILURE() << "no refusal";
+  } catch (const DataError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("marks_sha256"));
+  }
+}
+
+// --- A first pass ---------------------------------------------------------------------------------------------------
+
+TEST_F(SearchBytes, AFirstPassKeepsItsBestAndScoresThemAsAnExhaustiveSearchDoes) {
+  SearchOptions options = search_options();
+  search(comm_, options);
+  const std::string exhaustive = options.output;
+  options.output = folder_ / "coarse.h5";
+  options.coarse = 24;
+  options.coarse_recall = 5;
+  const SearchSummary summary = search(comm_, options);
+  on_root([&] {
+    EXPECT_EQ(summary.coarse_recall.marks, 5);
+    EXPECT_EQ(summary.coarse_recall.top, 5 * 20);
+    const auto in_full = read_all_scores(exhaustive);
+    const store::Store store(options.output, kResultsSchema);
+    std::int64_t row = 0, first_kept = 0;
+    for (const auto& [mark, found] : read_all_scores(options.output)) {
+      const auto first_pass = std::get<std::vector<float>>(store.read("coarse_score", row++, 1).values);
+      float least_kept = 2, best_lost = -2;
+      std::size_t kept = 0;
+      for (std::size_t i = 0; i < found.scores.size(); ++i) {
+        if (std::isnan(found.scores[i])) {
+          EXPECT_TRUE(std::isnan(found.poses[i].angle_deg));
+          best_lost = std::max(best_lost, first_pass[i]);
+          continue;
+        }
+        ++kept;
+        least_kept = std::min(least_kept, first_pass[i]);
+        EXPECT_EQ(found.scores[i], in_full.at(mark).scores[i]);
+        EXPECT_LE(first_pass[i], found.scores[i] + 1e-5f);
+      }
+      EXPECT_EQ(kept, 24U);
+      EXPECT_GE(least_kept, best_lost);
+      const auto& scores = in_full.at(mark).scores;
+      const auto best = std::max_element(scores.begin(), scores.end()) - scores.begin();
+      first_kept += !std::isnan(found.scores[static_cast<std::size_t>(best)]);
+    }
+    EXPECT_EQ(summary.coarse_recall.first_kept, first_kept);
+    EXPECT_GT(first_kept, 0);
+  });
+}
+
+TEST(CoarseGrid, LeavesOutAnglesOnlyBetweenNearNeighbours) {
+  const auto kept = [](std::vector<double> angles_deg) {
+    return coarse_grid({std::move(angles_deg), 2, 40, 40, 20, 20}, 4).angles_deg;
+  };
+  EXPECT_EQ(kept({-8, -4, 0, 4, 8}), (std::vector<double>{-8, 0, 8}));
+  EXPECT_EQ(kept({0, 4}), (std::vector<double>{0, 4}));
+  EXPECT_EQ(kept({0, 90, 180, 270}), (std::vector<double>{0, 90, 180, 270}));
+}
+
+TEST_F(SearchBytes, AFirstPassThatKeepsFewerThanAreListedIsRefused) {
+  SearchOptions options = search_options();
+  options.coarse = options.top - 1;
+  EXPECT_THROW(search(comm_, options), UsageError);
+}
+
+TEST_F(SearchBytes, TheKernelForCpusRefusesToRound) {
+  SearchOptions options = search_options();
+  options.compute_precision = "tf32";
+  EXPECT_THROW(search(comm_, options), UsageError);
+}
+
+// --- Marks that cannot be searched ----------------------------------------------------------------------------------
+
+class BadMarks : public SearchBytes {
+ protected:
+  /// The reason for which the only bad mark is skipped.
+  std::string reason() {
+    SearchOptions options = search_options();
+    options.strict = false;
+    const SearchSummary summary = search(comm_, options);
+    if (!comm_.is_root()) return {};
+    EXPECT_EQ(summary.marks, 5);
+    EXPECT_EQ(summary.skipped.size(), 1U);
+    EXPECT_EQ(read_candidates(options.csv).size(), 5U * 20U);
+    return summary.skipped.empty() ? "" : summary.skipped[0];
+  }
+};
+
+TEST_F(BadMarks, AFileThatIsNoImageIsNamedAndTheOthersAreSearched) {
+  on_root([&] { std::ofstream(folder_ / "marks/bad.png") << "no image"; });
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("bad.png")); });
+}
+
+TEST_F(BadMarks, AMarkWithoutSupportAfterErosionIsNamed) {
+  write_mark("thin", {cv::Mat1b(60, 4, 128), {}});
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("thin.png")); });
+}
+
+TEST_F(BadMarks, AMaskOfAnotherSizeIsNamed) {
+  write_mark("masked", {cv::Mat1b(60, 40, 128), cv::Mat1b(60, 41, 255)});
+  const std::string told = reason();
+  on_root([&] { EXPECT_THAT(told, HasSubstr("masked")); });
+}
+
+TEST_F(BadMarks, StrictStopsBeforeAnythingIsWritten) {
+  on_root([&] { std::ofstream(folder_ / "marks/zzz.png") << "no image"; });
+  EXPECT_THROW(search(comm_, search_options()), DataError);
+  EXPECT_FALSE(fs::exists(folder_ / "results.shards"));
+}
+
+}  // namespace
+}  // namespace outsole::retrieval::testing
