@@ -78,8 +78,8 @@ TEST_F(Ingest, KeepsPixelsDepthColourAndDigest) {
     EXPECT_EQ(summary.sixteen_bit_images, 1);
     const ingest::ExemplarStore store(options_.output);
     EXPECT_EQ(store.ids(), (std::vector<std::string>{"a", "b", "c"}));
-    EXPECT_EQ(cv::norm(exemplar_image(store.record(0)), pattern(30, 20, CV_8UC1, 0), cv::NORM_INF), 0);
-    EXPECT_EQ(cv::norm(exemplar_image(store.record(1)), pattern(7, 9, CV_16UC1, 0), cv::NORM_INF), 0);
+    EXPECT_EQ(cv::norm(retrieval::exemplar_image(store.record(0)), pattern(30, 20, CV_8UC1, 0), cv::NORM_INF), 0);
+    EXPECT_EQ(cv::norm(retrieval::exemplar_image(store.record(1)), pattern(7, 9, CV_16UC1, 0), cv::NORM_INF), 0);
     EXPECT_TRUE(store.record(2).was_colour);
     EXPECT_EQ(store.record(2).bit_depth, 8);
     EXPECT_EQ(store.record(0).source_sha256, sha256_of_file(folder_ / "images" / "a.png"));
@@ -180,8 +180,8 @@ TEST_F(Ingest, JoinsTheManifestByFile) {
                                            "Gr\xC3\xB6\xC3\x9F"
                                            "e, Co"}}));
     EXPECT_EQ(store.record(2).metadata, nlohmann::json::object());
-    const cv::Mat stored = image::to_float(exemplar_image(a));
-    EXPECT_EQ(cv::norm(exemplar_for_search(a), image::mirrored(stored), cv::NORM_INF), 0);
+    const cv::Mat stored = image::to_float(retrieval::exemplar_image(a));
+    EXPECT_EQ(cv::norm(retrieval::exemplar_for_search(a), image::mirrored(stored), cv::NORM_INF), 0);
   }
 }
 
@@ -244,7 +244,7 @@ TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
       writer.finish();
     }
     EXPECT_EQ(sha256_of_file(serial), sha256_of_file(options_.output));
-    EXPECT_EQ(cv::norm(exemplar_image(spread.records(100, 30)[7]), pattern(5 + 107 % 4, 4 + 107 % 3, CV_8UC1, 107),
+    EXPECT_EQ(cv::norm(retrieval::exemplar_image(spread.records(100, 30)[7]), pattern(5 + 107 % 4, 4 + 107 % 3, CV_8UC1, 107),
                        cv::NORM_INF),
               0);
   }

@@ -120,8 +120,8 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   record.filled = {255, 255, 255, 0, 0, 0};
   store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, wear::kPreparedVersion, nlohmann::json::object()}, 2,
                      /*create_folder=*/true);
-  writer.write_unit(0, prepared_columns(std::span(&record, 1), 2, 3));
-  store::Columns none = prepared_columns({}, 2, 3);
+  writer.write_unit(0, wear::prepared_columns(std::span(&record, 1), 2, 3));
+  store::Columns none = wear::prepared_columns({}, 2, 3);
   none["filled"] = none["support"];
   writer.write_unit(1, none);
   writer.finish();
@@ -156,7 +156,7 @@ TEST_F(Scans, PreparedScansOfTheFirstVersionAreReadAsFilledByNothing) {
   record.source_sha256 = std::string(64, 'c');
   record.pixels = {0, 255};
   record.support = {255, 255};
-  store::Columns columns = prepared_columns(std::span(&record, 1), 1, 2);
+  store::Columns columns = wear::prepared_columns(std::span(&record, 1), 1, 2);
   columns.erase("filled_share");
   store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, 1, nlohmann::json::object()}, 1, /*create_folder=*/true);
   writer.write_unit(0, columns);

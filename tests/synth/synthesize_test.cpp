@@ -98,7 +98,7 @@ TEST_F(Synthesize, WritesAYearOfScansThatIngestTakes) {
   ingest.inputs = {wear().output};
   ingest.manifest = wear().output / "manifest.csv";
   ingest.output = folder_ / "scans.h5";
-  const ingest::IngestSummary summary = ingest_images(comm_, ingest, scan_kind());
+  const ingest::IngestSummary summary = ingest_images(comm_, ingest, ingest::scan_kind());
   if (!comm_.is_root()) return;
   EXPECT_EQ(summary.images, 52);
   EXPECT_TRUE(summary.skipped.empty());
