@@ -21,6 +21,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/out_of_memory.h"
 #include "core/status.h"
 #include "core/stop.h"
 #include "core/text.h"
@@ -159,10 +160,10 @@ int run(const std::vector<std::string>& words) {
     return leave_with(comm, true, error.code(), error.what());
   } catch (const Error& error) {
     return leave_with(comm, error.known_to_all_ranks(), error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return leave_with(comm, false, ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
   } catch (const std::exception& error) {
-    return leave_with(comm, false, ExitCode::kBug, error.what());
+    const auto memory = out_of_memory(error);
+    return memory ? leave_with(comm, false, ExitCode::kEnvironment, *memory + "; lower --memory-gib or use more ranks")
+                  : leave_with(comm, false, ExitCode::kBug, error.what());
   }
 }
 

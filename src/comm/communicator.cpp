@@ -7,11 +7,11 @@
 
 #include <algorithm>
 #include <climits>
-#include <string_view>
 
 #include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/out_of_memory.h"
 
 namespace outsole::comm {
 
@@ -211,13 +211,10 @@ void Communicator::together(const std::function<void()>& work) const {
     work();
   } catch (const Error& e) {
     error = encode_error(e.code(), e.what());
-  } catch (const std::bad_alloc&) {
-    error = encode_error(ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
   } catch (const std::exception& e) {
-    // LibTorch's own class of errors says it in words: on the CPU "can't allocate memory", on a GPU "out of memory".
-    const std::string_view words = e.what();
-    const bool out_of_memory = words.find("allocate memory") != words.npos || words.find("out of memory") != words.npos;
-    error = encode_error(out_of_memory ? ExitCode::kEnvironment : ExitCode::kBug, e.what());
+    const auto memory = out_of_memory(e);
+    error = memory ? encode_error(ExitCode::kEnvironment, *memory + "; lower --memory-gib or use more ranks")
+                   : encode_error(ExitCode::kBug, e.what());
   }
   // The lowest failing rank speaks for all. One reduction is all that an undisturbed run pays.
   const std::int64_t speaker = -max(error.empty() ? -std::int64_t{size_} : -std::int64_t{rank_});

@@ -23,7 +23,7 @@ namespace autograd = torch::autograd;
 struct Bucket {
   std::vector<at::Tensor> parameters;
   at::Tensor gradients;                  // flat, on the parameters' device
-  at::Tensor message;                    // what MPI sums: the gradients, or their copy where MPI can read it
+  at::Tensor message;                    // what MPI sums: the gradients, or of a GPU's their copy on the host
   std::size_t missing = 0;               // parameters whose gradient this backward pass has not given yet
   std::optional<c10::Event> in_message;  // GPU: reached when `message` holds the gradients
   comm::PendingSum sum;
@@ -48,13 +48,15 @@ std::vector<Bucket> make_buckets(const std::vector<at::Tensor>& parameters, std:
   return buckets;
 }
 
-/// Takes the bucket's memory and makes the parameters' gradients views into it.
-void place_gradients(Bucket& bucket, bool mpi_reads_it) {
+/// Takes the bucket's memory and makes the parameters' gradients views into it. MPI sums no memory of a GPU: even Open
+/// MPI built for CUDA does not take it in reductions that do not block.
+void place_gradients(Bucket& bucket) {
   std::int64_t numbers = 0;
   for (const at::Tensor& parameter : bucket.parameters) numbers += parameter.numel();
   const at::TensorOptions options = bucket.parameters.front().options().requires_grad(false);
   bucket.gradients = at::zeros({numbers}, options);
-  bucket.message = mpi_reads_it ? bucket.gradients : at::empty({numbers}, options.device(at::kCPU).pinned_memory(true));
+  bucket.message =
+      bucket.gradients.is_cpu() ? bucket.gradients : at::empty({numbers}, options.device(at::kCPU).pinned_memory(true));
   std::int64_t begin = 0;
   for (at::Tensor& parameter : bucket.parameters) {
     parameter.mutable_grad() = bucket.gradients.narrow(0, begin, parameter.numel()).view(parameter.sizes());
@@ -125,11 +127,10 @@ GradientSum::GradientSum(std::vector<at::Tensor> parameters, const comm::Communi
   if (!on_cpu && comm.size() > 1 && !comm.other_threads_may_call()) {
     throw EnvironmentError(
         "this MPI library does not let LibTorch's own thread sum gradients (it lacks MPI_THREAD_SERIALIZED): use a "
-        "build of it with threads, or wear::train on one rank");
+        "build of it with threads, or train on one rank");
   }
-  const bool mpi_reads_it = on_cpu || comm.size() == 1 || comm::mpi_reads_gpu_memory();
   for (Bucket& bucket : state_->buckets) {
-    place_gradients(bucket, mpi_reads_it);
+    place_gradients(bucket);
     bucket.missing = bucket.parameters.size();
     if (comm.size() == 1) continue;
     for (const at::Tensor& parameter : bucket.parameters) {

@@ -16,8 +16,8 @@ namespace outsole::learn {
 class GradientSum {
  public:
   /// `parameters` in the order of the forward pass, the same on every rank; must require gradients. The gradients
-  /// become views into the buckets' memory, so nothing is copied on CPUs; on one rank that is all it does. On GPUs MPI
-  /// reads that memory where it can, else a pinned copy. Throws EnvironmentError when the parameters are on a GPU and
+  /// become views into the buckets' memory, so nothing is copied on CPUs; on one rank that is all it does. Of GPUs MPI
+  /// sums pinned copies. Throws EnvironmentError when the parameters are on a GPU and
   /// MPI cannot be called from the thread that runs LibTorch's backward pass there. Not collective.
   GradientSum(std::vector<at::Tensor> parameters, const comm::Communicator& comm,
               std::int64_t bucket_bytes = std::int64_t{4} << 20);

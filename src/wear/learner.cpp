@@ -7,8 +7,10 @@
 #include <string>
 
 #include "comm/partition.h"
-#include "wear/loss.h"
+#include "core/checked.h"
 #include "learn/mixed_precision.h"
+#include "wear/loss.h"
+#include "wear/model_file.h"
 
 namespace outsole::wear {
 
@@ -59,46 +61,90 @@ at::Tensor times_of(Task task, Pairs pairs) {
 
 }  // namespace
 
-Learner::Learner(const wear::PreparedStore& scans, const TrainOptions& options, std::int64_t scan_bytes,
-                 const comm::Communicator& comm)
+std::vector<TrainingPair> held_out_sample(const PairSets& sets) {
+  std::vector<TrainingPair> candidates;
+  for (const TrainingPair& pair : sets.held_out) {
+    if (!pair.unseen_target) candidates.push_back(pair);
+  }
+  if (candidates.empty()) candidates = sets.held_out;
+  constexpr std::size_t kMost = 64;
+  const std::size_t count = std::min(kMost, candidates.size());
+  std::vector<TrainingPair> sample;
+  for (std::size_t i = 0; i < count; ++i) sample.push_back(candidates[i * candidates.size() / count]);
+  return sample;
+}
+
+std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs) {
+  return divide_up(20 * sample, 3 * training_pairs);
+}
+
+Learner::Learner(const wear::PreparedStore& scans, const PairSets& pairs, const TrainOptions& options,
+                 std::int64_t scan_bytes, const comm::Communicator& comm)
     : comm_(comm),
-      device_(options.device),
-      mixed_precision_(options.mixed_precision),
-      ssim_weight_(options.ssim_weight),
+      options_(options),
+      pairs_(pairs),
+      sample_(held_out_sample(pairs)),
       known_pixels_(agreed_known_pixels(comm, scans)),
       network_(make_network(scans, options)),
-      gradients_(network_->parameters(), comm),
-      adam_(network_->parameters(), options.adam),
       images_(scans, scan_bytes) {}
 
-double Learner::compute_gradients(Pairs batch, Pairs next) {
+std::vector<learn::NamedTensor> Learner::parameters() const { return weights_of(*network_); }
+
+std::int64_t Learner::steps_per_epoch() const { return divide_up(std::ssize(pairs_.training), options_.batch); }
+
+void Learner::begin_epoch(std::int64_t epoch) {
+  const std::int64_t pairs = std::ssize(pairs_.training);
+  epoch_pairs_.clear();
+  for (const std::int64_t index : epoch_order(pairs, options_.seed, epoch)) {
+    epoch_pairs_.push_back(pairs_.training[static_cast<std::size_t>(index)]);
+  }
+  const auto movements = epoch_movements(pairs, options_.movements, options_.seed, epoch);
+  for (std::size_t i = 0; i < epoch_pairs_.size(); ++i) epoch_pairs_[i].movement = movements[i];
+}
+
+double Learner::add_gradients(std::int64_t step) {
+  return add_gradients(pairs_of(step, step + 1), pairs_of(step + 1, step + 2));
+}
+
+double Learner::weight(std::int64_t first, std::int64_t end) const { return known_pixels(pairs_of(first, end)); }
+
+std::int64_t Learner::examples(std::int64_t step) const { return std::ssize(pairs_of(step, step + 1)); }
+
+std::optional<double> Learner::judge(std::int64_t epochs_done, bool is_last) {
+  const std::int64_t interval = judging_interval(std::ssize(sample_), std::ssize(pairs_.training));
+  if (epochs_done % interval != 0 && !is_last) return std::nullopt;
+  return loss_of(sample_);
+}
+
+std::optional<learn::BestGuess> Learner::best_guess() const {
+  return learn::BestGuess{one_grey_loss(pairs_.training), "one grey for all pixels"};
+}
+
+double Learner::add_gradients(Pairs batch, Pairs next) {
   const double known = known_pixels(batch);
   const Pairs mine = my_share(batch);
   const ScanBatch scans = read(mine);
   images_.prefetch(scans_of(my_share(next)));
-  gradients_.zero();
-  double loss = 0;
-  if (!mine.empty()) {
-    const Loss losses =
-        training_loss(answer(mine, scans), targets_of(scans.grey), targets_of(scans.known), known, ssim_weight_);
-    losses.lessened.backward();
-    loss = losses.squared_error.item<double>();
-  }
-  gradients_.finish();
-  return loss;
+  if (mine.empty()) return 0;
+  const Loss losses =
+      training_loss(answer(mine, scans), targets_of(scans.grey), targets_of(scans.known), known, options_.ssim_weight);
+  losses.lessened.backward();
+  return losses.squared_error.item<double>();
 }
 
-double Learner::loss_of(Pairs pairs, std::int64_t batch) {
+double Learner::loss_of(Pairs pairs) {
   const at::NoGradGuard no_gradients;
   const double known = known_pixels(pairs);
-  const std::size_t step = static_cast<std::size_t>(batch);
+  const std::size_t batch = static_cast<std::size_t>(options_.batch);
   std::array<double, 1> loss{};
-  for (std::size_t first = 0; first < pairs.size(); first += step) {
-    const Pairs mine = my_share(pairs.subspan(first, std::min(step, pairs.size() - first)));
+  for (std::size_t first = 0; first < pairs.size(); first += batch) {
+    const Pairs mine = my_share(pairs.subspan(first, std::min(batch, pairs.size() - first)));
     const ScanBatch scans = read(mine);
-    if (mine.empty()) continue;
-    const at::Tensor answers = answer(mine, scans);
-    loss[0] += squared_error(answers, targets_of(scans.grey), targets_of(scans.known), known).item<double>();
+    comm_.together([&] {
+      if (mine.empty()) return;
+      const at::Tensor answers = answer(mine, scans);
+      loss[0] += squared_error(answers, targets_of(scans.grey), targets_of(scans.known), known).item<double>();
+    });
   }
   comm_.start_sum(std::span<double>(loss)).wait();
   return loss[0];
@@ -123,6 +169,14 @@ double Learner::one_grey_loss(Pairs pairs) const {
   return square - grey * grey;
 }
 
+/// The pairs of the steps [first, end) of this epoch, whose last step may have fewer; none for those after it.
+Pairs Learner::pairs_of(std::int64_t first, std::int64_t end) const {
+  const auto place = [&](std::int64_t step) {
+    return static_cast<std::size_t>(std::min(step * options_.batch, std::ssize(epoch_pairs_)));
+  };
+  return Pairs(epoch_pairs_).subspan(place(first), place(end) - place(first));
+}
+
 Pairs Learner::my_share(Pairs pairs) const {
   const comm::UnitRange mine = comm::units_of(std::ssize(pairs), comm_.rank(), comm_.size());
   return pairs.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
@@ -133,14 +187,14 @@ ScanBatch Learner::read(Pairs pairs) {
   comm_.together([&] {
     if (pairs.empty()) return;
     scans = images_.batch(scans_of(pairs));
-    scans = {scans.grey.to(device_), scans.known.to(device_)};
+    scans = {scans.grey.to(options_.device), scans.known.to(options_.device)};
   });
   return scans;
 }
 
 at::Tensor Learner::answer(Pairs pairs, const ScanBatch& scans) {
-  const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(network_->shape().task, pairs).to(device_);
-  const learn::MixedPrecision mixed(mixed_precision_);
+  const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(options_.task, pairs).to(options_.device);
+  const learn::MixedPrecision mixed(options_.mixed_precision);
   return network_->forward(inputs, times).to(at::kFloat);
 }
 

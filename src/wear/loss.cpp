@@ -1,6 +1,10 @@
 #include "wear/loss.h"
 
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <array>
+#include <vector>
 
 #include "core/checked.h"
 
@@ -30,10 +34,53 @@ at::Tensor means_along_rows(const at::Tensor& images, const at::Tensor& window) 
   return means.flatten(-2).narrow(-1, 0, length);
 }
 
+/// [..., H, W] mirrored at its edges, kReach on every side. LibTorch's reflection_pad2d adds up gradients on a GPU in
+/// an order that changes from run to run; here each place of the image takes its mirror images' gradients one after
+/// another, from the first row of the padded image to the last, as LibTorch does on a CPU.
+struct MirroredEdges : torch::autograd::Function<MirroredEdges> {
+  /// Pixels of one axis as they are in the padded image (from `padded` on) and in the image (from `image` on).
+  struct Piece {
+    std::int64_t padded, image, length;
+    bool is_mirrored;
+  };
+
+  static std::array<Piece, 3> pieces(std::int64_t length) {
+    return {{{0, 1, kReach, true}, {kReach, 0, length, false}, {kReach + length, length - 1 - kReach, kReach, true}}};
+  }
+
+  static at::Tensor mirrored(const at::Tensor& image, std::int64_t axis) {
+    std::vector<at::Tensor> parts;
+    for (const Piece& piece : pieces(image.size(axis))) {
+      const at::Tensor part = image.narrow(axis, piece.image, piece.length);
+      parts.push_back(piece.is_mirrored ? part.flip(axis) : part);
+    }
+    return at::cat(parts, axis);
+  }
+
+  static at::Tensor forward(torch::autograd::AutogradContext*, const at::Tensor& image) {
+    return mirrored(mirrored(image, -1), -2);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
+                                                 const torch::autograd::variable_list& gradients) {
+    const at::Tensor& padded = gradients[0];
+    const std::int64_t height = padded.size(-2) - 2 * kReach, width = padded.size(-1) - 2 * kReach;
+    at::Tensor image = at::zeros_like(padded.narrow(-2, 0, height).narrow(-1, 0, width));
+    for (const Piece& y : pieces(height)) {
+      for (const Piece& x : pieces(width)) {
+        at::Tensor part = padded.narrow(-2, y.padded, y.length).narrow(-1, x.padded, x.length);
+        if (y.is_mirrored) part = part.flip(-2);
+        if (x.is_mirrored) part = part.flip(-1);
+        image.narrow(-2, y.image, y.length).narrow(-1, x.image, x.length).add_(part);
+      }
+    }
+    return {image};
+  }
+};
+
 /// Mean under the window around every pixel of [N, 1, H, W].
 at::Tensor window_mean(const at::Tensor& images, const at::Tensor& window) {
-  const at::Tensor mirrored = at::reflection_pad2d(images, {kReach, kReach, kReach, kReach});
-  return means_along_rows(means_along_rows(mirrored, window).transpose(2, 3), window).transpose(2, 3);
+  return means_along_rows(means_along_rows(mirrored_edges(images), window).transpose(2, 3), window).transpose(2, 3);
 }
 
 }  // namespace
@@ -42,6 +89,8 @@ torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor&
                             double known_pixels) {
   return (known * (predicted - target).square()).sum() / known_pixels;
 }
+
+torch::Tensor mirrored_edges(const torch::Tensor& images) { return MirroredEdges::apply(images); }
 
 torch::Tensor structural_dissimilarity(const torch::Tensor& predicted, const torch::Tensor& target,
                                        const torch::Tensor& known, double known_pixels) {

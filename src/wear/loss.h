@@ -19,6 +19,10 @@ torch::Tensor squared_error(const torch::Tensor& predicted, const torch::Tensor&
 torch::Tensor structural_dissimilarity(const torch::Tensor& predicted, const torch::Tensor& target,
                                        const torch::Tensor& known, double known_pixels);
 
+/// Images mirrored at their edges by 5 pixels, [N, 1, H + 10, W + 10], with the same gradient, bit for bit, every time
+/// and on every device.
+torch::Tensor mirrored_edges(const torch::Tensor& images);
+
 struct Loss {
   torch::Tensor squared_error;
   torch::Tensor lessened;  // what training goes down: squared_error + ssim_weight structural_dissimilarity

@@ -1,45 +1,33 @@
 #pragma once
-// Data-parallel training over ranks.
+// Training a model of wear: what is to be done, and `learn::run` doing it.
 
 #include <c10/core/Device.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "comm/communicator.h"
-#include "learn/adam.h"
+#include "learn/run.h"
 #include "wear/network.h"
 #include "wear/pairs.h"
-#include "learn/schedule.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
 
-struct TrainOptions {
-  std::filesystem::path scans;   // a store of schema outsole.prepared
-  std::filesystem::path output;  // RUN_DIR
+struct TrainOptions : learn::RunOptions {
+  std::filesystem::path scans;  // a store of schema outsole.prepared
   Task task = Task::kPrediction;
   Split split = Split::kTime;
   std::uint64_t seed = 1;
-  std::int64_t epochs = 10000;
   std::int64_t batch = 16;  // pairs a step, over all ranks
   double ssim_weight = 0;   // of 1 - structural similarity, beside the mean squared difference
-  learn::AdamOptions adam;
-  learn::Schedule schedule = learn::Schedule::kConstant;
   MovementRange movements;  // what each epoch moves and mirrors its pairs by
   NetworkKind network = NetworkKind::kPaper;
   std::int64_t first_maps = 32;
   std::int64_t time_hidden = 64, time_maps = 8;
-  double checkpoint_minutes = 10;  // time between checkpoints
-  std::int64_t keep_checkpoints = 3;
-  std::optional<double> minutes;                      // stop after so much training, as if `epochs` were reached
   bool mixed_precision = false;                       // bfloat16 convolutions on a GPU
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
   c10::Device device = c10::kCPU;
-  std::vector<std::string> command_line;  // for provenance
 };
 
 /// The network that the options and the size of the scans call for.
@@ -56,24 +44,16 @@ struct TrainPlan {
   std::int64_t pair_memory_bytes = 0;  // of it, for each pair of the rank's share of a batch
 };
 
-struct TrainSummary {
+/// The loss is a mean squared difference of grey in [0, 1].
+struct TrainSummary : learn::RunSummary {
   TrainPlan plan;
-  std::int64_t epochs = 0, steps = 0;  // done, over all runs
-  double loss = 0;                     // of the last epoch: mean squared difference, grey in [0, 1]
-  bool was_finished = false;
-  /// After some epoch of this run the network did no better than one grey for all pixels, and no longer changed: it is
-  /// dead (too large a learning rate drives all images to white paper, where the gradient vanishes).
-  bool stands_still = false;
 };
 
 /// What training would do on `ranks` ranks. Any one rank; reads only the list of scans.
 TrainPlan plan_training(const TrainOptions& options, int ranks);
 
-/// Trains until `epochs` or `minutes`, from the newest good checkpoint in RUN_DIR if there is one made by the same
-/// options; writes checkpoints/ and history.csv, and at the end model.h5. The global batch is cut over ranks; the
-/// result is that of one rank with the whole batch, to rounding. Throws StopRequested (see core/stop, exit code 75)
-/// once all is saved when TERM came; DataError naming epoch and step when the loss is not finite (the last checkpoint
-/// stays). Collective.
+/// Trains as learn::run does. The global batch is cut over ranks; the result is that of one rank with the whole batch,
+/// to rounding. Throws EnvironmentError, too, when a step would take more memory than a rank may. Collective.
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm);
 
 }  // namespace outsole::wear

@@ -1,9 +1,15 @@
 #include "wear/loss.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/function.h>
 
+#include <cstdlib>
 #include <opencv2/core.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "measure/image_quality.h"
 
@@ -92,6 +98,58 @@ TEST(StructuralDissimilarity, GradientIsItsFiniteDifference) {
     EXPECT_NEAR((gradient * direction).sum().item<double>(), (above - below) / (2 * kStep),
                 1e-7 * gradient.norm().item<double>());
   }
+}
+
+/// The gradient by `predicted`, where LibTorch refuses operations whose result changes from run to run on a GPU.
+at::Tensor gradient_of(Case images, const at::Device& device) {
+  images.predicted = images.predicted.to(device).requires_grad_();
+  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
+  structural_dissimilarity(images.predicted, images.target.to(device), images.known.to(device), images.known_pixels())
+      .backward();
+  at::globalContext().setDeterministicAlgorithms(false, /*warn_only=*/false);
+  return images.predicted.grad().cpu();
+}
+
+/// LibTorch's own padding is such a one.
+TEST(StructuralDissimilarity, UsesNoOperationOfLibTorchsThatIsNotDeterministicOnAGpu) {
+  Case images(11);
+  images.predicted.requires_grad_();
+  std::vector<torch::autograd::Node*> nodes{
+      structural_dissimilarity(images.predicted, images.target, images.known, images.known_pixels()).grad_fn().get()};
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    names.insert(nodes[i]->name());
+    for (const auto& edge : nodes[i]->next_edges()) {
+      if (edge.function) nodes.push_back(edge.function.get());
+    }
+  }
+  EXPECT_TRUE(names.contains("MulBackward0"));
+  for (const std::string& name : names) {
+    EXPECT_EQ(name.find("ReflectionPad"), name.npos) << name;
+    EXPECT_EQ(name.find("ReplicationPad"), name.npos) << name;
+  }
+}
+
+TEST(MirroredEdges, AreLibTorchsOnACpuBitForBit) {
+  torch::manual_seed(12);
+  for (const auto& [height, width] : {std::pair{23, 18}, std::pair{6, 7}, std::pair{11, 64}}) {
+    const at::Tensor image = at::rand({2, 1, height, width}, at::kFloat),
+                     weights = at::randn({2, 1, height + 10, width + 10});
+    at::Tensor ours = image.clone().requires_grad_(), theirs = image.clone().requires_grad_();
+    const at::Tensor padded = mirrored_edges(ours), expected = at::reflection_pad2d(theirs, {5, 5, 5, 5});
+    EXPECT_TRUE(at::equal(padded, expected));
+    (padded * weights).sum().backward();
+    (expected * weights).sum().backward();
+    EXPECT_TRUE(at::equal(ours.grad(), theirs.grad())) << height << " x " << width;
+  }
+}
+
+TEST(StructuralDissimilarity, OnAGpuItsGradientIsTheSameBitsEveryTime) {
+  if (!at::hasCUDA()) GTEST_SKIP() << "needs a GPU and a LibTorch that can use it";
+  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", 0);
+  const Case images(13, at::kFloat);
+  const at::Tensor first = gradient_of(images, at::Device(at::kCUDA, 0));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(at::equal(gradient_of(images, at::Device(at::kCUDA, 0)), first));
 }
 
 }  // namespace

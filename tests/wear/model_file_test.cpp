@@ -5,6 +5,7 @@
 
 #include "comm/communicator.h"
 #include "core/errors.h"
+#include "learn/checkpoint.h"
 #include "message_of.h"
 #include "store/store.h"
 #include "temporary_folder.h"
@@ -98,7 +99,7 @@ TEST_F(ModelFile, GivesBackTheNetworkBitForBit) {
   EXPECT_EQ(model.network->shape(), kShape);
   EXPECT_TRUE(have_equal_weights(*model.network, network_));
   EXPECT_EQ(model.training, kTraining);
-  EXPECT_EQ(read_training(folder_ / "model.h5"), kTraining);
+  EXPECT_EQ(learn::training_of(store::Store(folder_ / "model.h5", kModelSchema)), kTraining);
 }
 
 TEST_F(ModelFile, OfVersion1IsThePapersNetwork) {
@@ -160,7 +161,10 @@ TEST_F(ModelFile, ThatIsTruncatedAlteredOrForeignIsRefusedByName) {
 
 TEST_F(ModelFile, ThatIsACheckpointIsRefused) {
   const learn::Adam adam(network_.parameters(), {});
-  save_checkpoint(folder_ / "model.h5", network_, adam, {}, kTraining);
+  learn::Subject subject;
+  subject.identity = kTraining;
+  subject.structure = structure_of(kShape);
+  learn::save_checkpoint(folder_ / "model.h5", subject, weights_of(network_), adam, {});
   EXPECT_THAT(message_of<DataError>([&] { load_model(folder_ / "model.h5"); }), HasSubstr("outsole.checkpoint"));
 }
 
@@ -213,78 +217,6 @@ TEST_F(ModelFile, WhoseTensorsDoNotFitTheNetworkIsRefusedNamingTheTensor) {
   store::Columns infinite = columns_of(network_);
   std::get<std::vector<float>>(infinite["values"].values)[0] = std::numeric_limits<float>::infinity();
   EXPECT_THAT(refusal_of(parameters(), infinite), AllOf(HasSubstr(first), HasSubstr("finite")));
-}
-
-class CheckpointFile : public ModelFile {
- protected:
-  /// A network and its optimizer after some steps on made-up gradients.
-  struct Learnt {
-    explicit Learnt(std::uint64_t seed) : network(kShape, seed), adam(network.parameters(), {}) {}
-    void step(float gradient) {
-      for (at::Tensor& parameter : network.parameters()) parameter.mutable_grad() = at::full_like(parameter, gradient);
-      adam.step();
-    }
-    WearNetwork network;
-    learn::Adam adam;
-  };
-
-  const fs::path path_ = "checkpoint.h5";
-};
-
-TEST_F(CheckpointFile, TakesTrainingUpWhereItWasLeftBitForBit) {
-  Learnt straight(1), resumed(2);
-  straight.step(0.5F);
-  straight.step(-0.1F);
-  const TrainingPosition position{
-      .epoch = 1, .step = 3, .steps = 2, .loss_sum = 0.1, .epoch_loss = 1.0 / 3, .seconds = 9};
-  save_checkpoint(folder_ / path_, straight.network, straight.adam, position, kTraining);
-
-  const TrainingPosition read = load_checkpoint(folder_ / path_, resumed.network, resumed.adam, kTraining);
-  EXPECT_EQ(read.epoch, 1);
-  EXPECT_EQ(read.step, 3);
-  EXPECT_EQ(read.steps, 2);
-  EXPECT_EQ(read.loss_sum, 0.1);
-  EXPECT_EQ(read.epoch_loss, 1.0 / 3);
-  EXPECT_EQ(read.seconds, 9);
-  straight.step(0.2F);
-  resumed.step(0.2F);
-  EXPECT_TRUE(have_equal_weights(resumed.network, straight.network));
-}
-
-TEST_F(CheckpointFile, OfAnotherRunIsRefusedNamingWhatDiffers) {
-  Learnt learnt(1);
-  save_checkpoint(folder_ / path_, learnt.network, learnt.adam, {}, kTraining);
-  const auto refusal = [&](const json& training) {
-    return message_of<UsageError>([&] { load_checkpoint(folder_ / path_, learnt.network, learnt.adam, training); });
-  };
-  EXPECT_THAT(refusal({{"seed", 8}, {"split", "time"}}), AllOf(HasSubstr("--seed is 7 there"), HasSubstr("8 here")));
-  EXPECT_THAT(refusal({{"seed", 7}, {"split", "shoe"}}), AllOf(HasSubstr("split"), HasSubstr("shoe")));
-}
-
-TEST_F(CheckpointFile, OfAnotherNetworkIsRefused) {
-  Learnt learnt(1);
-  save_checkpoint(folder_ / path_, learnt.network, learnt.adam, {}, kTraining);
-  NetworkShape wider = kShape;
-  wider.time_maps = 3;
-  WearNetwork other(wider, 1);
-  learn::Adam adam(other.parameters(), {});
-  EXPECT_THROW(load_checkpoint(folder_ / path_, other, adam, kTraining), UsageError);
-}
-
-TEST_F(CheckpointFile, ThatIsDamagedLeavesTheNetworkAsItWas) {
-  Learnt written(1), reader(2);
-  written.step(0.5F);
-  TrainingPosition position;
-  position.steps = 1;
-  save_checkpoint(folder_ / path_, written.network, written.adam, position, kTraining);
-  const std::string shard = "checkpoint.shards/00000.h5";
-  std::string bytes = read(folder_ / shard);
-  bytes[bytes.size() - 5000] = static_cast<char>(bytes[bytes.size() - 5000] ^ 4);
-  write(shard, bytes);
-  EXPECT_THAT(message_of<DataError>([&] { load_checkpoint(folder_ / path_, reader.network, reader.adam, kTraining); }),
-              HasSubstr("00000.h5"));
-  EXPECT_TRUE(have_equal_weights(reader.network, WearNetwork(kShape, 2)));
-  EXPECT_EQ(reader.adam.state().steps, 0);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 
 #include <ATen/ATen.h>
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <array>
 #include <fstream>
@@ -13,19 +12,24 @@
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "learn/checkpoint.h"
+#include "learn/gradient_sum.h"
+#include "learn/run_folder.h"
 #include "message_of.h"
 #include "prepared_fixture.h"
 #include "wear/learner.h"
 #include "wear/loss.h"
 #include "wear/model_file.h"
 #include "wear/network.h"
-#include "wear/run_folder.h"
 #include "wear/step_time.h"
 
 namespace outsole::wear {
 namespace {
 
 namespace fs = std::filesystem;
+using learn::checkpoint_path;
+using learn::list_checkpoints;
+using learn::remove_tensor_store;
 using outsole::testing::message_of;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
@@ -93,7 +97,7 @@ class PlainLoop {
   explicit PlainLoop(const TrainOptions& options)
       : options_(options),
         scans_(options.scans),
-        pairs_(make_pairs(scans_.scans(), options.task, options.split, options.seed).training),
+        sets_(make_pairs(scans_.scans(), options.task, options.split, options.seed)),
         images_(scans_, 0),
         network_(network_shape(options, scans_), options.seed),
         adam_(network_.parameters(), options.adam) {}
@@ -120,27 +124,28 @@ class PlainLoop {
   double train() {
     double loss = 0;
     for (std::int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
-      const auto order = epoch_order(std::ssize(pairs_), options_.seed, epoch);
+      const auto order = epoch_order(std::ssize(pairs()), options_.seed, epoch);
       loss = 0;
       for (std::size_t first = 0; first < order.size(); first += static_cast<std::size_t>(options_.batch)) {
         std::vector<TrainingPair> batch;
         for (std::size_t i = first; i < std::min(order.size(), first + static_cast<std::size_t>(options_.batch)); ++i) {
-          batch.push_back(pairs_[static_cast<std::size_t>(order[i])]);
+          batch.push_back(pairs()[static_cast<std::size_t>(order[i])]);
         }
         loss += gradients(batch) * static_cast<double>(batch.size());
         adam_.step();
       }
     }
-    return loss / static_cast<double>(pairs_.size());
+    return loss / static_cast<double>(pairs().size());
   }
 
-  const std::vector<TrainingPair>& pairs() const { return pairs_; }
+  const PairSets& sets() const { return sets_; }
+  const std::vector<TrainingPair>& pairs() const { return sets_.training; }
   WearNetwork& network() { return network_; }
 
  private:
   TrainOptions options_;
   wear::PreparedStore scans_;
-  std::vector<TrainingPair> pairs_;
+  PairSets sets_;
   ScanImages images_;
   WearNetwork network_;
   learn::Adam adam_;
@@ -160,16 +165,21 @@ TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
     wanted.first_maps = 32;
     const wear::PreparedStore scans(wanted.scans);
     PlainLoop plain(wanted);
-    Learner learner(scans, wanted, 0, comm_);
+    Learner learner(scans, plain.sets(), wanted, 0, comm_);
+    std::vector<at::Tensor> parameters;
+    for (const auto& parameter : learner.parameters()) parameters.push_back(parameter.tensor);
+    learn::GradientSum sum(parameters, comm_);
     for (const std::size_t size : {1U, 2U, 3U, 7U, 10U}) {
       const std::span<const TrainingPair> batch(plain.pairs().data(), size);
       const double expected = plain.gradients(batch);
-      std::array<double, 1> loss{learner.compute_gradients(batch, {})};
+      sum.zero();
+      std::array<double, 1> loss{learner.add_gradients(batch, {})};
+      sum.finish();
       comm_.start_sum(std::span<double>(loss)).wait();
       EXPECT_NEAR(loss[0], expected, 1e-5 * expected) << size << " pairs";
-      const auto gradients = learner.network().parameters(), whole = plain.network().parameters();
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        EXPECT_LT(relative_difference(gradients[i].grad(), whole[i].grad()), 1e-5) << size << " pairs, tensor " << i;
+      const auto whole = plain.network().parameters();
+      for (std::size_t i = 0; i < parameters.size(); ++i) {
+        EXPECT_LT(relative_difference(parameters[i].grad(), whole[i].grad()), 1e-5) << size << " pairs, tensor " << i;
       }
     }
   }
@@ -179,9 +189,9 @@ TEST_F(TrainerTest, TheLossOfPairsIsThatOfOneRank) {
   const TrainOptions wanted = options("run", 1);
   const wear::PreparedStore scans(wanted.scans);
   PlainLoop plain(wanted);
-  Learner learner(scans, wanted, 0, comm_);
+  Learner learner(scans, plain.sets(), wanted, 0, comm_);
   const double expected = plain.gradients(plain.pairs());
-  EXPECT_NEAR(learner.loss_of(plain.pairs(), 4), expected, 1e-5 * expected);
+  EXPECT_NEAR(learner.loss_of(plain.pairs()), expected, 1e-5 * expected);
 }
 
 TEST_F(TrainerTest, AGreyForAllPixelsHasTheLossOfTheTargetsVariance) {
@@ -192,7 +202,8 @@ TEST_F(TrainerTest, AGreyForAllPixelsHasTheLossOfTheTargetsVariance) {
   for (const TrainingPair& pair : plain.pairs()) targets.push_back({pair.target, {}});
   const ScanBatch shown = ScanImages(scans, 0).batch(targets);
   const at::Tensor seen = shown.grey.masked_select(shown.known > 0).to(at::kDouble);
-  EXPECT_NEAR(Learner(scans, wanted, 0, comm_).one_grey_loss(plain.pairs()), seen.var(false).item<double>(), 1e-6);
+  EXPECT_NEAR(Learner(scans, plain.sets(), wanted, 0, comm_).one_grey_loss(plain.pairs()),
+              seen.var(false).item<double>(), 1e-6);
 }
 
 TEST_F(TrainerTest, TrainsLikeAPlainLoopOnOneRank) {
@@ -406,19 +417,6 @@ TEST_F(TrainerTest, TooLittleMemoryIsRefusedBeforeTheFirstStep) {
   wanted.first_maps = 32;
   wanted.memory_bytes = std::int64_t{420} << 20;
   EXPECT_THAT(message_of<EnvironmentError>([&] { train(wanted, comm_); }), HasSubstr("--memory-gib"));
-}
-
-TEST(History, HasEachEpochOnce) {
-  const fs::path path = fs::temp_directory_path() / ("outsole-history-" + std::to_string(getpid()) + ".csv");
-  for (std::int64_t epoch = 1; epoch <= 12; ++epoch) append_history(path, {epoch, 3 * epoch, 0.25, {}, 1.5, 80});
-  std::ofstream(path, std::ios::app) << "13,39,0.2";  // cut off by a crash
-  truncate_history(path, 10);
-  append_history(path, {11, 33, 0.125, 0.5, 2, 80});
-  const CsvTable table = read_csv(path);
-  ASSERT_EQ(table.rows.size(), 11U);
-  EXPECT_THAT(table.rows[9], ElementsAre("10", "30", "0.25", "", "1.500", "80.00"));
-  EXPECT_THAT(table.rows[10], ElementsAre("11", "33", "0.125", "0.5", "2.000", "80.00"));
-  fs::remove(path);
 }
 
 }  // namespace

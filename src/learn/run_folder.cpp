@@ -1,4 +1,4 @@
-#include "wear/run_folder.h"
+#include "learn/run_folder.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -14,15 +14,15 @@
 
 #include "core/errors.h"
 #include "core/files.h"
-#include "wear/model_file.h"
+#include "learn/tensor_file.h"
 
-namespace outsole::wear {
+namespace outsole::learn {
 
 namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char kHistoryHeader[] = "epoch,steps,loss,held_out_loss,seconds,pairs_per_second\n";
+constexpr char kHistoryHeader[] = "epoch,steps,loss,held_out_loss,seconds,";
 
 /// Epoch and step that a checkpoint's name says, or nothing when it is no checkpoint's.
 std::optional<std::pair<std::int64_t, std::int64_t>> position_of(const fs::path& path) {
@@ -42,7 +42,7 @@ std::string line_of(const EpochRecord& record) {
   };
   return std::to_string(record.epoch) + "," + std::to_string(record.steps) + "," + number("%.9g", record.loss) + "," +
          (record.held_out_loss ? number("%.9g", *record.held_out_loss) : "") + "," + number("%.3f", record.seconds) +
-         "," + number("%.2f", record.pairs_per_second) + "\n";
+         "," + number("%.2f", record.examples_per_second) + "\n";
 }
 
 [[noreturn]] void fail_to_write(const fs::path& path) {
@@ -100,11 +100,11 @@ void remove_leftovers(const fs::path& run) try {
   throw EnvironmentError((run / "checkpoints").string() + ": cannot be cleared: " + error.what());
 }
 
-void append_history(const fs::path& path, const EpochRecord& record) {
+void append_history(const fs::path& path, const EpochRecord& record, const std::string& examples) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (file < 0) fail_to_write(path);
   const bool is_new = ::lseek(file, 0, SEEK_END) == 0;
-  const std::string text = (is_new ? kHistoryHeader : "") + line_of(record);
+  const std::string text = (is_new ? kHistoryHeader + examples + "_per_second\n" : "") + line_of(record);
   const bool written = ::write(file, text.data(), text.size()) == std::ssize(text);
   const int reason = errno;
   ::close(file);
@@ -115,8 +115,8 @@ void append_history(const fs::path& path, const EpochRecord& record) {
 void truncate_history(const fs::path& path, std::int64_t epochs) {
   if (!fs::exists(path)) return;
   const std::string text = read_text_file(path);
-  std::string kept = kHistoryHeader;
   std::size_t begin = text.find('\n') + 1;
+  std::string kept = text.substr(0, begin);
   for (std::size_t end; begin > 0 && (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const std::string line = text.substr(begin, end + 1 - begin);
     if (std::strtoll(line.c_str(), nullptr, 10) <= epochs) kept += line;
@@ -124,4 +124,4 @@ void truncate_history(const fs::path& path, std::int64_t epochs) {
   if (kept != text) write_file_atomically(path, kept);
 }
 
-}  // namespace outsole::wear
+}  // namespace outsole::learn

@@ -4,9 +4,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <vector>
 
-namespace outsole::wear {
+namespace outsole::learn {
 
 std::filesystem::path model_path(const std::filesystem::path& run);
 std::filesystem::path history_path(const std::filesystem::path& run);
@@ -30,17 +31,18 @@ void remove_leftovers(const std::filesystem::path& run);
 struct EpochRecord {
   std::int64_t epoch = 0;               // done with this one
   std::int64_t steps = 0;               // in all
-  double loss = 0;                      // mean squared difference over the epoch, grey in [0, 1]
-  std::optional<double> held_out_loss;  // the same of a sample of held-out pairs, where it was measured
+  double loss = 0;                      // mean over the epoch
+  std::optional<double> held_out_loss;  // the same of what is held out, where it was looked at
   double seconds = 0;                   // trained, over all runs
-  double pairs_per_second = 0;          // of this epoch
+  double examples_per_second = 0;       // of this epoch
 };
 
-/// Adds a line in one write; the first one brings the header. Throws EnvironmentError.
-void append_history(const std::filesystem::path& path, const EpochRecord& record);
+/// Adds a line in one write; the first one brings the header, which says what the examples are ("pairs"). Throws
+/// EnvironmentError.
+void append_history(const std::filesystem::path& path, const EpochRecord& record, const std::string& examples);
 
 /// Drops the lines of epochs after `epochs`, which a run wrote before it died and will write again, and a line that was
 /// cut off. Throws EnvironmentError or DataError.
 void truncate_history(const std::filesystem::path& path, std::int64_t epochs);
 
-}  // namespace outsole::wear
+}  // namespace outsole::learn
