@@ -24,6 +24,8 @@ else()
   target_link_libraries(outsole_torch INTERFACE ${TORCH_LIBRARY} ${TORCH_CPU_LIBRARY} ${C10_LIBRARY})
 endif()
 target_link_libraries(outsole_torch INTERFACE $<TARGET_NAME_IF_EXISTS:OpenMP::OpenMP_CXX>)
+set_target_properties(outsole_torch PROPERTIES EXPORT_NAME torch)
+install(TARGETS outsole_torch EXPORT outsole)
 
 if(NOT OUTSOLE_FUZZ)
   file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "")

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
-# With --fuzz also a clang that brings libFuzzer. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
+# With --program only what the program alone needs, not the tests and benchmarks. With --fuzz also a clang that brings libFuzzer. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
 # libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build ccache git
+  g++ cmake ninja-build
   libtorch-dev libopenblas0-pthread libopencv-dev libhdf5-dev libopenmpi-dev openmpi-bin
   libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libfaketime
 )
+if [ "${1:-}" != --program ]; then
+  packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime)
+fi
 
 if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then
   packages+=(slurm-wlm munge)

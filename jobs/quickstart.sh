@@ -3,19 +3,22 @@
 # an ordinary command: copy what you need. Run it again after an interruption: each step carries on where it stopped.
 #
 # Usage: jobs/quickstart.sh [FOLDER]      results go to FOLDER (default: results/quickstart)
-# RANKS=4 runs more ranks; OUTSOLE=path uses another build than build/release/outsole.
+# RANKS=4 runs more ranks; OUTSOLE=path uses another build than build/release/outsole or build/program/outsole.
 set -euo pipefail
 results=$(realpath --canonicalize-missing "${1:-$(dirname "$0")/../results/quickstart}")
 cd "$(dirname "$0")/.."
 outsole=${OUTSOLE:-build/release/outsole}
+if [ -z "${OUTSOLE:-}" ] && [ ! -x "$outsole" ]; then
+  outsole=build/program/outsole  # the program alone, without tests
+fi
 
 step() { printf '\n== %s\n' "$1"; }
 
 if [ ! -x "$outsole" ]; then
   step "Building outsole, once"
-  cmake/install-dependencies.sh
-  cmake --preset release
-  cmake --build --preset release
+  cmake/install-dependencies.sh --program
+  cmake --preset program
+  cmake --build --preset program
 fi
 
 # Open MPI refuses to run as root, as in containers, unless told; ranks share the cores they find.

@@ -29,11 +29,14 @@ namespace {
 
 /// Collects what is written to standard error while it lives. OpenCV gives no other way to learn that a codec met
 /// broken data: libjpeg prints "Corrupt JPEG data" there, libtiff's messages go there at OpenCV's level debug, and the
-/// image comes back as if nothing had happened.
+/// image comes back as if nothing had happened. Other threads that print there meanwhile wait for the end of the capture:
+/// it holds stdio's lock of stderr, through which the log, std::cerr and the progress bar go.
 class StandardErrorCapture {
  public:
   StandardErrorCapture() : lock_(mutex()), file_(std::tmpfile()), original_(file_ ? ::dup(STDERR_FILENO) : -1) {
     if (original_ < 0) return;
+    ::flockfile(stderr);
+    std::fflush(stderr);
     ::dup2(::fileno(file_), STDERR_FILENO);
     log_level_ = cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_DEBUG);
   }
@@ -65,6 +68,7 @@ class StandardErrorCapture {
     ::dup2(original_, STDERR_FILENO);
     ::close(original_);
     original_ = -1;
+    ::funlockfile(stderr);
   }
 
   std::lock_guard<std::mutex> lock_;  // one standard error, one capture

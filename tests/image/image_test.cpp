@@ -2,9 +2,13 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
+#include <thread>
 
 #include "core/errors.h"
 #include "core/sha256.h"
@@ -198,6 +202,21 @@ TEST_F(ReadImage, RefusesDamagedPixelsThatTheCodecPaintsOver) {
     bytes.replace(bytes.size() / 2, 40, std::string("\xFF\xD0\xFF\xD1", 4) + std::string(36, '\xFE'));
     EXPECT_NE(refusal(write(name, bytes)), "no refusal") << name;
   }
+}
+
+TEST_F(ReadImage, SwallowsNothingThatOtherThreadsPrintMeanwhile) {
+  const std::filesystem::path path = save("large.jpg", gradient(CV_8U, 400, 300));
+  std::atomic<bool> is_read{false};
+  std::ptrdiff_t printed = 0;
+  ::testing::internal::CaptureStderr();
+  std::thread other([&] {
+    for (; !is_read; ++printed) std::fputs("another thread's line\n", stderr);
+  });
+  for (int i = 0; i < 50; ++i) read_image(path);
+  is_read = true;
+  other.join();
+  const std::string seen = ::testing::internal::GetCapturedStderr();
+  EXPECT_EQ(std::ranges::count(seen, '\n'), printed);
 }
 
 TEST_F(ReadImage, SurvivesEveryFlippedByte) {

@@ -79,13 +79,16 @@ const fs::path* Interrupted::database_ = nullptr;
 TEST_F(Interrupted, AnIndexKilledAtAnyMomentIsCompletedToTheSameBytes) {
   const auto expected = undisturbed(index_command());
   ASSERT_TRUE(expected.contains("index.shards/00004.h5"));
+  int in_time = 0;  // on a busy machine the job may end before the last of the signals
   for (const char* moment :
        {"index.shards/lock", "index.shards/00000.h5.part", "index.shards/00001.h5", "index.shards/00004.h5"}) {
     const fs::path folder = folder_ / ("killed" + std::to_string(std::hash<std::string>()(moment)));
     const JobResult killed = disturb(folder, index_command(), 0, moment, SIGKILL);
     EXPECT_TRUE(killed.signal == SIGKILL || killed.exit_code == 0) << killed.errors;
+    in_time += killed.signal == SIGKILL;
     expect_carries_on(folder, index_command(), 2, expected);
   }
+  EXPECT_GE(in_time, 1);
 }
 
 TEST_F(Interrupted, AnIndexThatLosesARankEndsAndIsCompletedToTheSameBytes) {
@@ -99,13 +102,16 @@ TEST_F(Interrupted, AnIndexThatLosesARankEndsAndIsCompletedToTheSameBytes) {
 TEST_F(Interrupted, ASearchKilledAtAnyMomentIsCompletedToTheSameBytes) {
   const auto expected = undisturbed(search_command());
   ASSERT_TRUE(expected.contains("results.shards/00007.h5"));
+  int in_time = 0;
   for (const int shard : {0, 3, 6}) {
     const std::string moment = "results.shards/0000" + std::to_string(shard) + ".h5";
     const fs::path folder = folder_ / ("killed" + std::to_string(shard));
     const JobResult killed = disturb(folder, search_command(), 0, moment, SIGKILL);
     EXPECT_TRUE(killed.signal == SIGKILL || killed.exit_code == 0) << killed.errors;
+    in_time += killed.signal == SIGKILL;
     expect_carries_on(folder, search_command(), 1, expected);
   }
+  EXPECT_GE(in_time, 1);
 }
 
 TEST_F(Interrupted, ASearchThatLosesARankEndsAndIsCompletedToTheSameBytes) {

@@ -11,6 +11,7 @@ source "$here/cluster.sh"
 missing=$(cluster_misses)
 if [ -n "$missing" ]; then
   echo "skipped: a Slurm of its own needs $missing"
+  echo "slurm: a Slurm of its own needs $missing" >>"${OUTSOLE_SKIPPED:-/dev/null}"
   exit 77
 fi
 
