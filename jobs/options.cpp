@@ -6,6 +6,7 @@
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/text.h"
 
 namespace outsole::jobs {
 

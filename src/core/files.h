@@ -34,7 +34,4 @@ std::string id_of(const std::filesystem::path& path);
 std::vector<std::filesystem::path> list_inputs(const std::vector<std::filesystem::path>& inputs,
                                                const std::vector<std::string>& extensions);
 
-/// The candidate nearest to `name` by edit distance, for "did you mean"; empty when none is near.
-std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
-
 }  // namespace outsole

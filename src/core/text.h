@@ -1,9 +1,11 @@
 #pragma once
-// Text from outside: whether it is UTF-8, and how to show it to a person without letting it act.
+// Text from outside: whether it is UTF-8, how to show it to a person without letting it act, and what a mistyped name
+// was meant to be. Nothing but the standard library.
 
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace outsole {
 
@@ -17,5 +19,8 @@ bool is_utf8(std::string_view text);
 /// the cursor, begin new lines or reverse the direction of writing: control characters, bidirectional overrides and
 /// bytes that are not UTF-8 appear as \x1b; everything else stays. Beyond 4 KiB the middle is left out.
 std::string printable(std::string_view text);
+
+/// The candidate nearest to `name` by edit distance, for "did you mean"; empty when none is near.
+std::string nearest_name(std::string_view name, const std::vector<std::string>& candidates);
 
 }  // namespace outsole

@@ -3,13 +3,9 @@
 #include <ATen/Parallel.h>
 #include <omp.h>
 
-#include <algorithm>
-#include <numeric>
-#include <string_view>
-#include <utility>
-
 #include "core/errors.h"
 #include "features/kinds.h"
+#include "features/names.h"
 
 namespace outsole::features {
 namespace {
@@ -17,60 +13,44 @@ namespace {
 struct Kind {
   std::string name;
   std::string description;
-  std::vector<std::string> stages;  // of a network, which needs weights; empty: no network
-  std::unique_ptr<Extractor> (*make)(const ExtractorSpec& spec, const std::string& stage);
+  std::unique_ptr<Extractor> (*make)() = nullptr;                        // of a kind without weights
+  std::vector<Stage> (*stages)(const Convention& convention) = nullptr;  // of a network
 };
 
 const std::vector<Kind>& kinds() {
   static const std::vector<Kind> all = {
-      {"pixels", "the image itself: 1 channel, stride 1", {}, make_pixels},
-      {"scattering", "wavelet scattering transform, J = 2, L = 8: 81 channels, stride 4", {}, make_scattering},
-      {"resnet50", "ResNet-50 after a residual unit: 256, 512, 1024 or 2048 channels, stride 4, 8, 16 or 32",
-       resnet50_stages(), make_resnet50},
+      {"pixels", "the image itself: 1 channel, stride 1", make_pixels},
+      {"scattering", "wavelet scattering transform, J = 2, L = 8: 81 channels, stride 4", make_scattering},
+      {"resnet50", "ResNet-50 after a residual unit: 256, 512, 1024 or 2048 channels, stride 4, 8, 16 or 32", nullptr,
+       resnet50_stages},
+      {"resnet18", "ResNet-18 after a residual unit: 64, 128, 256 or 512 channels, stride 4, 8, 16 or 32", nullptr,
+       resnet18_stages},
+      {"vgg16", "VGG-16: 64 to 512 channels, stride 1 to 32", nullptr, vgg16_stages},
+      {"squeezenet", "SqueezeNet 1.1: 64 to 512 channels, stride 2 to 16", nullptr, squeezenet_stages},
   };
   return all;
 }
 
-std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
-  return text;
+std::vector<std::string> names_of(const std::vector<Stage>& stages) {
+  std::vector<std::string> names;
+  for (const Stage& stage : stages) names.push_back(stage.name);
+  return names;
 }
 
-/// Insertions, deletions and replacements that turn `a` into `b` (Levenshtein).
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = std::exchange(row[j + 1], std::min({replaced, row[j] + 1, row[j + 1] + 1}));
-    }
-  }
-  return row.back();
-}
+/// NAME[:STAGE] taken apart.
+struct KindAndStage {
+  const Kind& kind;
+  std::optional<std::string> stage;
+};
 
-/// Index of `name` in `names`; throws UsageError with the nearest and all of them when it is none.
-std::size_t find_name(const std::string& what, const std::string& name, const std::vector<std::string>& names) {
-  const auto found = std::find(names.begin(), names.end(), name);
-  if (found != names.end()) return static_cast<std::size_t>(found - names.begin());
-  const auto nearest = std::min_element(names.begin(), names.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(a, name) < edit_distance(b, name);
-  });
-  throw UsageError("unknown " + what + " '" + name + "'; did you mean '" + *nearest + "'? Known: " + joined(names));
-}
-
-const Kind& find_kind(const std::string& name) {
+KindAndStage parse_kind(const std::string& text) {
   std::vector<std::string> names;
   for (const Kind& kind : kinds()) names.push_back(kind.name);
-  return kinds()[find_name("extractor", name, names)];
-}
-
-void check_network(const Kind& kind, const std::string& stage, const ExtractorSpec& spec) {
-  find_name("stage of " + kind.name, stage, kind.stages);
-  find_name("weights convention", spec.weights_convention, {"caffe", "torchvision"});
-  if (spec.weights_path.empty()) throw UsageError("extractor '" + spec.kind + "' needs a weights file (safetensors)");
+  const std::size_t colon = text.find(':');
+  const Kind& kind = kinds()[find_name("extractor", text.substr(0, colon), names)];
+  if (colon == std::string::npos) return {kind, std::nullopt};
+  if (kind.stages == nullptr) throw UsageError("extractor '" + text + "': '" + kind.name + "' has no stages");
+  return {kind, text.substr(colon + 1)};
 }
 
 /// While it lives, parallel regions that the calling thread opens have one thread.
@@ -87,27 +67,37 @@ class OneThread {
 
 }  // namespace
 
-std::unique_ptr<Extractor> make_extractor(const ExtractorSpec& spec) {
-  const std::size_t colon = spec.kind.find(':');
-  const Kind& kind = find_kind(spec.kind.substr(0, colon));
-  const std::string stage = colon == std::string::npos ? "" : spec.kind.substr(colon + 1);
-  if (!kind.stages.empty()) {
-    check_network(kind, stage, spec);
-  } else if (colon != std::string::npos) {
-    throw UsageError("extractor '" + spec.kind + "': '" + kind.name + "' has no stages");
-  } else if (!spec.weights_path.empty()) {
-    throw UsageError("extractor '" + kind.name + "' takes no weights, but '" + spec.weights_path + "' was given");
+std::optional<Network> find_network(const ExtractorSpec& spec) {
+  const auto [kind, stage] = parse_kind(spec.kind);
+  if (kind.stages == nullptr) return std::nullopt;
+  Network network = {convention_named(spec.weights_convention), {}};
+  const std::vector<Stage> stages = kind.stages(network.convention);
+  const std::size_t last = find_name("stage of " + kind.name, stage.value_or(""), names_of(stages));
+  for (std::size_t i = 0; i <= last; ++i) {
+    network.layers.insert(network.layers.end(), stages[i].layers.begin(), stages[i].layers.end());
   }
-  return kind.make(spec, stage);
+  return network;
+}
+
+std::unique_ptr<Extractor> make_extractor(const ExtractorSpec& spec) {
+  if (const std::optional<Network> network = spec.network ? spec.network : find_network(spec)) {
+    if (spec.weights_path.empty()) throw UsageError("extractor '" + spec.kind + "' needs a weights file (safetensors)");
+    return make_network(*network, spec.weights_path, spec.mean_grey);
+  }
+  if (!spec.weights_path.empty()) {
+    throw UsageError("extractor '" + spec.kind + "' takes no weights, but '" + spec.weights_path + "' was given");
+  }
+  return parse_kind(spec.kind).kind.make();
 }
 
 std::vector<std::pair<std::string, std::string>> extractor_kinds() {
   std::vector<std::pair<std::string, std::string>> lines;
   for (const Kind& kind : kinds()) {
-    if (kind.stages.empty()) {
+    if (kind.stages == nullptr) {
       lines.emplace_back(kind.name, kind.description);
     } else {
-      lines.emplace_back(kind.name + ":STAGE", kind.description + "; STAGE: " + joined(kind.stages));
+      const std::vector<std::string> stages = names_of(kind.stages(conventions().front()));
+      lines.emplace_back(kind.name + ":STAGE", kind.description + "; STAGE: " + joined(stages));
     }
   }
   return lines;

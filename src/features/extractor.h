@@ -5,27 +5,23 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-namespace outsole::features {
+#include "features/network.h"
 
-/// Where the cells of a feature map lie on the image: the centre of cell (k, l) is pixel
-/// (first_center_px + k * stride_px, first_center_px + l * stride_px).
-struct MapGeometry {
-  std::int64_t channels = 0;
-  std::int64_t stride_px = 1;
-  std::int64_t first_center_px = 0;
-};
+namespace outsole::features {
 
 /// What an extractor is made from; kept in an index so that marks are seen as its exemplars were.
 struct ExtractorSpec {
-  std::string kind = "scattering";  // pixels | scattering | NETWORK:STAGE, as in resnet50:res2b
-  std::string weights_path = {};    // safetensors; only networks
-  /// caffe | torchvision: scale and mean of the input, pooling geometry, position of the stride.
-  std::string weights_convention = "caffe";
-  double mean_grey = 0;  // 0..255, mean pixel of the exemplar set, subtracted by `caffe` networks
+  std::string kind = "scattering";           // pixels | scattering | NETWORK:STAGE, as in resnet50:res2b
+  std::string weights_path = {};             // safetensors; only networks
+  std::string weights_convention = "caffe";  // name of a Convention: how the weights were trained and stored
+  double mean_grey = 0;                      // 0..255, mean pixel of the exemplar set, which some conventions subtract
+  /// The network itself, as an index keeps it: then `kind` and `weights_convention` only name it.
+  std::optional<Network> network = {};
 };
 
 /// An extractor: immutable, one forward pass per call, no gradient. Calls from several threads are allowed.
@@ -44,9 +40,8 @@ class Extractor {
   /// continues the image by replication. Throws Bug when the images are too small or of another type.
   virtual at::Tensor extract(const at::Tensor& images) const = 0;
 
-  /// Identity of the weights used, 16 hex digits ("" without weights): an index refuses marks seen through other
-  /// weights. A hash against mix-ups (64-bit FNV-1a over names, shapes and bytes), not against forgery.
-  virtual std::string weights_identity() const { return {}; }
+  /// The tensors that were read from the weights file; none without weights.
+  virtual std::vector<WeightTensor> weights() const { return {}; }
 
   /// Floating point operations (2 per multiply-add) of one image; for plans and benchmarks.
   virtual double flops(std::int64_t height_px, std::int64_t width_px) const = 0;
@@ -58,6 +53,10 @@ class Extractor {
 /// Makes the extractor that `spec` names. Throws UsageError for an unknown kind, stage or convention (naming the known
 /// ones) or a missing weights path, DataError naming file and tensor when the weights do not hold what the stage needs.
 std::unique_ptr<Extractor> make_extractor(const ExtractorSpec& spec);
+
+/// The network that `kind` and `weights_convention` of `spec` name; none for a kind without weights. Throws UsageError
+/// as make_extractor does.
+std::optional<Network> find_network(const ExtractorSpec& spec);
 
 /// Every kind with a line of description, for help texts.
 std::vector<std::pair<std::string, std::string>> extractor_kinds();

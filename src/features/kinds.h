@@ -1,6 +1,6 @@
 #pragma once
-// What the kinds of extractors share, and how each is made. A new kind is one source file, one function here, and one
-// line in extractor.cpp.
+// What the kinds of extractors share, and how each is made. A new network is one source file that lists its layers, its
+// declaration here, and one line in extractor.cpp.
 
 #include <ATen/ATen.h>
 
@@ -10,15 +10,21 @@
 #include <vector>
 
 #include "features/extractor.h"
+#include "features/network.h"
 
 namespace outsole::features {
 
-std::unique_ptr<Extractor> make_pixels(const ExtractorSpec& spec, const std::string& stage);
-std::unique_ptr<Extractor> make_scattering(const ExtractorSpec& spec, const std::string& stage);
+std::unique_ptr<Extractor> make_pixels();
+std::unique_ptr<Extractor> make_scattering();
 
-/// res2a, res2b, ... res5c: Caffe's names of ResNet-50's residual units, in their order.
-std::vector<std::string> resnet50_stages();
-std::unique_ptr<Extractor> make_resnet50(const ExtractorSpec& spec, const std::string& stage);
+/// Reads the weights and evaluates the layers. Throws DataError as load_convolution and derive do.
+std::unique_ptr<Extractor> make_network(Network network, const std::string& weights_path, double mean_grey);
+
+// The stages of each network, from the image on.
+std::vector<Stage> resnet50_stages(const Convention& convention);
+std::vector<Stage> resnet18_stages(const Convention& convention);
+std::vector<Stage> vgg16_stages(const Convention& convention);
+std::vector<Stage> squeezenet_stages(const Convention& convention);
 
 /// Runs `forward`, [1, 1, H, W] -> [1, C, h, w], without gradient on each image of [N, H, W] by itself, on the CPU each
 /// image in one thread and several images at once: BLAS and oneDNN change the last bits of a result with the batch's

@@ -8,35 +8,35 @@
 
 namespace outsole::features {
 
-std::int64_t Window::output_length(std::int64_t length) const {
-  const std::int64_t travel = length + 2 * padding - kernel + (ceil_mode ? stride - 1 : 0);
-  if (length <= 0 || travel < 0) return 0;
-  const std::int64_t windows = travel / stride + 1;
-  const bool last_starts_outside = ceil_mode && (windows - 1) * stride >= length + padding;
-  return last_starts_outside ? windows - 1 : windows;
-}
+namespace {
 
-MapGeometry through(const MapGeometry& input, const Window& window) {
-  ensure(window.kernel % 2 == 1, "a window has a centre cell");
-  const std::int64_t first_center = (window.kernel - 1) / 2 - window.padding;
-  return {input.channels, input.stride_px * window.stride, input.first_center_px + input.stride_px * first_center};
-}
-
-Convolution load_convolution(SafetensorsFile& weights, const std::string& name, const std::string& batch_norm,
-                             std::int64_t channels_in, std::int64_t channels_out, const Window& window) {
-  constexpr double eps = 1e-5;
-  const at::Tensor kernel = weights.read(name + ".weight", {channels_out, channels_in, window.kernel, window.kernel});
+/// Multiplies kernel and bias so that the convolution does what its batch norm would have done after it.
+void fold_batch_norm(const SafetensorsFile& weights, const ConvolutionLayer& layer, Convolution& convolution) {
   const auto statistic = [&](const char* part) {
-    return weights.read(batch_norm + "." + part, {channels_out}).to(at::kDouble);
+    return weights.read(layer.batch_norm + "." + part, {layer.channels}).to(at::kDouble);
   };
   const at::Tensor gain = statistic("weight"), shift = statistic("bias"), mean = statistic("running_mean"),
                    variance = statistic("running_var");
   if ((variance < 0).any().item<bool>()) {
-    throw DataError(weights.path().string() + ": tensor '" + batch_norm + ".running_var': a variance is negative");
+    throw DataError(weights.path().string() + ": tensor '" + layer.batch_norm +
+                    ".running_var': a variance is negative");
   }
-  const at::Tensor scale = gain / (variance + eps).sqrt();
-  return {window, (kernel.to(at::kDouble) * scale.view({-1, 1, 1, 1})).to(at::kFloat),
-          (shift - mean * scale).to(at::kFloat)};
+  const at::Tensor scale = gain / (variance + layer.batch_norm_epsilon).sqrt();
+  const at::Tensor centre = convolution.bias.defined() ? mean - convolution.bias.to(at::kDouble) : mean;
+  convolution.weight = (convolution.weight.to(at::kDouble) * scale.view({-1, 1, 1, 1})).to(at::kFloat);
+  convolution.bias = (shift - centre * scale).to(at::kFloat);
+}
+
+}  // namespace
+
+Convolution load_convolution(const SafetensorsFile& weights, const PlacedConvolution& place) {
+  const ConvolutionLayer& layer = place.layer;
+  const std::int64_t side = layer.window.kernel;
+  Convolution convolution = {
+      layer.window, weights.read(layer.name + ".weight", {layer.channels, place.channels_in, side, side}), {}};
+  if (layer.bias) convolution.bias = weights.read(layer.name + ".bias", {layer.channels});
+  if (!layer.batch_norm.empty()) fold_batch_norm(weights, layer, convolution);
+  return convolution;
 }
 
 at::Tensor convolve(const Convolution& convolution, const at::Tensor& input) {
@@ -66,6 +66,19 @@ at::Tensor max_pool(const Window& window, const at::Tensor& input) {
     }
   }
   return result;
+}
+
+at::Tensor average_pool(const Window& window, const at::Tensor& input) {
+  return at::avg_pool2d(input, {window.kernel, window.kernel}, {window.stride, window.stride},
+                        {window.padding, window.padding}, window.ceil_mode, /*count_include_pad=*/true);
+}
+
+at::Tensor response_norm(const ResponseNormLayer& layer, const at::Tensor& input) {
+  const std::int64_t before = layer.channels / 2, after = layer.channels - 1 - before, channels = input.size(1);
+  const at::Tensor squares = at::constant_pad_nd(input.square(), {0, 0, 0, 0, before, after}, 0);
+  at::Tensor sum = squares.narrow(1, 0, channels).clone();
+  for (std::int64_t i = 1; i < layer.channels; ++i) sum.add_(squares.narrow(1, i, channels));
+  return input / (sum * (layer.alpha / static_cast<double>(layer.channels)) + layer.k).pow(layer.beta);
 }
 
 double convolution_flops(const Convolution& convolution, std::int64_t height, std::int64_t width) {

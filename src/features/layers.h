@@ -1,29 +1,14 @@
 #pragma once
-// The layers that networks are made of, and how each moves the cells of a map.
+// What the layers of a network compute, and how the weights of a convolution are read.
 
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <string>
 
-#include "features/extractor.h"
+#include "features/network.h"
 #include "features/safetensors.h"
 
 namespace outsole::features {
-
-/// A square window that slides over a map, the same along both axes. Its kernel is odd, so that it has a centre cell.
-struct Window {
-  std::int64_t kernel = 1;
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-  bool ceil_mode = false;  // as Caffe pools: the last window may reach beyond the padded map
-
-  /// Cells along an axis of `length` cells; 0 when no window fits.
-  std::int64_t output_length(std::int64_t length) const;
-};
-
-/// Where the cells lie after `window` slid over a map whose cells lie as `input` says.
-MapGeometry through(const MapGeometry& input, const Window& window);
 
 /// A convolution; the batch norm that follows it, if any, is folded in.
 struct Convolution {
@@ -32,17 +17,21 @@ struct Convolution {
   at::Tensor bias;    // [O] float32, or undefined: none
 };
 
-/// Reads `NAME.weight` [O, I, kernel, kernel] and `BATCH_NORM.{weight,bias,running_mean,running_var}` [O] and folds the
-/// batch norm (eps = 1e-5) into weight and bias in double precision. Throws DataError as SafetensorsFile::read, and
-/// when a variance is negative.
-Convolution load_convolution(SafetensorsFile& weights, const std::string& name, const std::string& batch_norm,
-                             std::int64_t channels_in, std::int64_t channels_out, const Window& window);
+/// Reads the convolution's tensors and folds its batch norm, if any, into weight and bias in double precision. Throws
+/// DataError as SafetensorsFile::read, and when a variance is negative.
+Convolution load_convolution(const SafetensorsFile& weights, const PlacedConvolution& place);
 
 /// [N, I, H, W] -> [N, O, h, w], zero padding.
 at::Tensor convolve(const Convolution& convolution, const at::Tensor& input);
 
-/// Maximum over each window; what lies outside the map does not count.
+/// Maximum over each window; what lies outside the map does not count. Shares no memory with `input`.
 at::Tensor max_pool(const Window& window, const at::Tensor& input);
+
+/// Mean over each window; the padding counts as zeros.
+at::Tensor average_pool(const Window& window, const at::Tensor& input);
+
+/// Normalization across channels, as ResponseNormLayer says.
+at::Tensor response_norm(const ResponseNormLayer& layer, const at::Tensor& input);
 
 /// Floating point operations (2 per multiply-add) of a convolution that makes a map of height x width cells.
 double convolution_flops(const Convolution& convolution, std::int64_t height, std::int64_t width);

@@ -18,6 +18,6 @@ class Pixels final : public Extractor {
 
 }  // namespace
 
-std::unique_ptr<Extractor> make_pixels(const ExtractorSpec&, const std::string&) { return std::make_unique<Pixels>(); }
+std::unique_ptr<Extractor> make_pixels() { return std::make_unique<Pixels>(); }
 
 }  // namespace outsole::features

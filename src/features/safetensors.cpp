@@ -27,11 +27,6 @@ std::int64_t element_bytes(std::string_view dtype) {
   return found == sizes.end() ? 0 : found->second;
 }
 
-std::uint64_t fnv1a(std::string_view bytes, std::uint64_t hash = 0xcbf29ce484222325) {
-  for (const char byte : bytes) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3;
-  return hash;
-}
-
 std::string shape_text(at::IntArrayRef shape) {
   std::ostringstream text;
   text << shape;
@@ -238,7 +233,7 @@ void SafetensorsFile::check_ranges(std::int64_t data_bytes) const {
   if (covered != data_bytes) refuse(std::to_string(data_bytes - covered) + " bytes belong to no tensor");
 }
 
-at::Tensor SafetensorsFile::read(const std::string& name, at::IntArrayRef shape) {
+SafetensorsFile::StoredTensor SafetensorsFile::stored(const std::string& name, at::IntArrayRef shape) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {
     refuse("no tensor '" + name + "' among its " + std::to_string(entries_.size()) +
@@ -253,27 +248,18 @@ at::Tensor SafetensorsFile::read(const std::string& name, at::IntArrayRef shape)
   const auto type = readable.find(entry.dtype);
   if (type == readable.end()) refuse(name, "its type is " + entry.dtype + "; weights are F32, F16 or BF16");
 
-  at::Tensor stored = at::empty(shape, type->second);
-  const std::string_view bytes(static_cast<const char*>(stored.data_ptr()), stored.nbytes());
+  StoredTensor tensor = {name + ' ' + entry.dtype + ' ' + shape_text(shape), at::empty(shape, type->second)};
   std::ifstream file(path_, std::ios::binary);
   file.seekg(data_offset_ + entry.begin);
-  file.read(static_cast<char*>(stored.data_ptr()), entry.end - entry.begin);
+  file.read(static_cast<char*>(tensor.values.data_ptr()), entry.end - entry.begin);
   if (!file) refuse(name, "cannot be read");
-  hashes_[name] = fnv1a(bytes, fnv1a(name + ' ' + entry.dtype + ' ' + shape_text(shape) + ' '));
-
-  at::Tensor values = stored.to(at::kFloat);
-  if (!at::isfinite(values).all().item<bool>()) refuse(name, "holds a value that is not finite");
-  return values;
+  return tensor;
 }
 
-std::string SafetensorsFile::identity() const {
-  std::ostringstream all;
-  for (const auto& [name, hash] : hashes_) all << std::hex << hash << ' ';
-  std::ostringstream identity;
-  identity.width(16);
-  identity.fill('0');
-  identity << std::hex << fnv1a(all.str());
-  return identity.str();
+at::Tensor SafetensorsFile::read(const std::string& name, at::IntArrayRef shape) const {
+  at::Tensor values = stored(name, shape).values.to(at::kFloat);
+  if (!at::isfinite(values).all().item<bool>()) refuse(name, "holds a value that is not finite");
+  return values;
 }
 
 void SafetensorsFile::refuse(const std::string& complaint) const { throw DataError(path_.string() + ": " + complaint); }

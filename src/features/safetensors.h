@@ -24,13 +24,18 @@ class SafetensorsFile {
 
   /// The tensor as float32 on the CPU; on disk it is F32, F16 or BF16. Throws DataError naming file and tensor when it
   /// is missing, of another shape or type, cannot be read, or holds a value that is not finite.
-  at::Tensor read(const std::string& name, at::IntArrayRef shape);
+  at::Tensor read(const std::string& name, at::IntArrayRef shape) const;
+
+  /// A tensor as it lies in the file.
+  struct StoredTensor {
+    std::string headline;  // name, type and shape, as in "bn1.bias F32 [64]"
+    at::Tensor values;     // of that type, on the CPU
+  };
+
+  /// Throws as read does, but takes any value.
+  StoredTensor stored(const std::string& name, at::IntArrayRef shape) const;
 
   const std::filesystem::path& path() const { return path_; }
-
-  /// 16 hex digits over name, type, shape and bytes of every tensor read so far, whatever their order (FNV-1a, 64 bit):
-  /// an identity against mix-ups, not against forgery.
-  std::string identity() const;
 
  private:
   struct Entry {
@@ -47,7 +52,6 @@ class SafetensorsFile {
   std::filesystem::path path_;
   std::int64_t data_offset_ = 0;
   std::map<std::string, Entry> entries_;
-  std::map<std::string, std::uint64_t> hashes_;  // of the tensors read
 };
 
 }  // namespace outsole::features

@@ -80,7 +80,7 @@ at::Tensor trim(const at::Tensor& map, std::int64_t margin) {
 
 class Scattering final : public Extractor {
  public:
-  MapGeometry geometry() const override { return {kChannels, kStridePx, kFirstCenterPx}; }
+  MapGeometry geometry() const override { return {kChannels, kStridePx, 2 * kFirstCenterPx}; }
 
   /// As many cells as have their centres inside.
   std::int64_t map_length(std::int64_t length_px) const override {
@@ -142,7 +142,7 @@ class Scattering final : public Extractor {
 
 }  // namespace
 
-std::unique_ptr<Extractor> make_scattering(const ExtractorSpec&, const std::string&) {
+std::unique_ptr<Extractor> make_scattering() {
   return std::make_unique<Scattering>();
 }
 

@@ -16,6 +16,7 @@
 #include "match/lanes.h"
 #include "match/support.h"
 #include "retrieval/exemplar_image.h"
+#include "retrieval/weights_identity.h"
 #include "machine/memory_budget.h"
 #include "core/parallel.h"
 #include "store/write_units.h"
@@ -58,8 +59,11 @@ BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features:
   IndexParameters& p = plan.parameters;
   const FrameSize frame = options.frame.value_or(largest_size(exemplars));
   p.extractor_kind = options.extractor.kind;
-  p.weights_identity = extractor.weights_identity();
-  p.weights_convention = p.weights_identity.empty() ? "" : options.extractor.weights_convention;
+  p.network = features::find_network(options.extractor);
+  if (p.network) {
+    p.weights_convention = options.extractor.weights_convention;
+    p.weights_identity = weights_sha256(options.extractor.weights_path, extractor.weights());
+  }
   p.image_scale = options.image_scale;
   p.frame_height_px = frame.height_px;
   p.frame_width_px = frame.width_px;
@@ -278,7 +282,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     white_response = white_response_of(*extractor, parameters, options.device);
   });
 
-  const store::StoreHeader header = {kIndexSchema, 1, parameters.to_json()};
+  const store::StoreHeader header = parameters.header();
   std::optional<store::StoreWriter> writer;
   store::open_writer(comm, options.output, header, plan.units, writer);
   const bool was_finished = comm.any_of(writer->is_finished());
@@ -292,7 +296,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   }
   comm.together([&] {
     if (!comm.is_root()) return;
-    write_provenance(options.output, options.command_line, comm.size(), parameters.to_json(), was_finished);
+    write_provenance(options.output, options.command_line, comm.size(), header.parameters, was_finished);
   });
 }
 

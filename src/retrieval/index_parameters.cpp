@@ -1,8 +1,13 @@
 #include "retrieval/index_parameters.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "core/checked.h"
 #include "core/errors.h"
 #include "match/lanes.h"
+#include "retrieval/network_json.h"
+#include "retrieval/weights_identity.h"
 
 namespace outsole::retrieval {
 
@@ -17,29 +22,32 @@ std::int64_t IndexParameters::block_floats() const {
   return checked_product({geometry.channels, cells.height, cells.width, match::kLanes}, "a block of the index");
 }
 
-nlohmann::json IndexParameters::to_json() const {
-  return {{"extractor", extractor_kind},
-          {"weights_convention", weights_convention},
-          {"weights_identity", weights_identity},
-          {"mean_grey", mean_grey},
-          {"image_scale", image_scale},
-          {"frame_height_px", frame_height_px},
-          {"frame_width_px", frame_width_px},
-          {"search_height_px", search_height_px},
-          {"search_width_px", search_width_px},
-          {"channels", geometry.channels},
-          {"stride_px", geometry.stride_px},
-          {"first_center_px", geometry.first_center_px},
-          {"map_height", map_height},
-          {"map_width", map_width},
-          {"border_cells", border_cells},
-          {"lanes", match::kLanes},
-          {"precision_bits", precision_bits},
-          {"exemplars", exemplars},
-          {"exemplars_sha256", exemplars_sha256}};
+store::StoreHeader IndexParameters::header() const {
+  nlohmann::json json = {{"extractor", extractor_kind},
+                         {"weights_convention", weights_convention},
+                         {"weights_identity", weights_identity},
+                         {"mean_grey", mean_grey},
+                         {"image_scale", image_scale},
+                         {"frame_height_px", frame_height_px},
+                         {"frame_width_px", frame_width_px},
+                         {"search_height_px", search_height_px},
+                         {"search_width_px", search_width_px},
+                         {"channels", geometry.channels},
+                         {"stride_px", geometry.stride_px},
+                         {"first_center_half_px", geometry.first_center_half_px},
+                         {"map_height", map_height},
+                         {"map_width", map_width},
+                         {"border_cells", border_cells},
+                         {"lanes", match::kLanes},
+                         {"precision_bits", precision_bits},
+                         {"exemplars", exemplars},
+                         {"exemplars_sha256", exemplars_sha256}};
+  if (network) json["network"] = network_to_json(*network);
+  return {kIndexSchema, 2, std::move(json)};
 }
 
-IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std::string& file) {
+IndexParameters IndexParameters::from_header(const store::StoreHeader& header, const std::string& file) {
+  const nlohmann::json& json = header.parameters;
   const auto impossible = [&](const std::string& name) {
     return DataError(file + ": parameter '" + name + "' is missing or impossible");
   };
@@ -61,6 +69,7 @@ IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std
   };
   constexpr std::int64_t kLongest = 1 << 20;
   IndexParameters p;
+  p.version = header.version;
   p.extractor_kind = text("extractor");
   p.weights_convention = text("weights_convention");
   p.weights_identity = text("weights_identity");
@@ -70,7 +79,9 @@ IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std
   p.frame_width_px = integer("frame_width_px", 1, kLongest);
   p.search_height_px = integer("search_height_px", 1, kLongest);
   p.search_width_px = integer("search_width_px", 1, kLongest);
-  p.geometry = {integer("channels", 1, kLongest), integer("stride_px", 1, 1024), integer("first_center_px", 0, 1024)};
+  const bool in_whole_pixels = p.version == 1;
+  p.geometry = {integer("channels", 1, kLongest), integer("stride_px", 1, 1024),
+                in_whole_pixels ? 2 * integer("first_center_px", 0, 1024) : integer("first_center_half_px", 0, 2048)};
   p.map_height = integer("map_height", 1, kLongest);
   p.map_width = integer("map_width", 1, kLongest);
   p.border_cells = integer("border_cells", 0, (std::min(p.map_height, p.map_width) - 1) / 2);
@@ -79,20 +90,32 @@ IndexParameters IndexParameters::from_json(const nlohmann::json& json, const std
   p.exemplars_sha256 = text("exemplars_sha256");
   integer("lanes", match::kLanes, match::kLanes);
   p.block_floats();
+  if (p.version > 1 && json.contains("network") == p.weights_identity.empty()) throw impossible("network");
+  if (p.version > 1 && json.contains("network")) p.network = network_from_json(json["network"], file);
   return p;
 }
 
+namespace {
+
+std::string identity_of(const features::Extractor& extractor, const std::string& weights_path, std::int64_t version) {
+  const std::vector<features::WeightTensor> tensors = extractor.weights();
+  if (tensors.empty()) return {};
+  return version == 1 ? weights_fnv1a(weights_path, tensors) : weights_sha256(weights_path, tensors);
+}
+
+}  // namespace
+
 std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
                                                         const std::string& weights_path, const std::string& file) {
-  auto extractor = features::make_extractor(
-      {parameters.extractor_kind, weights_path,
-       parameters.weights_convention.empty() ? "caffe" : parameters.weights_convention, parameters.mean_grey});
-  if (extractor->weights_identity() != parameters.weights_identity) {
+  features::ExtractorSpec spec = {parameters.extractor_kind, weights_path};
+  if (!parameters.weights_convention.empty()) spec.weights_convention = parameters.weights_convention;
+  spec.mean_grey = parameters.mean_grey;
+  spec.network = parameters.network;
+  auto extractor = features::make_extractor(spec);
+  if (identity_of(*extractor, weights_path, parameters.version) != parameters.weights_identity) {
     throw DataError(weights_path + ": not the weights that " + file + " was made with");
   }
-  const features::MapGeometry geometry = extractor->geometry();
-  if (geometry.channels != parameters.geometry.channels || geometry.stride_px != parameters.geometry.stride_px ||
-      geometry.first_center_px != parameters.geometry.first_center_px) {
+  if (extractor->geometry() != parameters.geometry) {
     throw DataError(file + ": its maps are not those of " + parameters.extractor_kind);
   }
   return extractor;

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "features/extractor.h"
@@ -15,9 +15,11 @@ namespace outsole::retrieval {
 inline constexpr char kIndexSchema[] = "outsole.index";
 
 struct IndexParameters {
+  std::int64_t version = 2;  // of the schema, which decides how the three next are kept
   std::string extractor_kind;
   std::string weights_convention;  // empty without weights
-  std::string weights_identity;
+  std::string weights_identity;    // SHA-256, in version 1 FNV-1a, of the tensors that were read; empty without weights
+  std::optional<features::Network> network;  // none without weights, nor in version 1
   double mean_grey = 0;
   double image_scale = 1;
   std::int64_t frame_height_px = 0, frame_width_px = 0;    // of the exemplars' own resolution
@@ -33,13 +35,15 @@ struct IndexParameters {
   std::int64_t blocks() const;
   std::int64_t block_floats() const;
 
-  nlohmann::json to_json() const;
+  /// The header of an index of these parameters, always of the newest version.
+  store::StoreHeader header() const;
   /// Throws DataError naming `file` and the parameter that is missing or impossible.
-  static IndexParameters from_json(const nlohmann::json& json, const std::string& file);
+  static IndexParameters from_header(const store::StoreHeader& header, const std::string& file);
 };
 
-/// The extractor an index was made with. Throws as make_extractor does, and DataError when the weights are others than
-/// the index's (`file` names the index).
+/// The extractor an index was made with: of version 2 the network that it keeps, of version 1 the one that its names
+/// stand for. Throws as make_extractor does, and DataError when the weights are others than the index's (`file` names
+/// the index).
 std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
                                                         const std::string& weights_path, const std::string& file);
 

@@ -47,7 +47,7 @@ at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offs
   const auto geometry = extractor.geometry();
   const at::Tensor cells =
       match::support_on_cells(seen, extractor.map_length(seen.size(0)), extractor.map_length(seen.size(1)),
-                              geometry.stride_px, geometry.first_center_px);
+                              geometry.stride_px, geometry.first_center_half_px);
   return match::eroded(cells,
                        match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction));
 }

@@ -8,7 +8,7 @@ namespace outsole::retrieval {
 OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device) {
   store::Store store(path, kIndexSchema);
   const std::string name = path.string();
-  IndexParameters p = IndexParameters::from_json(store.header().parameters, name);
+  IndexParameters p = IndexParameters::from_header(store.header(), name);
   if (store.rows() != p.blocks())
     throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
   const match::FrameCells cells = p.frame_cells();

@@ -62,13 +62,5 @@ TEST(IdOf, IsTheNameWithoutFolderAndLastExtension) {
   EXPECT_EQ(id_of("shoe.left.tif"), "shoe.left");
 }
 
-TEST(NearestName, FindsASlipOfTheKeyboardAndNothingFarther) {
-  const std::vector<std::string> names = {"input", "output", "memory-gib", "strict"};
-  EXPECT_EQ(nearest_name("inptu", names), "input");
-  EXPECT_EQ(nearest_name("memory", names), "");
-  EXPECT_EQ(nearest_name("memory-gb", names), "memory-gib");
-  EXPECT_EQ(nearest_name("zzzzzzzz", names), "");
-}
-
 }  // namespace
 }  // namespace outsole

@@ -53,5 +53,13 @@ TEST(ParseJson, RefusesANestingThatWouldExhaustTheStack) {
   EXPECT_FALSE(parse_json(std::string(60, '[') + std::string(60, ']')).is_discarded());
 }
 
+TEST(NearestName, FindsASlipOfTheKeyboardAndNothingFarther) {
+  const std::vector<std::string> names = {"input", "output", "memory-gib", "strict"};
+  EXPECT_EQ(nearest_name("inptu", names), "input");
+  EXPECT_EQ(nearest_name("memory", names), "");
+  EXPECT_EQ(nearest_name("memory-gb", names), "memory-gib");
+  EXPECT_EQ(nearest_name("zzzzzzzz", names), "");
+}
+
 }  // namespace
 }  // namespace outsole

@@ -24,6 +24,13 @@ class EveryExtractor : public testing::TestWithParam<ExtractorSpec> {
     if (spec.kind.starts_with("resnet50")) {
       spec.weights_path = folder_ / "random.safetensors";
       write_safetensors(spec.weights_path, random_resnet50(2, 0));
+    } else if (const std::optional<Network> network = find_network(spec)) {
+      std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
+      for (const PlacedConvolution& place : derive(network->layers, {{.channels = 3}}).convolutions) {
+        for (const WeightTensor& tensor : place.tensors()) shapes.emplace_back(tensor.name, tensor.shape);
+      }
+      spec.weights_path = folder_ / "random.safetensors";
+      write_safetensors(spec.weights_path, random_tensors(shapes));
     }
     extractor_ = make_extractor(spec);
     at::manual_seed(2);
@@ -74,7 +81,7 @@ TEST_P(EveryExtractor, CentresTheRowsThatACellSeesWhereItsGeometrySays) {
     if (!at::equal(after[row], before)) seen.push_back(row);
   }
   ASSERT_FALSE(seen.empty());
-  EXPECT_EQ(seen.front() + seen.back(), 2 * (geometry.first_center_px + cell * geometry.stride_px));
+  EXPECT_EQ(seen.front() + seen.back(), geometry.first_center_half_px + 2 * cell * geometry.stride_px);
 }
 
 TEST_P(EveryExtractor, TakesEmptyBatchesAndRefusesOtherTypes) {
@@ -83,12 +90,15 @@ TEST_P(EveryExtractor, TakesEmptyBatchesAndRefusesOtherTypes) {
   EXPECT_THROW(extractor_->extract(at::zeros({40, 40})), Bug);
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, EveryExtractor,
-                         testing::Values(ExtractorSpec{.kind = "pixels"}, ExtractorSpec{.kind = "scattering"},
-                                         ExtractorSpec{.kind = "resnet50:res2b"},
-                                         ExtractorSpec{.kind = "resnet50:res3a"},
-                                         ExtractorSpec{.kind = "resnet50:res2b", .weights_convention = "torchvision"},
-                                         ExtractorSpec{.kind = "resnet50:res3a", .weights_convention = "torchvision"}));
+INSTANTIATE_TEST_SUITE_P(
+    Kinds, EveryExtractor,
+    testing::Values(ExtractorSpec{.kind = "pixels"}, ExtractorSpec{.kind = "scattering"},
+                    ExtractorSpec{.kind = "resnet50:res2b"}, ExtractorSpec{.kind = "resnet50:res3a"},
+                    ExtractorSpec{.kind = "resnet50:res2b", .weights_convention = "torchvision"},
+                    ExtractorSpec{.kind = "resnet50:res3a", .weights_convention = "torchvision"},
+                    ExtractorSpec{.kind = "resnet18:layer2.0", .weights_convention = "torchvision"},
+                    ExtractorSpec{.kind = "vgg16:relu3_1"}, ExtractorSpec{.kind = "vgg16:pool2"},
+                    ExtractorSpec{.kind = "squeezenet:fire3"}, ExtractorSpec{.kind = "squeezenet:fire4"}));
 
 TEST(Pixels, AreTheImage) {
   const at::Tensor images = at::rand({2, 5, 7});
@@ -112,6 +122,8 @@ TEST(MakeExtractor, NamesTheNearestAndAllKnownNames) {
   EXPECT_THAT(refusal({.kind = "resnet50:res2d", .weights_path = "w"}),
               AllOf(HasSubstr("'res2d'"), HasSubstr("res4f")));
   EXPECT_THAT(refusal({.kind = "resnet50", .weights_path = "w"}), HasSubstr("res2a"));
+  EXPECT_THAT(refusal({.kind = "vgg16:relu31", .weights_path = "w"}), HasSubstr("did you mean 'relu3_1'"));
+  EXPECT_THAT(refusal({.kind = "vgg16:", .weights_path = "w"}), HasSubstr("relu3_1"));
   EXPECT_THAT(refusal({.kind = "resnet50:res2b", .weights_path = "w", .weights_convention = "cafe"}),
               AllOf(HasSubstr("did you mean 'caffe'"), HasSubstr("torchvision")));
 }
@@ -124,9 +136,12 @@ TEST(MakeExtractor, AsksForWeightsExactlyWhereTheyAreNeeded) {
 
 TEST(ExtractorKinds, AreDescribed) {
   const auto kinds = extractor_kinds();
-  ASSERT_EQ(kinds.size(), 3U);
+  ASSERT_EQ(kinds.size(), 6U);
   EXPECT_EQ(kinds[2].first, "resnet50:STAGE");
   EXPECT_THAT(kinds[2].second, HasSubstr("res2a, res2b, res2c, res3a"));
+  EXPECT_THAT(kinds[3].second, HasSubstr("layer2.1"));
+  EXPECT_THAT(kinds[4].second, HasSubstr("relu3_1"));
+  EXPECT_THAT(kinds[5].second, HasSubstr("fire3"));
 }
 
 }  // namespace

@@ -1,16 +1,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdlib>
-#include <limits>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "core/errors.h"
 #include "features/extractor.h"
+#include "features/naive_layers.h"
 #include "features/weights_fixture.h"
 
 namespace outsole::features {
@@ -18,27 +15,15 @@ namespace {
 
 using testing::HasSubstr;
 
-/// A map in double precision, [C][H][W].
-struct Map {
-  std::int64_t channels = 0, height = 0, width = 0;
-  std::vector<double> values;
-
-  Map(std::int64_t c, std::int64_t h, std::int64_t w) : channels(c), height(h), width(w), values(c * h * w) {}
-  double& at(std::int64_t c, std::int64_t y, std::int64_t x) { return values[(c * height + y) * width + x]; }
-  double at(std::int64_t c, std::int64_t y, std::int64_t x) const { return values[(c * height + y) * width + x]; }
-};
-
 /// ResNet-50 as plain loops in double precision, straight from the papers: convolution, then batch norm, then ReLU.
 class NaiveResNet50 {
  public:
-  NaiveResNet50(const std::vector<NamedTensor>& tensors, bool caffe) : caffe_(caffe) {
-    for (const NamedTensor& tensor : tensors) tensors_[tensor.name] = &tensor;
-  }
+  NaiveResNet50(const std::vector<NamedTensor>& tensors, bool caffe) : caffe_(caffe) { tensors_ = by_name(tensors); }
 
   /// The map after unit `last_unit` of `last_layer`, counted as in the names.
   Map forward(const at::Tensor& image, double mean_grey, int last_layer, int last_unit) const {
     Map map = relu(convolution(colour(image, mean_grey), "conv1", "bn1", 2, 3));
-    map = caffe_ ? max_pool(map, 0, true) : max_pool(map, 1, false);
+    map = caffe_ ? naive_max_pool(map, 3, 2, 0, true) : naive_max_pool(map, 3, 2, 1, false);
     const int units[] = {3, 4, 6, 3};
     for (int layer = 1; layer <= last_layer; ++layer) {
       for (int unit = 0; unit < (layer == last_layer ? last_unit + 1 : units[layer - 1]); ++unit) {
@@ -65,59 +50,7 @@ class NaiveResNet50 {
   }
 
   Map convolution(const Map& in, const std::string& name, const std::string& norm, int stride, int pad) const {
-    const NamedTensor& kernel = *tensors_.at(name + ".weight");
-    const std::int64_t out_channels = kernel.shape[0], side = kernel.shape[2];
-    Map out(out_channels, (in.height + 2 * pad - side) / stride + 1, (in.width + 2 * pad - side) / stride + 1);
-    for (std::int64_t o = 0; o < out_channels; ++o) {
-      const auto statistic = [&](const char* part) { return static_cast<double>(tensors_.at(norm + part)->values[o]); };
-      const double gain = statistic(".weight") / std::sqrt(statistic(".running_var") + 1e-5);
-      for (std::int64_t y = 0; y < out.height; ++y) {
-        for (std::int64_t x = 0; x < out.width; ++x) {
-          double sum = 0;
-          for (std::int64_t i = 0; i < in.channels; ++i) {
-            for (std::int64_t v = 0; v < side; ++v) {
-              for (std::int64_t u = 0; u < side; ++u) {
-                const std::int64_t row = y * stride + v - pad, column = x * stride + u - pad;
-                if (row < 0 || row >= in.height || column < 0 || column >= in.width) continue;
-                sum += kernel.values[((o * in.channels + i) * side + v) * side + u] * in.at(i, row, column);
-              }
-            }
-          }
-          out.at(o, y, x) = (sum - statistic(".running_mean")) * gain + statistic(".bias");
-        }
-      }
-    }
-    return out;
-  }
-
-  static Map relu(Map map) {
-    for (double& value : map.values) value = std::max(value, 0.);
-    return map;
-  }
-
-  /// 3 x 3, stride 2.
-  static Map max_pool(const Map& in, int pad, bool ceil_mode) {
-    const auto length = [&](std::int64_t cells) {
-      const double windows = static_cast<double>(cells + 2 * pad - 3) / 2;
-      return static_cast<std::int64_t>(ceil_mode ? std::ceil(windows) : std::floor(windows)) + 1;
-    };
-    Map out(in.channels, length(in.height), length(in.width));
-    for (std::int64_t c = 0; c < in.channels; ++c) {
-      for (std::int64_t y = 0; y < out.height; ++y) {
-        for (std::int64_t x = 0; x < out.width; ++x) {
-          double most = -std::numeric_limits<double>::infinity();
-          for (std::int64_t row = std::max<std::int64_t>(0, 2 * y - pad); row < std::min(in.height, 2 * y - pad + 3);
-               ++row) {
-            for (std::int64_t column = std::max<std::int64_t>(0, 2 * x - pad);
-                 column < std::min(in.width, 2 * x - pad + 3); ++column) {
-              most = std::max(most, in.at(c, row, column));
-            }
-          }
-          out.at(c, y, x) = most;
-        }
-      }
-    }
-    return out;
+    return batch_norm(naive_convolution(in, *tensors_.at(name + ".weight"), stride, pad), tensors_, norm);
   }
 
   Map residual_unit(const Map& in, const std::string& name, int stride) const {
@@ -132,7 +65,7 @@ class NaiveResNet50 {
   }
 
   bool caffe_;
-  std::map<std::string, const NamedTensor*> tensors_;
+  TensorsByName tensors_;
 };
 
 at::Tensor random_images(std::int64_t count, std::int64_t height, std::int64_t width) {
@@ -202,9 +135,9 @@ TEST_F(ResNet50, HasTheGeometryOfItsConventions) {
   const auto caffe = make_extractor(spec("res2b")), torchvision = make_extractor(spec("res2b", "torchvision"));
   EXPECT_EQ(caffe->map_length(293), 73);
   EXPECT_EQ(caffe->map_length(135), 34);
-  EXPECT_EQ(caffe->geometry().first_center_px, 2);
+  EXPECT_EQ(caffe->geometry().first_center_half_px, 4);
   EXPECT_EQ(torchvision->map_length(224), 56);
-  EXPECT_EQ(torchvision->geometry().first_center_px, 0);
+  EXPECT_EQ(torchvision->geometry().first_center_half_px, 0);
   EXPECT_EQ(caffe->map_length(2), 0);
   EXPECT_THROW(caffe->extract(at::zeros({1, 2, 50})), Bug);
 }
@@ -216,7 +149,7 @@ TEST_F(ResNet50, StagesHaveTheirChannelsAndStrides) {
     const MapGeometry geometry = make_extractor({"resnet50:" + stage, path, "caffe", 0})->geometry();
     EXPECT_EQ(geometry.channels, channels) << stage;
     EXPECT_EQ(geometry.stride_px, stride_px) << stage;
-    EXPECT_EQ(geometry.first_center_px, 2) << stage;
+    EXPECT_EQ(geometry.first_center_half_px, 4) << stage;
   };
   expect("res2c", 256, 4);
   expect("res3a", 512, 8);
@@ -235,8 +168,8 @@ TEST_F(ResNet50, LoadsOnlyWhatItsStageNeeds) {
   const std::string path = *folder_ / "layer1.safetensors";
   write_safetensors(path, random_resnet50(1, 1));
   const auto make = [&](const std::string& stage) { return make_extractor({"resnet50:" + stage, path, "caffe", 0}); };
-  EXPECT_NE(make("res2a")->weights_identity(), make("res2b")->weights_identity());
-  EXPECT_EQ(make("res2b")->weights_identity().size(), 16U);
+  EXPECT_EQ(make("res2a")->weights().size(), 5U + 20);  // conv1 and a projected unit, each with batch norm
+  EXPECT_EQ(make("res2b")->weights().size(), 5U + 20 + 15);
   try {
     make("res2c");
     FAIL() << "layer1.2 is not in the file";

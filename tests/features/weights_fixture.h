@@ -10,6 +10,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace outsole::features {
@@ -57,6 +58,25 @@ inline void write_safetensors(const std::string& path, const std::vector<NamedTe
   }
   header << "}  ";
   write_raw(path, header.str().size(), header.str(), data.str());
+}
+
+/// Tensors of these names and shapes. Kernels are scaled by 1.4 / sqrt(inputs), so that activations stay near 1.
+inline std::vector<NamedTensor> random_tensors(
+    const std::vector<std::pair<std::string, std::vector<std::int64_t>>>& shapes) {
+  std::vector<NamedTensor> tensors;
+  std::mt19937 random(7);
+  std::normal_distribution<float> normal;
+  std::uniform_real_distribution<float> around_one(0.5F, 1.5F);
+  for (const auto& [name, shape] : shapes) {
+    std::int64_t count = 1;
+    for (const std::int64_t length : shape) count *= length;
+    const bool is_kernel = shape.size() > 1, is_shift = name.ends_with(".bias") || name.ends_with(".running_mean");
+    const float scale = is_kernel ? static_cast<float>(1.4 / std::sqrt(static_cast<double>(count / shape[0]))) : 0.3F;
+    std::vector<float> values(static_cast<std::size_t>(count));
+    for (float& value : values) value = is_kernel || is_shift ? scale * normal(random) : around_one(random);
+    tensors.push_back({name, shape, std::move(values)});
+  }
+  return tensors;
 }
 
 /// ResNet-50 with torchvision's names up to `last_unit` of `last_layer` (from 1 and 0 as in the names). Convolutions

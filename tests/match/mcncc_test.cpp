@@ -320,9 +320,22 @@ TEST(Support, ErosionByADiskTreatsOutsideAsEmpty) {
 TEST(Support, IsSampledAtTheCentresOfCells) {
   at::Tensor mask = at::zeros({20, 20}, at::kBool);
   mask[6][10] = true;
-  const at::Tensor cells = support_on_cells(mask, 5, 5, 4, 2);
+  const at::Tensor cells = support_on_cells(mask, 5, 5, 4, 4);
   EXPECT_EQ(cells.sum().item<std::int64_t>(), 1);
   EXPECT_TRUE(cells[1][2].item<bool>());
+}
+
+TEST(Support, NeedsAllPixelsAroundACentreThatLiesBetweenThem) {
+  at::Tensor mask = at::zeros({20, 20}, at::kBool);
+  mask.slice(0, 5, 7).slice(1, 9, 11).fill_(true);  // around the centre 1.5 + 4 k, 1.5 + 4 l of cell (1, 2)
+  const at::Tensor cells = support_on_cells(mask, 5, 5, 4, 3);
+  EXPECT_EQ(cells.sum().item<std::int64_t>(), 1);
+  EXPECT_TRUE(cells[1][2].item<bool>());
+  mask[5][10] = false;
+  EXPECT_FALSE(support_on_cells(mask, 5, 5, 4, 3).any().item<bool>());
+  mask.fill_(true);
+  EXPECT_TRUE(support_on_cells(mask, 5, 5, 4, 3).all().item<bool>());
+  EXPECT_EQ(support_on_cells(mask, 6, 6, 4, 3).sum().item<std::int64_t>(), 25);  // the sixth row lies outside
 }
 
 }  // namespace

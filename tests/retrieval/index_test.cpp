@@ -4,6 +4,7 @@
 
 #include "../features/weights_fixture.h"
 #include "core/errors.h"
+#include "core/files.h"
 #include "core/sha256.h"
 #include "retrieval/build_index.h"
 #include "retrieval_fixture.h"
@@ -43,7 +44,7 @@ TEST_F(Index, HoldsEachExemplarsMapsLessTheResponseToWhite) {
   build_index(comm_, index_options({"pixels"}));
   on_root([&] {
     const store::Store index(folder_ / "index.h5", kIndexSchema);
-    const auto p = IndexParameters::from_json(index.header().parameters, "index.h5");
+    const auto p = IndexParameters::from_header(index.header(), "index.h5");
     EXPECT_EQ(p.search_height_px, 48);
     EXPECT_EQ(p.search_width_px, 24);
     EXPECT_EQ(p.exemplars, 100);
@@ -75,7 +76,7 @@ TEST_F(Index, MeanGreyIsThatOfTheFramedExemplars) {
   build_index(comm_, index_options({"pixels"}));
   on_root([&] {
     const store::Store index(folder_ / "index.h5", kIndexSchema);
-    const auto p = IndexParameters::from_json(index.header().parameters, "index.h5");
+    const auto p = IndexParameters::from_header(index.header(), "index.h5");
     EXPECT_NEAR(p.mean_grey, NaiveRetrieval(exemplars_, {"pixels"}, {}).mean_grey(), 1e-9);
   });
 }
@@ -165,6 +166,35 @@ TEST_F(Index, WeightsThatGiveNoNumbersAreRefused) {
     features::write_safetensors(weights, tensors);
   });
   EXPECT_THAT(refusal<DataError>(index_options({"resnet50:res2a", weights})), HasSubstr("not finite"));
+}
+
+TEST_F(Index, OfVersionOneIsOpenedAndSearchedAsTheSameIndexOfToday) {
+  build_index(comm_, index_options({"scattering"}));
+  on_root([&] {
+    const store::Store today(folder_ / "index.h5", kIndexSchema);
+    nlohmann::json parameters = today.header().parameters;
+    parameters["first_center_px"] = parameters["first_center_half_px"].get<int>() / 2;
+    parameters.erase("first_center_half_px");
+    store::StoreWriter writer(folder_ / "before.h5", {kIndexSchema, 1, parameters}, 1, true);
+    writer.write_unit(0, {{"maps", today.read("maps")}, {"channel_square_sum", today.read("channel_square_sum")}});
+    store::Columns whole;
+    for (const char* name :
+         {"exemplar_id", "exemplar_height_px", "exemplar_width_px", "exemplar_mirror", "white_response"}) {
+      whole[name] = today.read(name);
+    }
+    writer.finish(whole);
+  });
+  write_mark("mark", {exemplars_[5].image(cv::Rect(0, 0, 40, 40)).clone(), {}});
+  SearchOptions options = search_options();
+  search(comm_, options);
+  options.index = folder_ / "before.h5";
+  options.output = folder_ / "results_before.h5";
+  options.csv = folder_ / "results_before.csv";
+  search(comm_, options);
+  on_root([&] {
+    EXPECT_EQ(read_text_file(folder_ / "results_before.csv"), read_text_file(folder_ / "results.csv"));
+    EXPECT_EQ(read_candidates(folder_ / "results.csv").front().exemplar, id_of_exemplar(5));
+  });
 }
 
 TEST_F(Index, APlanSaysWhatIsThenDone) {

@@ -172,8 +172,13 @@ std::vector<NaiveScores> NaiveRetrieval::search(const NaiveMark& mark) const {
         std::vector<std::vector<bool>> support(map_height, std::vector<bool>(map_width));
         for (std::int64_t k = 0; k < map_height; ++k) {
           for (std::int64_t l = 0; l < map_width; ++l) {
-            support[k][l] =
-                counts[y + geometry.first_center_px + k * cell_px][x + geometry.first_center_px + l * cell_px];
+            const std::int64_t first = geometry.first_center_half_px / 2, last = (geometry.first_center_half_px + 1) / 2;
+            support[k][l] = true;
+            for (const std::int64_t down : {first, last}) {
+              for (const std::int64_t right : {first, last}) {
+                support[k][l] = support[k][l] && counts[y + down + k * cell_px][x + right + l * cell_px];
+              }
+            }
           }
         }
         support = eroded(support, radius);
