@@ -31,6 +31,24 @@ void sync_path(const fs::path& path, int flags) {
   if (result != 0) fail(path, "cannot be synced to disk");
 }
 
+/// Throws when there is such a file already: a link that someone puts there must not lead the writing elsewhere.
+void write_new_file(const fs::path& path, std::string_view content) {
+  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  if (descriptor < 0) fail(path, "cannot be created");
+  while (!content.empty()) {
+    const ssize_t step = ::write(descriptor, content.data(), content.size());
+    if (step < 0 && errno == EINTR) continue;
+    if (step < 0) {
+      const int reason = errno;
+      ::close(descriptor);
+      errno = reason;
+      fail(path, "cannot be written");
+    }
+    content.remove_prefix(static_cast<std::size_t>(step));
+  }
+  if (::close(descriptor) != 0) fail(path, "cannot be written");
+}
+
 }  // namespace
 
 void publish_file(const fs::path& temporary, const fs::path& path) {
@@ -42,12 +60,9 @@ void publish_file(const fs::path& temporary, const fs::path& path) {
 void write_file_atomically(const fs::path& path, std::string_view content) {
   const fs::path temporary = path.string() + ".part";
   std::error_code ignored;
-  fs::remove(temporary, ignored);  // a link there must not lead the writing elsewhere
+  fs::remove(temporary, ignored);  // of a run that was killed
   try {
-    std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
-    file.write(content.data(), static_cast<std::streamsize>(content.size()));
-    file.close();
-    if (!file) fail(path, "cannot be written");
+    write_new_file(temporary, content);
     publish_file(temporary, path);
   } catch (const EnvironmentError&) {
     fs::remove(temporary, ignored);

@@ -14,10 +14,10 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
-#include "core/provenance.h"
 #include "core/sha256.h"
-#include "store/write_units.h"
+#include "comm/from_root.h"
 #include "store/image_rows.h"
+#include "store/make_store.h"
 
 namespace outsole::ingest {
 
@@ -35,17 +35,15 @@ using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by
 
 // --- One list on all ranks ------------------------------------------------------------------------------------------
 
-std::string encode(const SourceList& list) {
+nlohmann::json json_of(const SourceList& list) {
   nlohmann::json sources = nlohmann::json::array();
   for (const ImageSource& s : list.sources) {
     sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row});
   }
-  const auto bytes = nlohmann::json::to_cbor({{"sources", sources}, {"mismatches", list.mismatches}});
-  return {bytes.begin(), bytes.end()};
+  return {{"sources", sources}, {"mismatches", list.mismatches}};
 }
 
-SourceList decode(const std::string& bytes) {
-  const auto message = nlohmann::json::from_cbor(bytes);
+SourceList list_from(const nlohmann::json& message) {
   SourceList list{{}, message.at("mismatches").get<std::vector<std::string>>()};
   for (const auto& s : message.at("sources")) {
     list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
@@ -82,19 +80,16 @@ void tell_other_columns(const SourceList& list, const IngestKind& kind) {
 
 /// Rank 0 looks at the file system; all ranks get what it saw.
 SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
-  std::string message;
-  comm.together([&] {
+  return list_from(comm::json_from_root(comm, [&] {
     if (options.output.extension() != ".h5") {
       throw UsageError("--output " + options.output.string() + ": a store's name ends in .h5");
     }
-    if (!comm.is_root()) return;
     const SourceList list = list_image_sources(options.inputs, options.manifest, options.where);
     tell_mismatches(list, options.strict);
     tell_other_columns(list, kind);
     for (const ImageSource& source : list.sources) kind.check(source);
-    message = encode(list);
-  });
-  return decode(comm.broadcast(message));
+    return json_of(list);
+  }));
 }
 
 /// Units as small as the kind allows, larger where there would be more than about 512 of them.
@@ -161,27 +156,49 @@ store::Columns read_row(const ImageSource& source, const image::DecodeLimits& li
   return kind.row(source, &image);
 }
 
-/// The rows of one unit; `reasons` gains the files that have none.
-store::Columns read_unit(std::span<const ImageSource> sources, const IngestOptions& options, const IngestKind& kind,
-                         Reasons& reasons) {
-  store::Columns unit = kind.row({}, nullptr);
-  for (const ImageSource& source : sources) {
-    try {
-      store::append_rows(unit, read_row(source, options.limits, kind));
-    } catch (const DataError& error) {
-      if (options.strict) throw;
-      spdlog::warn("skipped: {}", error.what());
-      reasons[source.id] = error.what();
-      continue;
+/// Makes the units of one rank.
+class UnitMaker {
+ public:
+  UnitMaker(const IngestOptions& options, const IngestKind& kind) : options_(options), kind_(kind) {}
+
+  /// The rows of one unit.
+  store::Columns operator()(std::span<const ImageSource> sources) {
+    store::Columns unit = kind_.row({}, nullptr);
+    std::int64_t bytes = 0;
+    for (const ImageSource& source : sources) {
+      try {
+        store::append_rows(unit, read_row(source, options_.limits, kind_));
+      } catch (const DataError& error) {
+        if (options_.strict) throw;
+        spdlog::warn("skipped: {}", error.what());
+        reasons_[source.id] = error.what();
+        continue;
+      }
+      bytes = std::ssize(std::get<std::vector<std::uint8_t>>(unit.at("pixels").values));
+      require_memory(bytes, source);
     }
-    const std::int64_t bytes = std::ssize(std::get<std::vector<std::uint8_t>>(unit.at("pixels").values));
-    if (2 * bytes > options.memory_bytes) {  // the unit, and a new image
-      throw EnvironmentError("the images around " + source.file.string() + " need more than " +
-                             format_bytes(static_cast<double>(options.memory_bytes)) + "; raise --memory-gib");
-    }
+    images_ += unit.at("id").shape[0];
+    bytes_before_ = bytes;
+    return unit;
   }
-  return unit;
-}
+
+  std::int64_t images() const { return images_; }
+  /// The files without a row.
+  const Reasons& reasons() const { return reasons_; }
+
+ private:
+  /// The unit, a new image, and the unit before, which is being written.
+  void require_memory(std::int64_t unit_bytes, const ImageSource& source) const {
+    if (2 * unit_bytes + bytes_before_ <= options_.memory_bytes) return;
+    throw EnvironmentError("the images around " + source.file.string() + " need more than " +
+                           format_bytes(static_cast<double>(options_.memory_bytes)) + "; raise --memory-gib");
+  }
+
+  const IngestOptions& options_;
+  const IngestKind& kind_;
+  Reasons reasons_;
+  std::int64_t images_ = 0, bytes_before_ = 0;
+};
 
 // --- All units ------------------------------------------------------------------------------------------------------
 
@@ -195,25 +212,16 @@ Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
   return all;
 }
 
-/// Writes what is missing of the store; the reasons, on rank 0, why files have no row.
-Reasons write_units(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind,
-                    std::span<const ImageSource> sources, std::span<const FileRange> units,
-                    std::span<const std::int64_t> pending, store::StoreWriter& writer) {
-  Reasons reasons;
-  std::int64_t images = 0;
-  store::write_pending_units(comm, writer, std::ssize(units), pending, "ingesting", [&](std::int64_t unit) {
-    const FileRange& range = units[static_cast<std::size_t>(unit)];
-    store::Columns columns = read_unit(sources.subspan(range.begin, range.end - range.begin), options, kind, reasons);
-    images += columns.at("id").shape[0];
-    return columns;
-  });
-  const bool carries_on = pending.size() < units.size();
-  const bool is_empty = comm.sum(images) == 0 && !carries_on;
-  const Reasons all = gathered(comm, reasons);
+/// Throws DataError when no file of any rank could be read, and none by an earlier run.
+void require_images(const comm::Communicator& comm, const UnitMaker& made, const Reasons& reasons,
+                    std::int64_t files) {
+  const bool is_empty = comm.sum(made.images()) == 0;
   comm.together([&] {
-    if (is_empty && comm.is_root()) throw DataError("no image could be read; the first: " + all.begin()->second);
+    const bool read_all = std::ssize(reasons) == files;
+    if (is_empty && read_all && comm.is_root()) {
+      throw DataError("no image could be read; the first: " + reasons.begin()->second);
+    }
   });
-  return all;
 }
 
 // --- What became of it ----------------------------------------------------------------------------------------------
@@ -261,18 +269,13 @@ nlohmann::json details_of(const IngestSummary& summary) {
           {"skipped", skipped}};
 }
 
-/// Rank 0's last step: provenance is written where it is missing, and --strict looks at earlier runs' skipped files
-/// too.
-IngestSummary conclude(const comm::Communicator& comm, const IngestOptions& options, const SourceList& list,
-                       const Reasons& reasons, bool was_finished) {
-  IngestSummary summary = summarize(options, list, reasons);
-  summary.was_finished = was_finished;
-  write_provenance(options.output, options.command_line, comm.size(), details_of(summary), was_finished);
-  if (options.strict && !summary.skipped.empty()) {
+/// --strict looks at earlier runs' skipped files, too. Collective.
+void check_skipped(const comm::Communicator& comm, const IngestOptions& options, const IngestSummary& summary) {
+  comm.together([&] {
+    if (!options.strict || summary.skipped.empty()) return;
     throw DataError(summary.skipped.front().reason + " (skipped by an earlier run without --strict; remove " +
                     options.output.string() + " and its shards to start afresh)");
-  }
-  return summary;
+  });
 }
 
 }  // namespace
@@ -289,31 +292,33 @@ IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& opti
 IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   const SourceList list = agreed_sources(comm, options, kind);
   const std::vector<FileRange> units = cut_into_units(list.sources, kind);
-  const auto unit_count = static_cast<std::int64_t>(units.size());
-
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, header_of(list.sources, options.limits, kind), unit_count, writer,
-              comm.is_root() ? stamps_of(list.sources, units) : std::vector<std::string>());
-  const bool was_finished = comm.any_of(writer->is_finished());
-  Reasons reasons;
-  if (!was_finished) {
-    const std::vector<std::int64_t> pending = store::agreed_pending_units(comm, *writer, unit_count);
-    const bool is_first_run = pending.size() == units.size();
-    try {
-      reasons = write_units(comm, options, kind, list.sources, units, pending, *writer);
-    } catch (const DataError&) {
-      // The error is every rank's. Once the file is mended the shards would not fit its new list: leave none behind.
-      writer.reset();
-      comm.barrier();
-      if (comm.is_root() && is_first_run) fs::remove_all(fs::path(options.output).replace_extension(".shards"));
-      throw;
-    }
-    store::finish_store(comm, *writer, unit_count);
-  }
+  UnitMaker maker(options, kind);
+  Reasons reasons;  // of all ranks, on rank 0
   IngestSummary summary;
-  comm.together([&] {
-    if (comm.is_root()) summary = conclude(comm, options, list, reasons, was_finished);
-  });
+
+  store::StoreJob job;
+  job.output = options.output;
+  job.header = header_of(list.sources, options.limits, kind);
+  job.units = std::ssize(units);
+  if (comm.is_root()) job.stamps = stamps_of(list.sources, units);
+  job.doing = "ingesting";
+  job.command_line = options.command_line;
+  job.leaves_nothing_after_bad_data = true;  // the shards would not fit the list of the mended files
+  job.make = [&](std::int64_t unit, store::Columns) {
+    const FileRange& range = units[static_cast<std::size_t>(unit)];
+    return maker(std::span(list.sources).subspan(range.begin, range.end - range.begin));
+  };
+  job.made = [&] {
+    reasons = gathered(comm, maker.reasons());
+    require_images(comm, maker, reasons, std::ssize(list.sources));
+  };
+  job.conclude = [&](bool was_finished) {
+    summary = summarize(options, list, reasons);
+    summary.was_finished = was_finished;
+    return details_of(summary);
+  };
+  store::make_store(comm, job);
+  check_skipped(comm, options, summary);
   return summary;
 }
 

@@ -10,7 +10,6 @@
 #include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
-#include "core/provenance.h"
 #include "image/geometry.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
@@ -19,7 +18,7 @@
 #include "retrieval/weights_identity.h"
 #include "machine/memory_budget.h"
 #include "core/parallel.h"
-#include "store/write_units.h"
+#include "store/make_store.h"
 #include "ingest/exemplars.h"
 
 namespace outsole::retrieval {
@@ -282,22 +281,20 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     white_response = white_response_of(*extractor, parameters, options.device);
   });
 
-  const store::StoreHeader header = parameters.header();
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, header, plan.units, writer);
-  const bool was_finished = comm.any_of(writer->is_finished());
-  if (was_finished) {
-    if (comm.is_root()) spdlog::info("{} is complete already", options.output.string());
-  } else {
-    const auto pending = store::agreed_pending_units(comm, *writer, plan.units);
-    UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
-    store::write_pending_units(comm, *writer, plan.units, pending, "indexing", std::ref(make_unit));
-    store::finish_store(comm, *writer, plan.units, [&] { return whole_columns(*exemplars, white_response); });
-  }
-  comm.together([&] {
-    if (!comm.is_root()) return;
-    write_provenance(options.output, options.command_line, comm.size(), header.parameters, was_finished);
-  });
+  UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
+  store::StoreJob job;
+  job.output = options.output;
+  job.header = parameters.header();
+  job.units = plan.units;
+  job.doing = "indexing";
+  job.command_line = options.command_line;
+  job.make = std::ref(make_unit);
+  job.whole = [&] { return whole_columns(*exemplars, white_response); };
+  job.conclude = [&](bool was_finished) {
+    if (was_finished) spdlog::info("{} is complete already", options.output.string());
+    return job.header.parameters;
+  };
+  store::make_store(comm, job);
 }
 
 }  // namespace outsole::retrieval

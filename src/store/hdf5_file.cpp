@@ -235,7 +235,7 @@ File File::create(const std::filesystem::path& path, std::int64_t user_block_byt
   must(H5Pset_link_phase_change(creation.get(), kMaxCompactLinks, kMaxCompactLinks));
   const Handle access = access_properties();
   file.handle_ = Handle(
-      file.check(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), access.get()), "cannot be created"), H5Fclose);
+      file.check(H5Fcreate(path.c_str(), H5F_ACC_EXCL, creation.get(), access.get()), "cannot be created"), H5Fclose);
   return file;
 }
 

@@ -54,8 +54,8 @@ class StoreWriter {
   /// Prepares NAME.shards/ for `units` units. If shards of an earlier, interrupted run with the same header lie there
   /// they are kept; with another header it throws DataError saying which parameter differs and how to get rid of them.
   /// `path` that already exists as a finished store with the same header: is_finished() is true and nothing needs
-  /// doing. Call on every rank, rank 0 first (`create_folder` true there; a barrier; then the others with false). Two
-  /// jobs must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
+  /// doing. Call on every rank, rank 0 first (`create_folder` true there; a barrier; then the others with false, which
+  /// do not look at what is there: rank 0 tells them whether the store is finished and which units it has). Two jobs must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
   /// UsageError. `stamps`, one a unit where they are given, change with what a unit is made from but must not be in its
   /// bytes, such as times of files: an earlier run's shard is kept only if its stamp is the same. They lie in
   /// NAME.shards/stamps until the store is finished.
@@ -63,6 +63,7 @@ class StoreWriter {
               std::vector<std::string> stamps = {});
   ~StoreWriter();
 
+  /// On rank 0 only.
   bool is_finished() const;
   /// True when the unit's shard exists from an earlier run (its header was checked).
   bool has_unit(std::int64_t unit) const;

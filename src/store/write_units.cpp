@@ -1,7 +1,6 @@
 #include "store/write_units.h"
 
 #include <algorithm>
-#include <future>
 
 #include "comm/partition.h"
 #include "comm/watchdog.h"
@@ -41,52 +40,6 @@ std::vector<std::int64_t> agreed_pending_units(const comm::Communicator& comm, c
 void leave_if_asked_to_stop(const comm::Communicator& comm) {
   if (!comm.any_of(stop_requested())) return;
   throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
-}
-
-namespace {
-
-/// A unit that is being written. It is waited for even when an error ends the job: nothing appears in the store later.
-class WriteBehind {
- public:
-  ~WriteBehind() {
-    if (unit_.valid()) unit_.wait();
-  }
-  void begin(std::future<Columns> unit) { unit_ = std::move(unit); }
-  /// Waits; the columns that were written, if any. Throws what writing threw.
-  Columns finish() { return unit_.valid() ? unit_.get() : Columns(); }
-
- private:
-  std::future<Columns> unit_;
-};
-
-}  // namespace
-
-void write_pending_units(const comm::Communicator& comm, StoreWriter& writer, std::int64_t units,
-                         std::span<const std::int64_t> pending, const std::string& label,
-                         const std::function<Columns(std::int64_t unit, Columns used)>& make_unit) {
-  const std::int64_t pending_count = std::ssize(pending);
-  const comm::UnitRange mine = comm::units_of(pending_count, comm.rank(), comm.size());
-  const std::int64_t turns = divide_up(pending_count, comm.size());
-  Progress progress(label, "units", units, comm.is_root(), units - pending_count);
-  WriteBehind behind;
-  Columns used;
-  for (std::int64_t turn = 0; turn < turns; ++turn) {
-    comm.together([&] {
-      if (turn >= mine.size()) return;
-      const std::int64_t unit = pending[static_cast<std::size_t>(mine.begin + turn)];
-      comm::now_doing(label + " unit " + std::to_string(unit));
-      Columns columns = make_unit(unit, std::move(used));
-      used = behind.finish();
-      behind.begin(std::async(std::launch::async, [&writer, unit, columns = std::move(columns)]() mutable {
-        writer.write_unit(unit, columns);
-        return std::move(columns);
-      }));
-    });
-    progress.advance(std::min<std::int64_t>(comm.size(), pending_count - turn * comm.size()));
-    const bool is_last = turn + 1 == turns, stops = !is_last && comm.any_of(stop_requested());
-    if (is_last || stops) comm.together([&] { behind.finish(); });
-    if (stops) leave_if_asked_to_stop(comm);
-  }
 }
 
 void write_pending_units(const comm::Communicator& comm, StoreWriter& writer, std::int64_t units,

@@ -1,5 +1,5 @@
 #pragma once
-// The loop of every job that writes a store: units without a shard are made by the ranks in turns.
+// The steps of make_store as the search still takes them one by one.
 
 #include <cstdint>
 #include <filesystem>
@@ -33,12 +33,6 @@ void leave_if_asked_to_stop(const comm::Communicator& comm);
 void write_pending_units(const comm::Communicator& comm, StoreWriter& writer, std::int64_t units,
                          std::span<const std::int64_t> pending, const std::string& label,
                          const std::function<Columns(std::int64_t unit)>& make_unit);
-
-/// The same, a unit being written in the background while the next one is made: two of them are in memory. make_unit is
-/// given the columns of an earlier one, whose memory it may use.
-void write_pending_units(const comm::Communicator& comm, StoreWriter& writer, std::int64_t units,
-                         std::span<const std::int64_t> pending, const std::string& label,
-                         const std::function<Columns(std::int64_t unit, Columns used)>& make_unit);
 
 /// Seals the store once all its units are written: the ranks share the reading and hashing of the shards, each as it
 /// would share their writing, and rank 0 writes the view with the data sets that `whole` makes there. Collective;

@@ -119,8 +119,8 @@ StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, 
   if (path.extension() != ".h5") throw UsageError("--output " + path.string() + ": the name of a store ends in .h5");
   *state_ = {path, shards_folder(path), std::move(header), units, std::move(stamps), nullptr, false};
   find_schema(state_->header.schema, state_->header.version, path.string());
-  state_->finished = state_->find_finished();
   if (!create_folder) return;
+  state_->finished = state_->find_finished();
   if (state_->finished) {
     // Of a job that was killed once all was written:
     std::error_code ignored;

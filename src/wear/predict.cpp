@@ -9,9 +9,8 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
-#include "core/provenance.h"
 #include "machine/memory_budget.h"
-#include "store/write_units.h"
+#include "store/make_store.h"
 #include "wear/predictor.h"
 #include "wear/tiles.h"
 
@@ -193,30 +192,28 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
     work.emplace(open_work(options));
     if (comm.is_root()) inputs_sha256 = work->inputs.sha256();
   });
-  const store::StoreHeader header = header_of(*work, comm.broadcast(inputs_sha256), options);
-  const std::int64_t inputs = work->plan.inputs, unit_inputs = work->plan.unit_inputs, units = work->plan.units;
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, header, units, writer);
+  const std::int64_t inputs = work->plan.inputs, unit_inputs = work->plan.unit_inputs;
   PredictSummary summary;
   summary.plan = work->plan;
-  summary.was_finished = comm.any_of(writer->is_finished());
-  if (!summary.was_finished) {
-    const auto pending = store::agreed_pending_units(comm, *writer, units);
-    store::write_pending_units(comm, *writer, units, pending, name_of(work->plan.task), [&](std::int64_t unit) {
-      Rows rows;
-      for (std::int64_t input = unit * unit_inputs; input < std::min((unit + 1) * unit_inputs, inputs); ++input) {
-        add_input(*work, input, options, rows);
-      }
-      return std::move(rows).columns();
-    });
-    store::finish_store(comm, *writer, units);
-  }
-  writer.reset();
-  comm.together([&] {
-    if (!comm.is_root()) return;
+
+  store::StoreJob job;
+  job.output = options.output;
+  job.header = header_of(*work, comm.broadcast(inputs_sha256), options);
+  job.units = work->plan.units;
+  job.doing = name_of(work->plan.task);
+  job.command_line = options.command_line;
+  job.make = [&](std::int64_t unit, store::Columns) {
+    Rows rows;
+    for (std::int64_t input = unit * unit_inputs; input < std::min((unit + 1) * unit_inputs, inputs); ++input) {
+      add_input(*work, input, options, rows);
+    }
+    return std::move(rows).columns();
+  };
+  job.conclude = [&](bool) {
     count(*work, options.output, summary);
-    write_provenance(options.output, options.command_line, comm.size(), header.parameters, summary.was_finished);
-  });
+    return job.header.parameters;
+  };
+  summary.was_finished = store::make_store(comm, job);
   return summary;
 }
 

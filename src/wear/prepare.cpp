@@ -13,13 +13,12 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/progress.h"
-#include "core/provenance.h"
 #include "image/consensus.h"
 #include "image/geometry.h"
 #include "image/image.h"
 #include "image/ruler.h"
 #include "ingest/image_record.h"
-#include "store/write_units.h"
+#include "store/make_store.h"
 
 namespace outsole::wear {
 
@@ -257,7 +256,7 @@ void check_memory(const Work& work, const PrepareOptions& options) {
   for (const ingest::ScanInfo& scan : work.store.scans()) {
     largest = std::max(largest, std::int64_t{scan.height_px} * scan.width_px * (scan.bit_depth / 8));
   }
-  std::int64_t images = 12;                                         // of one scan at the same time, with their columns
+  std::int64_t images = 15;  // of one scan at the same time, with their columns and those that are being written
   if (options.consensus_weeks) images += options.on_scan ? 16 : 8;  // of its witnesses
   if (images * largest > options.memory_bytes) {
     throw EnvironmentError("one scan needs " + format_bytes(static_cast<double>(images * largest)) +
@@ -318,7 +317,7 @@ class UnitMaker {
  public:
   UnitMaker(const Work& work, const PrepareOptions& options) : work_(work), options_(options) {}
 
-  store::Columns operator()(std::int64_t unit) {
+  store::Columns operator()(std::int64_t unit, const store::Columns& /*used*/) {
     const std::int64_t begin = unit * work_.unit_scans, end = std::min(begin + work_.unit_scans, work_.plan.scans);
     store::Columns columns;
     for (std::int64_t i = begin; i < end; ++i) {
@@ -412,19 +411,19 @@ class UnitMaker {
   std::map<Place, FramedScan> framed_;  // those that are still needed
 };
 
-PrepareSummary conclude(const comm::Communicator& comm, const PrepareOptions& options, const Work& work,
-                        bool was_finished) {
-  PrepareSummary summary{work.plan, was_finished, {}};
-  nlohmann::json flagged = nlohmann::json::array();
+std::vector<FlaggedScan> flagged_scans(const PrepareOptions& options) {
+  std::vector<FlaggedScan> flagged;
   const PreparedStore store(options.output);
   for (const PreparedInfo& scan : store.scans()) {
-    if (scan.flag.empty()) continue;
-    summary.flagged.push_back({scan.id, scan.flag});
-    flagged.push_back({{"id", scan.id}, {"reason", scan.flag}});
+    if (!scan.flag.empty()) flagged.push_back({scan.id, scan.flag});
   }
-  write_provenance(options.output, options.command_line, comm.size(),
-                   {{"parameters", header_of(work, options).parameters}, {"flagged", flagged}}, was_finished);
-  return summary;
+  return flagged;
+}
+
+nlohmann::json json_of(const std::vector<FlaggedScan>& scans) {
+  nlohmann::json flagged = nlohmann::json::array();
+  for (const FlaggedScan& scan : scans) flagged.push_back({{"id", scan.id}, {"reason", scan.reason}});
+  return flagged;
 }
 
 }  // namespace
@@ -435,19 +434,21 @@ PreparePlan plan_preparation(const comm::Communicator& comm, const PrepareOption
 
 PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOptions& options) {
   const Work work = agreed_work(comm, options);
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, header_of(work, options), work.plan.units, writer);
-  const bool was_finished = comm.any_of(writer->is_finished());
-  if (!was_finished) {
-    const std::vector<std::int64_t> pending = store::agreed_pending_units(comm, *writer, work.plan.units);
-    UnitMaker make_unit(work, options);
-    store::write_pending_units(comm, *writer, work.plan.units, pending, "preparing", std::ref(make_unit));
-    store::finish_store(comm, *writer, work.plan.units);
-  }
+  UnitMaker make_unit(work, options);
   PrepareSummary summary;
-  comm.together([&] {
-    if (comm.is_root()) summary = conclude(comm, options, work, was_finished);
-  });
+
+  store::StoreJob job;
+  job.output = options.output;
+  job.header = header_of(work, options);
+  job.units = work.plan.units;
+  job.doing = "preparing";
+  job.command_line = options.command_line;
+  job.make = std::ref(make_unit);
+  job.conclude = [&](bool was_finished) {
+    summary = {work.plan, was_finished, flagged_scans(options)};
+    return nlohmann::json{{"parameters", job.header.parameters}, {"flagged", json_of(summary.flagged)}};
+  };
+  store::make_store(comm, job);
   return summary;
 }
 

@@ -2,6 +2,9 @@
 
 #include <gmock/gmock.h>
 
+#include <atomic>
+#include <thread>
+
 #include "core/errors.h"
 #include "temporary_folder.h"
 
@@ -27,6 +30,24 @@ TEST_F(Files, AtomicWriteNamesTheFolderThatIsMissing) {
   } catch (const EnvironmentError& error) {
     EXPECT_THAT(error.what(), HasSubstr("missing/a.json"));
   }
+}
+
+TEST_F(Files, ALinkThatSomebodyPutsBesideWhileItIsWrittenIsNotFollowed) {
+  const auto precious = write("precious.txt", "precious");
+  std::atomic<bool> done = false;
+  std::thread somebody([&] {
+    std::error_code ignored;
+    while (!done) std::filesystem::create_symlink(precious, folder_ / "a.json.part", ignored);
+  });
+  for (int attempt = 0; attempt < 300; ++attempt) {
+    try {
+      write_file_atomically(folder_ / "a.json", "new");
+    } catch (const EnvironmentError&) {  // the link was there first
+    }
+  }
+  done = true;
+  somebody.join();
+  EXPECT_EQ(read(precious), "precious");
 }
 
 TEST_F(Files, TextFileAboveTheLimitIsRefused) {

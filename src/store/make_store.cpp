@@ -1,0 +1,193 @@
+#include "store/make_store.h"
+
+#include <algorithm>
+#include <future>
+
+#include "comm/from_root.h"
+#include "comm/partition.h"
+#include "comm/watchdog.h"
+#include "core/checked.h"
+#include "core/errors.h"
+#include "core/progress.h"
+#include "core/provenance.h"
+#include "core/stop.h"
+#include "store/shard.h"
+
+namespace outsole::store {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What rank 0 found where the store will be.
+struct Found {
+  bool finished = false;
+  std::vector<std::int64_t> missing;  // units
+};
+
+/// Opens the writer, rank 0 first: it makes the folder, and looks at it for all. Collective.
+Found open_writer(const comm::Communicator& comm, const StoreJob& job, std::optional<StoreWriter>& writer) {
+  const nlohmann::json found = comm::json_from_root(comm, [&] {
+    writer.emplace(job.output, job.header, job.units, /*create_folder=*/true, job.stamps);
+    nlohmann::json missing = nlohmann::json::array();
+    if (writer->is_finished()) return nlohmann::json{{"finished", true}, {"missing", missing}};
+    std::error_code ignored;
+    fs::remove(provenance_path(job.output), ignored);  // of an older store
+    for (std::int64_t unit = 0; unit < job.units; ++unit) {
+      if (!writer->has_unit(unit)) missing.push_back(unit);
+    }
+    return nlohmann::json{{"finished", false}, {"missing", missing}};
+  });
+  comm.together([&] {
+    if (!comm.is_root()) writer.emplace(job.output, job.header, job.units, /*create_folder=*/false);
+  });
+  return {found.at("finished"), found.at("missing")};
+}
+
+/// Ranks that would make units of another store than rank 0 see other inputs.
+void require_same_header(const comm::Communicator& comm, const StoreJob& job) {
+  const nlohmann::json root = comm::json_from_root(comm, [&] {
+    return nlohmann::json{
+        {"schema", job.header.schema}, {"version", job.header.version}, {"parameters", job.header.parameters}};
+  });
+  comm.together([&] {
+    const StoreHeader there{root.at("schema"), root.at("version"), root.at("parameters")};
+    const std::string difference = header_difference(there, job.header);
+    if (difference.empty()) return;
+    throw EnvironmentError(job.output.string() + ": rank " + std::to_string(comm.rank()) +
+                           " sees other inputs than rank 0 (there): " + difference +
+                           "; do all of them see the same folders?");
+  });
+}
+
+void leave_if_asked_to_stop(const comm::Communicator& comm) {
+  if (!comm.any_of(stop_requested())) return;
+  throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
+}
+
+/// A unit that is being written. It is waited for even when an error ends the job: nothing appears in the store later.
+class WriteBehind {
+ public:
+  explicit WriteBehind(StoreWriter& writer) : writer_(writer) {}
+  ~WriteBehind() {
+    if (unit_.valid()) unit_.wait();
+  }
+  void begin(std::int64_t unit, Columns columns) {
+    unit_ = std::async(std::launch::async, [this, unit, columns = std::move(columns)]() mutable {
+      writer_.write_unit(unit, columns);
+      return std::move(columns);
+    });
+  }
+  /// Waits; the columns that were written, if any. Throws what writing threw.
+  Columns finish() { return unit_.valid() ? unit_.get() : Columns(); }
+
+ private:
+  StoreWriter& writer_;
+  std::future<Columns> unit_;
+};
+
+/// The missing units and who makes them: each team a contiguous part, one unit a turn.
+class Turns {
+ public:
+  Turns(const std::vector<std::int64_t>& missing, const Teams& teams) : missing_(missing), teams_(teams) {}
+
+  std::span<const std::int64_t> own() const {
+    const comm::UnitRange range = part(teams_.own);
+    return std::span(missing_).subspan(static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.size()));
+  }
+  std::int64_t count() const { return part(0).size(); }  // the first part is as large as any
+  /// How many teams have a unit in that turn.
+  std::int64_t units_in(std::int64_t turn) const {
+    return std::min(teams_.count, std::ssize(missing_) - turn * teams_.count);
+  }
+
+ private:
+  comm::UnitRange part(std::int64_t team) const {
+    return comm::units_of(std::ssize(missing_), narrow<int>(team), narrow<int>(teams_.count));
+  }
+
+  const std::vector<std::int64_t>& missing_;
+  const Teams teams_;
+};
+
+/// Makes and writes the missing units. All agree after each turn, so that an error on one rank reaches all. Collective.
+void make_units(const comm::Communicator& comm, const StoreJob& job, const std::vector<std::int64_t>& missing,
+                StoreWriter& writer) {
+  const Teams teams = job.teams.value_or(Teams{comm.size(), comm.rank(), true});
+  const Turns turns(missing, teams);
+  const std::span<const std::int64_t> own = turns.own();
+  const std::int64_t at_once = job.begin ? -comm.max(-job.begin(own)) : 1;
+  ensure(at_once > 0, "units between two stops");
+  Progress progress(job.doing, job.counted, job.units, comm.is_root(), job.units - std::ssize(missing));
+  WriteBehind behind(writer);
+  Columns used;
+  for (std::int64_t turn = 0; turn < turns.count(); ++turn) {
+    comm.together([&] {
+      if (turn >= std::ssize(own)) return;
+      const std::int64_t unit = own[static_cast<std::size_t>(turn)];
+      comm::now_doing(job.doing + " unit " + std::to_string(unit));
+      Columns columns = job.make(unit, std::move(used));
+      used = behind.finish();
+      if (teams.writes) behind.begin(unit, std::move(columns));
+    });
+    progress.advance(turns.units_in(turn));
+    const bool is_last = turn + 1 == turns.count(), may_stop = !is_last && (turn + 1) % at_once == 0;
+    const bool stops = may_stop && comm.any_of(stop_requested());
+    if (is_last || stops) comm.together([&] { behind.finish(); });
+    if (stops) leave_if_asked_to_stop(comm);
+  }
+}
+
+/// Seals the store: the ranks share the reading and hashing of the shards. Collective.
+void finish_store(const comm::Communicator& comm, const StoreJob& job, StoreWriter& writer) {
+  const comm::UnitRange mine = comm::units_of(job.units, comm.rank(), comm.size());
+  nlohmann::json own = nlohmann::json::array();
+  comm.together([&] {
+    for (std::int64_t unit = mine.begin; unit < mine.end; ++unit) {
+      comm::now_doing("checking unit " + std::to_string(unit));
+      own.push_back(writer.check_unit(unit));
+    }
+  });
+  std::vector<std::string> sha256;
+  for (const std::string& part : comm.gather(own.dump())) {
+    for (const auto& digest : nlohmann::json::parse(part)) sha256.push_back(digest.get<std::string>());
+  }
+  comm.together([&] {
+    if (comm.is_root()) writer.finish(job.whole ? job.whole() : Columns(), sha256);
+  });
+}
+
+/// Of an unfinished store, once no rank writes any more. Collective.
+void remove_shards(const comm::Communicator& comm, const StoreJob& job, std::optional<StoreWriter>& writer) {
+  writer.reset();
+  comm.barrier();
+  std::error_code ignored;
+  if (comm.is_root()) fs::remove_all(shards_folder(job.output), ignored);
+}
+
+}  // namespace
+
+bool make_store(const comm::Communicator& comm, const StoreJob& job) {
+  require_same_header(comm, job);
+  std::optional<StoreWriter> writer;
+  const Found found = open_writer(comm, job, writer);
+  if (!found.finished) {
+    try {
+      if (!found.missing.empty()) make_units(comm, job, found.missing, *writer);
+      if (job.made) job.made();
+    } catch (const DataError& error) {
+      const bool is_first_run = std::ssize(found.missing) == job.units;
+      if (job.leaves_nothing_after_bad_data && is_first_run && error.known_to_all_ranks()) remove_shards(comm, job, writer);
+      throw;
+    }
+    finish_store(comm, job, *writer);
+  }
+  writer.reset();
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    write_provenance(job.output, job.command_line, comm.size(), job.conclude(found.finished), found.finished);
+  });
+  return found.finished;
+}
+
+}  // namespace outsole::store
