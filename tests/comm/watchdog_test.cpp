@@ -51,9 +51,13 @@ class WatchdogTest : public ::testing::Test {
   bool is_last() const { return comm_.rank() == comm_.size() - 1; }
   bool watches_last() const { return comm_.rank() == comm_.size() - 2; }
 
-  /// Every rank but the last waits for it, which does `trouble` before it joins them; the one that watches it calls
-  /// `rescue` when the wait has thrown, and gives the message.
+  /// Every rank but the last waits for it, which does `trouble` before it joins them in `wait`; the one that watches it
+  /// calls `rescue` when the wait has thrown, and gives the message.
   std::string message_about(const std::function<void()>& trouble, const std::function<void()>& rescue) {
+    return message_about(trouble, rescue, [&] { comm_.barrier(); });
+  }
+  std::string message_about(const std::function<void()>& trouble, const std::function<void()>& rescue,
+                            const std::function<void()>& wait) {
     std::string message;
     const Watchdog watchdog(comm_, folder_ / "pulses", kLimit);
     if (is_last()) {
@@ -62,7 +66,7 @@ class WatchdogTest : public ::testing::Test {
       trouble();
     }
     try {
-      comm_.barrier();
+      wait();
     } catch (const EnvironmentError& error) {
       message = error.what();
       rescue();
@@ -94,6 +98,46 @@ TEST_F(WatchdogTest, NamesARankThatReadsFromADiskWhichNeverAnswers) {
   const std::string pipe = folder_ / "pipe";
   expect_named(
       message_about([&] { close(open(pipe.c_str(), O_RDONLY)); }, [&] { close(open(pipe.c_str(), O_WRONLY)); }));
+}
+
+TEST_F(WatchdogTest, NamesARankThatItsTeamWaitsFor) {
+  const Communicator team = comm_.split(comm_.rank() + 2 >= comm_.size() ? 1 : 0);
+  expect_named(message_about([] { std::raise(SIGSTOP); }, [&] { kill(std::stoi(last_process_), SIGCONT); },
+                             [&] { team.barrier(); }));
+}
+
+TEST_F(WatchdogTest, NamesARankThatOtherTeamsWaitFor) {
+  const Communicator team = comm_.split(is_last() ? 1 : 0);
+  expect_named(message_about([] { std::raise(SIGSTOP); }, [&] { kill(std::stoi(last_process_), SIGCONT); },
+                             [&] {
+                               team.barrier();
+                               comm_.barrier();
+                             }));
+}
+
+/// Lets MPI end what was started before, and sees whether it writes to where the stack was then.
+void expect_untouched_stack(const Communicator& comm) {
+  std::array<volatile char, 1 << 14> stack{};
+  for (volatile char& byte : stack) byte = 0x5A;
+  comm.barrier();
+  int changed = 0;
+  for (const volatile char& byte : stack) changed += byte != 0x5A;
+  EXPECT_EQ(changed, 0);
+}
+
+TEST_F(WatchdogTest, MpiWritesNowhereElseWhenAWaitWasGivenUp) {
+  // The sum ends only when the last rank comes, after the ranks that gave it up have gone on.
+  message_about([] { std::raise(SIGSTOP); }, [&] { kill(std::stoi(last_process_), SIGCONT); },
+                [&] {
+                  try {
+                    comm_.sum(std::int64_t{1} << 40);
+                  } catch (const EnvironmentError&) {
+                    kill(std::stoi(last_process_), SIGCONT);
+                    expect_untouched_stack(comm_);
+                    return;
+                  }
+                  comm_.barrier();
+                });
 }
 
 TEST_F(WatchdogTest, LetsAUnitOfWorkTakeItsTime) {
