@@ -1,16 +1,23 @@
 #pragma once
 // --plan-ranks: a job's plan for other numbers of ranks than there are.
 
-#include "job.h"
+#include <string>
+#include <vector>
+
 #include "machine/scaling.h"
+#include "options.h"
 
 namespace outsole::jobs {
 
-/// --plan-ranks and --plan-node.
-void add_scaling_options(po::options_description& options);
+struct ScalingOptions {
+  std::vector<int> ranks;  // empty: none asked for
+  machine::NodeSpec node;
+};
 
-/// Prints the table for the ranks and the node that the options name; nothing without --plan-ranks. Rank 0. Throws
-/// UsageError.
-void print_scaling(const machine::JobWork& work, const po::variables_map& options);
+/// --plan-ranks and --plan-node.
+void declare_scaling(ScalingOptions& scaling, Options& options);
+
+/// The table for the ranks and the node that the options name; nothing without --plan-ranks.
+std::string scaling_text(const machine::JobWork& work, const ScalingOptions& scaling);
 
 }  // namespace outsole::jobs

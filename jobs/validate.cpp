@@ -16,10 +16,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_options(po::options_description& options) {
-  options.add_options()("path",
-                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-                        "stores (NAME.h5), JSON files, or folders of stores");
+struct ValidateJob {
+  std::vector<fs::path> paths;
+};
+
+void declare(ValidateJob& own, Options& options) {
+  options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores").required();
 }
 
 std::vector<std::string> complaints_about(const fs::path& file) {
@@ -79,8 +81,8 @@ std::vector<std::string> notes_on(const std::vector<fs::path>& sound_stores) {
 
 /// Prints what is wrong, file by file, and what is strange about their provenance; throws DataError at the end if
 /// anything is wrong, or under `strict` strange.
-void validate(const std::vector<std::string>& paths, bool strict) {
-  const store::FoundStores found = store::find_stores({paths.begin(), paths.end()});
+void validate(const std::vector<fs::path>& paths, bool strict) {
+  const store::FoundStores found = store::find_stores(paths);
   std::size_t complaints = found.leftovers.size();
   std::vector<fs::path> sound_stores;
   for (const fs::path& file : found.files) {
@@ -95,34 +97,34 @@ void validate(const std::vector<std::string>& paths, bool strict) {
   const auto notes = notes_on(sound_stores);
   for (const std::string& note : notes) std::printf("%s%s\n", strict ? "" : "note: ", printable(note).c_str());
   if (strict) complaints += notes.size();
-  if (found.files.empty() && complaints == 0) throw DataError(paths.front() + ": no store in this folder");
+  if (found.files.empty() && complaints == 0) throw DataError(paths.front().string() + ": no store in this folder");
   if (complaints > 0) throw DataError("validate: " + std::to_string(complaints) + " complaints, see above");
 }
 
-void print_plan(const std::vector<std::string>& paths) {
-  for (const fs::path& file : store::find_stores({paths.begin(), paths.end()}).files) {
-    std::printf("%s\n", printable(file.string()).c_str());
-  }
+std::string plan_text(const std::vector<fs::path>& paths) {
+  std::string text;
+  for (const fs::path& file : store::find_stores(paths).files) text += printable(file.string()) + "\n";
+  return text;
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  const auto& paths = options["path"].as<std::vector<std::string>>();
+/// Prints as it reads, which may take hours.
+Report run(ValidateJob& own, const JobContext& context) {
+  if (context.common.plan) return [=] { return plan_text(own.paths); };
   context.comm.together([&] {
-    if (context.comm.is_root()) context.common.plan ? print_plan(paths) : validate(paths, context.common.strict);
+    if (context.comm.is_root()) validate(own.paths, context.common.strict);
   });
+  return [] { return std::string(); };
 }
 
 }  // namespace
 
 Job validate_job() {
-  return {"validate",
-          "check files against their schema and checksums",
-          "path",
-          "Example: outsole validate results/\n"
-          "Reads everything. Prints OK or each complaint; exit code 3 if there is any. Notes tell of stores without\n"
-          "provenance, or made from other inputs than those beside them; with --strict they are complaints.\n",
-          add_options,
-          run};
+  return make_job(
+      {"validate", "check files against their schema and checksums", "path",
+       "Example: outsole validate results/\n"
+       "Reads everything. Prints OK or each complaint; exit code 3 if there is any. Notes tell of stores without\n"
+       "provenance, or made from other inputs than those beside them; with --strict they are complaints.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs
