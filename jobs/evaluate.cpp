@@ -1,14 +1,13 @@
-#include <spdlog/spdlog.h>
-
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/provenance.h"
-#include "core/sha256.h"
 #include "evaluate_wear.h"
 #include "job.h"
+#include "plan.h"
 #include "retrieval/evaluate_retrieval.h"
 #include "report/candidates.h"
 #include "report/cmc_figure.h"
@@ -38,13 +37,30 @@ void add_options(po::options_description& options) {
   add_wear_options(options);
 }
 
+/// Casework has no labels: then pictures of the candidates are all there is to make.
 void check(const po::variables_map& options) {
-  for (const char* name : {"results", "labels", "output"}) {
-    if (options.count(name) == 0) throw UsageError(std::string("evaluate retrieval needs --") + name);
+  const bool has_pictures = options.count("candidates") > 0, has_labels = options.count("labels") > 0;
+  if (options.count("results") == 0) throw UsageError("evaluate retrieval needs --results");
+  for (const char* name : {"output", "figure", "group-column"}) {
+    if (options.count(name) > 0 && !has_labels) {
+      throw UsageError(std::string("--") + name + " needs --labels, the true exemplars to compare with");
+    }
   }
-  if (options.count("candidates") > 0 && (options.count("exemplars") == 0 || options.count("marks") == 0)) {
+  if (!has_labels && !has_pictures) throw UsageError("evaluate retrieval needs --labels, or --candidates, or both");
+  if (has_labels && options.count("output") == 0) throw UsageError("evaluate retrieval needs --output");
+  if (has_pictures && (options.count("exemplars") == 0 || options.count("marks") == 0)) {
     throw UsageError("--candidates needs --exemplars (the ingested store) and --marks (the images that were searched)");
   }
+}
+
+retrieval::EvaluateRetrievalOptions results_of(const po::variables_map& options) {
+  retrieval::EvaluateRetrievalOptions evaluate;
+  evaluate.results = options["results"].as<std::string>();
+  evaluate.labels = options["labels"].as<std::string>();
+  if (options.count("group-column") > 0) {
+    evaluate.group_columns = options["group-column"].as<std::vector<std::string>>();
+  }
+  return evaluate;
 }
 
 /// A cell of the table: the value at `path`, with `decimals`, or a dash where it is not known.
@@ -79,54 +95,35 @@ void print_table(const ordered_json& json) {
   }
 }
 
-std::string figure_of(const ordered_json& json, bool log_rank) {
-  std::vector<report::CmcCurve> curves;
-  const auto add = [&](const std::string& name, const ordered_json& part) {
-    curves.push_back({name + " (" + std::to_string(part["marks"].get<std::int64_t>()) + ")", part["cmc"]});
-  };
-  add("all marks", json);
-  if (json.contains("groups")) {
-    for (const auto& [column, values] : json["groups"].items()) {
-      for (const auto& [value, part] : values.items()) add(column + " " + value, part);
-    }
+void write_pictures(const po::variables_map& options, const std::optional<retrieval::Labels>& labels) {
+  report::CandidatePicturesOptions pictures;
+  pictures.results = options["results"].as<std::string>();
+  pictures.exemplars = options["exemplars"].as<std::string>();
+  for (const auto& input : options["marks"].as<std::vector<std::string>>()) pictures.marks.emplace_back(input);
+  pictures.output = options["candidates"].as<std::string>();
+  pictures.labels = labels;
+  report::write_candidate_pictures(pictures);
+}
+
+void write_evaluation(const retrieval::RetrievalEvaluation& evaluation, const po::variables_map& options,
+                      const JobContext& context) {
+  const fs::path output = options["output"].as<std::string>();
+  if (options.count("figure") > 0) {
+    write_file_atomically(options["figure"].as<std::string>(),
+                          report::cmc_figure(evaluation.json, options["log-rank"].as<bool>()));
   }
-  const std::string title = std::to_string(json["marks"].get<std::int64_t>()) + " marks among " +
-                            std::to_string(json["exemplars"].get<std::int64_t>()) + " exemplars";
-  return report::cmc_figure(curves, {title, log_rank});
+  write_file_atomically(output, evaluation.json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+  write_provenance(output, context.command_line, context.comm.size(), evaluation.inputs);
+  print_table(evaluation.json);
 }
 
 void evaluate_retrieval(const po::variables_map& options, const JobContext& context) {
-  std::vector<std::string> group_columns;
-  if (options.count("group-column") > 0) group_columns = options["group-column"].as<std::vector<std::string>>();
-  const retrieval::Labels labels = retrieval::read_labels(options["labels"].as<std::string>(), group_columns);
-  const fs::path results_path = options["results"].as<std::string>(), output = options["output"].as<std::string>();
-  const store::Store results(results_path, "outsole.results");
-  const retrieval::Truth truth = retrieval::resolve_labels(labels, retrieval::read_ids(results, "mark_id"),
-                                                         retrieval::read_ids(results, "exemplar_id"));
-  if (truth.labels_without_mark > 0) {
-    spdlog::warn("{}: {} rows name marks that were not searched", labels.path.string(), truth.labels_without_mark);
-  }
-  if (truth.marks_without_label > 0) {
-    spdlog::warn("{}: {} marks have no label and are left out", results_path.string(), truth.marks_without_label);
-  }
-  const ordered_json json =
-      retrieval::evaluate_retrieval(retrieval::rank_true_exemplars(results, truth), truth, group_columns);
-
+  std::optional<retrieval::RetrievalEvaluation> evaluation;
+  if (options.count("labels") > 0) evaluation = retrieval::evaluate_results(results_of(options));
   if (options.count("candidates") > 0) {
-    report::CandidatePicturesOptions pictures;
-    pictures.results = results_path;
-    pictures.exemplars = options["exemplars"].as<std::string>();
-    for (const auto& input : options["marks"].as<std::vector<std::string>>()) pictures.marks.emplace_back(input);
-    pictures.output = options["candidates"].as<std::string>();
-    report::write_candidate_pictures(pictures, labels);
+    write_pictures(options, evaluation ? std::optional(evaluation->labels) : std::nullopt);
   }
-  if (options.count("figure") > 0) {
-    write_file_atomically(options["figure"].as<std::string>(), figure_of(json, options["log-rank"].as<bool>()));
-  }
-  write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-  write_provenance(output, context.command_line, context.comm.size(),
-                   {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(labels.path)}});
-  print_table(json);
+  if (evaluation) write_evaluation(*evaluation, options, context);
 }
 
 /// An evaluation must not take the place of the results it is about.
@@ -143,8 +140,11 @@ void run(const po::variables_map& options, const JobContext& context) {
   if (what != "retrieval") throw UsageError("evaluate " + what + ": not one of retrieval, wear");
   check(options);
   if (context.common.plan) {
-    if (context.comm.is_root()) std::printf("evaluates on one rank, in seconds\n");
-    return;
+    return print_plan(context, [&] {
+      machine::Plan plan;
+      context.comm.together([&] { plan = retrieval::evaluation_plan(options["results"].as<std::string>()); });
+      return plan;
+    });
   }
   context.comm.together([&] {
     if (context.comm.is_root()) evaluate_retrieval(options, context);
@@ -160,9 +160,11 @@ Job evaluate_job() {
           "Examples:\n"
           "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
           "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
+          "  outsole evaluate retrieval --results results.h5 --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
           "  outsole evaluate wear --model run/model.h5 --scans prepared.h5 --output wear.json --figure wear.svg\n"
-          "Shares are in percent; top p% is the first ceil(p N) of N exemplars. An all-digit id in the labels matches\n"
-          "numerically (1 is 00001). The figure and JSON hold each group of --group-column, too.\n",
+          "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N exemplars.\n"
+          "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
+          "--group-column, too.\n",
           add_options,
           run};
 }

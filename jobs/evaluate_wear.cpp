@@ -10,6 +10,7 @@
 #include "core/provenance.h"
 #include "image/image.h"
 #include "options.h"
+#include "plan.h"
 #include "wear/evaluate_wear.h"
 #include "report/quality_figure.h"
 #include "report/wear_strip.h"
@@ -43,17 +44,11 @@ std::string cell(const ordered_json& statistics, int decimals) {
   return text;
 }
 
-/// The baselines that the model's mean does not exceed.
-std::string not_beaten(const ordered_json& measure) {
-  std::string names;
-  for (const auto& [name, statistics] : measure.items()) {
-    if (name == "model" || statistics["n"] == 0) continue;
-    const bool is_beaten = !statistics["mean"].is_null() && !measure["model"]["mean"].is_null() &&
-                           measure["model"]["mean"].get<double>() > statistics["mean"].get<double>();
-    if (!is_beaten) names += (names.empty() ? "" : ", ") + name;
-  }
-  std::ranges::replace(names, '_', ' ');
-  return names;
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  std::ranges::replace(text, '_', ' ');
+  return text;
 }
 
 void print_part(const std::string& title, const ordered_json& part) {
@@ -67,7 +62,7 @@ void print_part(const std::string& title, const ordered_json& part) {
                 cell(part["psnr_db"][name], 2).c_str());
   }
   for (const auto& [key, measure] : {std::pair{"ssim", "SSIM"}, std::pair{"psnr_db", "PSNR"}}) {
-    const std::string names = not_beaten(part[key]);
+    const std::string names = listed(wear::baselines_not_beaten(part[key]));
     if (names.empty()) {
       std::printf("  In %s the model is better than every baseline.\n", measure);
     } else {
@@ -92,27 +87,6 @@ void print_tables(const ordered_json& json) {
   if (json.contains("clean")) print_parts(json["clean"], ", against noise-free scans");
 }
 
-std::string figure_title(const ordered_json& json) {
-  return json["task"].get<std::string>() + ", " + std::to_string(json["pairs"].get<std::int64_t>()) +
-         " held-out pairs, split by " + json["split"].get<std::string>();
-}
-
-cv::Mat3b picture_of(const wear::JudgedPair& judged) {
-  const auto text = [](const char* format, auto... values) {
-    char line[64];
-    std::snprintf(line, sizeof line, format, values...);
-    return std::string(line);
-  };
-  std::vector<report::StripPanel> panels{{text("input, week %.4g", judged.input.subject.week), judged.input_image},
-                                         {text("truth, week %.4g", judged.target.subject.week), judged.truth, true}};
-  for (const wear::WearAnswer& answer : judged.answers) {
-    std::string name = answer.name;
-    std::ranges::replace(name, '_', ' ');
-    panels.push_back({name + text(": %.3f, %.1f dB", answer.ssim, answer.psnr_db), answer.image});
-  }
-  return report::wear_strip(panels, {{0, 0}, judged.truth.size()});
-}
-
 }  // namespace
 
 void add_wear_options(po::options_description& options) {
@@ -130,14 +104,13 @@ void evaluate_wear(const po::variables_map& options, const JobContext& context) 
   wear::EvaluateWearOptions evaluate;
   context.comm.together([&] { evaluate = parse(options, context); });
   if (context.common.plan) {
-    if (context.comm.is_root()) std::printf("judges the held-out pairs, in turns on %d ranks\n", context.comm.size());
-    return;
+    return print_plan(context, [&] { return wear::wear_evaluation_plan(context.comm, evaluate); });
   }
   if (options.count("pictures") > 0) {
     const fs::path folder = options["pictures"].as<std::string>();
     context.comm.together([&] { create_folder(folder); });
     evaluate.on_target = [folder](const wear::JudgedPair& judged) {
-      image::write_image(folder / fs::path(judged.target.id + ".png").filename(), picture_of(judged));
+      image::write_image(folder / fs::path(judged.target.id + ".png").filename(), report::judged_picture(judged));
     };
   }
   const ordered_json json = wear::evaluate_wear(evaluate, context.comm);
@@ -146,7 +119,7 @@ void evaluate_wear(const po::variables_map& options, const JobContext& context) 
     const fs::path output = options["output"].as<std::string>();
     write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
     if (options.count("figure") > 0) {
-      write_file_atomically(options["figure"].as<std::string>(), report::quality_figure(json, figure_title(json)));
+      write_file_atomically(options["figure"].as<std::string>(), report::quality_figure(json, report::quality_title(json)));
     }
     write_provenance(output, context.command_line, context.comm.size(),
                      {{"model_sha256", json["model_sha256"]}, {"scans_sha256", json["scans_sha256"]}});

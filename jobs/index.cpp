@@ -2,11 +2,11 @@
 
 #include "machine/device.h"
 #include "core/errors.h"
-#include "core/progress.h"
 #include "job.h"
 #include "options.h"
+#include "plan.h"
 #include "retrieval/build_index.h"
-#include "scaling.h"
+#include "retrieval/index_plan.h"
 
 namespace outsole::jobs {
 
@@ -35,7 +35,6 @@ void add_options(po::options_description& options) {
        "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")   //
       ("erosion", po::value<double>()->default_value(0.1, "0.1"), "erosion of supports that the search will use")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the index to write");
-  add_scaling_options(options);
 }
 
 retrieval::BuildIndexOptions parse(const po::variables_map& options, const JobContext& context) {
@@ -63,42 +62,9 @@ retrieval::BuildIndexOptions parse(const po::variables_map& options, const JobCo
   return index;
 }
 
-void print_plan(const retrieval::BuildIndexPlan& plan, const JobContext& context, const po::variables_map& options) {
-  const comm::Communicator& comm = context.comm;
-  const auto& p = plan.parameters;
-  constexpr double kFeatureShare = 0.4;  // of a matrix product's rate; see tests/benchmarks
-  const double seconds = plan.flops / (machine::measured_sgemm_gflops() * 1e9 * kFeatureShare * comm.size());
-  std::printf("exemplars     %lld, brought to %lld x %lld pixels, scaled to %lld x %lld\n",
-              static_cast<long long>(p.exemplars), static_cast<long long>(p.frame_height_px),
-              static_cast<long long>(p.frame_width_px), static_cast<long long>(p.search_height_px),
-              static_cast<long long>(p.search_width_px));
-  if (plan.cropped_exemplars > 0)
-    std::printf("cropped       %lld exemplars are larger than that\n", static_cast<long long>(plan.cropped_exemplars));
-  std::printf("maps          %lld channels, %lld x %lld cells of %lld pixels, without a border of %lld\n",
-              static_cast<long long>(p.geometry.channels), static_cast<long long>(p.map_height),
-              static_cast<long long>(p.map_width), static_cast<long long>(p.geometry.stride_px),
-              static_cast<long long>(p.border_cells));
-  std::printf("index         %s in %lld shards\n", format_bytes(static_cast<double>(plan.bytes)).c_str(),
-              static_cast<long long>(plan.units));
-  std::printf("work          %.1f TFLOP, on %d ranks about %s\n", plan.flops / 1e12, comm.size(),
-              format_duration(seconds).c_str());
-  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds * comm.size());  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"shards", plan.units}};
-  work.compute_s = seconds * comm.size();
-  work.written_bytes = static_cast<double>(plan.bytes);
-  work.memory_bytes = static_cast<double>(plan.memory_bytes);
-  print_scaling(work, options);
-}
-
 void run(const po::variables_map& options, const JobContext& context) {
   const retrieval::BuildIndexOptions index = parse(options, context);
-  if (context.common.plan) {
-    context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(retrieval::plan_index(index), context, options);
-    });
-    return;
-  }
+  if (context.common.plan) return print_plan(context, [&] { return retrieval::index_plan(context.comm, index); });
   retrieval::build_index(context.comm, index);
   if (context.comm.is_root()) std::printf("%s\n", index.output.c_str());
 }

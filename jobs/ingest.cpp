@@ -2,14 +2,13 @@
 
 #include <cstdio>
 
-#include "comm/partition.h"
 #include "core/errors.h"
-#include "core/progress.h"
 #include "core/text.h"
 #include "job.h"
 #include "ingest/ingest_exemplars.h"
+#include "ingest/ingest_plan.h"
 #include "ingest/ingest_scans.h"
-#include "scaling.h"
+#include "plan.h"
 
 namespace outsole::jobs {
 
@@ -32,7 +31,6 @@ void add_options(po::options_description& options) {
        "refuse larger images, and half as large ones in 16-bit colour")                                           //
       ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
-  add_scaling_options(options);
 }
 
 ingest::ColumnFilter parse_filter(const std::string& text) {
@@ -75,26 +73,6 @@ ingest::IngestOptions parse(const po::variables_map& options, const JobContext& 
   return ingest;
 }
 
-void print_plan(const ingest::IngestPlan& plan, const ingest::IngestOptions& ingest, const comm::Communicator& comm,
-                const po::variables_map& options) {
-  constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
-  std::printf("%lld files, %s, in %lld units\n", static_cast<long long>(plan.files),
-              format_bytes(static_cast<double>(plan.file_bytes)).c_str(), static_cast<long long>(plan.units));
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    const comm::UnitRange units = comm::units_of(plan.units, rank, comm.size());
-    std::printf("rank %d: %lld units\n", rank, static_cast<long long>(units.size()));
-  }
-  const double seconds = static_cast<double>(plan.file_bytes) / kBytesASecond;
-  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = seconds;
-  work.read_bytes = static_cast<double>(plan.file_bytes);
-  work.written_bytes = work.read_bytes;  // compressed like the files
-  work.memory_bytes = static_cast<double>(ingest.memory_bytes);
-  print_scaling(work, options);
-}
-
 void print_summary(const ingest::IngestSummary& summary, const ingest::IngestOptions& ingest,
                    const std::string& kind) {
   if (summary.was_finished) {
@@ -123,13 +101,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     kind = parse_kind(options);
     ingest = parse(options, context);
   });
-  if (context.common.plan) {
-    const ingest::IngestPlan plan = ingest::plan_ingest(context.comm, ingest, kind);
-    context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(plan, ingest, context.comm, options);
-    });
-    return;
-  }
+  if (context.common.plan) return print_plan(context, [&] { return ingest::ingest_plan(context.comm, ingest, kind); });
   const ingest::IngestSummary summary = ingest::ingest_images(context.comm, ingest, kind);
   if (context.comm.is_root()) print_summary(summary, ingest, options["kind"].as<std::string>());
 }

@@ -20,6 +20,8 @@ struct CommonOptions {
   double watchdog_minutes = 30;  // a rank that does not move for so long while others wait ends the job; 0: never
   bool strict = false;           // one bad input stops the job
   bool plan = false;             // print work, memory, time and partition; run nothing
+  std::string plan_ranks;        // with `plan`: for so many ranks, too: "1,64,4096"
+  std::string plan_node;         // of such nodes: machine/scaling.h
 };
 
 struct JobContext {

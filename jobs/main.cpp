@@ -80,7 +80,12 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
       ("watchdog-minutes", po::value(&common.watchdog_minutes)->value_name("M")->default_value(common.watchdog_minutes),
        "end the job when a rank hangs for so long while others wait for it; 0: never")                      //
       ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")  //
-      ("plan", po::bool_switch(&common.plan), "print the work, memory, time and partition; run nothing");
+      ("plan", po::bool_switch(&common.plan), "print the work, memory, time and partition; run nothing")    //
+      ("plan-ranks", po::value(&common.plan_ranks)->value_name("R1,R2,...")->default_value(""),
+       "with --plan: time, memory and efficiency on so many ranks, too")  //
+      ("plan-node", po::value(&common.plan_node)->value_name("KEY=VALUE,...")->default_value(""),
+       "of such nodes: ranks, speed (of a rank, over this one), memory (GB), disk, shared-disk, network (GB/s), "
+       "latency (microseconds)");
   return options;
 }
 

@@ -10,8 +10,9 @@
 #include "core/files.h"
 #include "core/progress.h"
 #include "job.h"
+#include "plan.h"
 #include "report/wear_strip.h"
-#include "scaling.h"
+#include "wear/prediction_plan.h"
 
 namespace outsole::jobs {
 
@@ -37,7 +38,6 @@ void add_options(po::options_description& options) {
        "also picture this part enlarged: first row and column, height and width in pixels of the predictions")  //
       ("no-pictures", po::bool_switch(), "write only predictions.h5")                                           //
       ("output", po::value<std::string>()->value_name("DIR")->required(), "folder of predictions.h5 and the pictures");
-  add_scaling_options(options);
 }
 
 std::vector<double> parse_weeks(const std::string& text, const std::string& option) {
@@ -87,31 +87,6 @@ wear::PredictOptions parse(const po::variables_map& options, const JobContext& c
   return predict;
 }
 
-void print_plan(const wear::PredictPlan& plan, const wear::PredictOptions& predict, int ranks,
-                const po::variables_map& options) {
-  std::printf("task          %s\n", wear::name_of(plan.task).c_str());
-  std::printf("predictions   %lld of %lld inputs, model of %lld x %lld pixels\n",
-              static_cast<long long>(plan.predictions), static_cast<long long>(plan.inputs),
-              static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px));
-  std::printf("work          %.2f GFLOP an image of that size, on %d ranks\n", plan.flops_per_image / 1e9, ranks);
-  if (predict.at_input_size || !predict.device.is_cpu()) {
-    std::printf("time          not planned on a GPU or with --at-input-size, and so nothing for --plan-ranks\n");
-    return;
-  }
-  constexpr double kOfMatrixProduct = 0.5;  // what a step of training reaches (bench_train)
-  const double gflops = machine::measured_sgemm_gflops();
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = static_cast<double>(plan.predictions) * plan.flops_per_image / (kOfMatrixProduct * 1e9 * gflops);
-  work.written_bytes = static_cast<double>(plan.predictions * plan.height_px * plan.width_px);
-  work.memory_bytes = static_cast<double>(plan.memory_bytes);
-  // No line for slurm/allocation.sh: pictures and files are not counted, so that its time limit would be too short.
-  std::printf(
-      "time          about %s without pictures, at half of a matrix product's %.0f GFLOP/s a rank, measured now\n",
-      format_duration(machine::predict_on(ranks, work, {}).compute_s).c_str(), gflops);
-  print_scaling(work, options);
-}
-
 /// Each rank pictures its share of the inputs.
 void write_pictures(const wear::PredictOptions& predict, const std::optional<cv::Rect>& crop,
                     const comm::Communicator& comm) {
@@ -129,13 +104,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     predict = parse(options, context);
     if (options.count("crop") > 0) crop = parse_crop(options["crop"].as<std::string>());
   });
-  if (context.common.plan) {
-    const wear::PredictPlan plan = wear::plan_prediction(context.comm, predict);
-    context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(plan, predict, context.comm.size(), options);
-    });
-    return;
-  }
+  if (context.common.plan) return print_plan(context, [&] { return wear::prediction_plan(context.comm, predict); });
   const wear::PredictSummary summary = wear::predict(context.comm, predict);
   if (!options["no-pictures"].as<bool>()) write_pictures(predict, crop, context.comm);
   if (!context.comm.is_root()) return;

@@ -7,14 +7,14 @@
 
 #include "core/errors.h"
 #include "core/files.h"
-#include "core/progress.h"
 #include "core/text.h"
 #include "image/image.h"
 #include "job.h"
 #include "options.h"
+#include "plan.h"
 #include "report/agreement.h"
 #include "report/preparation_picture.h"
-#include "scaling.h"
+#include "wear/prepare_plan.h"
 
 namespace outsole::jobs {
 
@@ -47,7 +47,6 @@ void add_options(po::options_description& options) {
        "agreement.png: "
        "correlation of all pairs of scans of a shoe, before and after")  //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
-  add_scaling_options(options);
 }
 
 double within(const po::variables_map& options, const std::string& name, double least, double most) {
@@ -85,28 +84,6 @@ wear::PrepareOptions parse(const po::variables_map& options, const JobContext& c
   return prepare;
 }
 
-void print_plan(const wear::PreparePlan& plan, const wear::PrepareOptions& prepare, int ranks,
-                const po::variables_map& options) {
-  const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
-  std::printf("scans         %lld of %lld outsoles, %.0f dpi\n", static_cast<long long>(plan.scans),
-              static_cast<long long>(plan.shoes), plan.dpi);
-  std::printf("prepared      %lld x %lld pixels, %.1f dpi, %s before compression\n",
-              static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px), plan.dpi * plan.scale,
-              format_bytes(bytes).c_str());
-  std::printf("work          %lld units on %d ranks\n", static_cast<long long>(plan.units), ranks);
-  constexpr double kSecondsAPixel = 7e-8;  // of the scan, one thread: 5 s for 13750 x 5500
-  const double seconds = 0.5 * bytes / (plan.scale * plan.scale) * kSecondsAPixel;
-  std::printf("time          about %s\n", format_duration(seconds / ranks).c_str());
-  std::printf("plan: seconds_on_one_rank=%.0f\n", seconds);  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = seconds;
-  work.read_bytes = 0.5 * bytes / (plan.scale * plan.scale);  // a byte a pixel, before compression
-  work.written_bytes = bytes;
-  work.memory_bytes = static_cast<double>(prepare.memory_bytes);
-  print_scaling(work, options);
-}
-
 void print_summary(const wear::PrepareSummary& summary, const wear::PrepareOptions& prepare) {
   if (summary.was_finished) {
     std::printf("%s was there already, made from the same scans; no picture of a single scan is made\n",
@@ -135,13 +112,7 @@ void run(const po::variables_map& options, const JobContext& context) {
     if (options.count("figures") > 0) figures = options["figures"].as<std::string>();
     cv::setNumThreads(context.common.threads);
   });
-  if (context.common.plan) {
-    const wear::PreparePlan plan = wear::plan_preparation(context.comm, prepare);
-    context.comm.together([&] {
-      if (context.comm.is_root()) print_plan(plan, prepare, context.comm.size(), options);
-    });
-    return;
-  }
+  if (context.common.plan) return print_plan(context, [&] { return wear::prepare_plan(context.comm, prepare); });
   if (!figures.empty()) {
     context.comm.together([&] { create_folder(figures); });
     prepare.on_scan = [&](const wear::PreparationSteps& steps) {

@@ -8,7 +8,8 @@
 #include "core/text.h"
 #include "job.h"
 #include "options.h"
-#include "scaling.h"
+#include "plan.h"
+#include "retrieval/search_lines.h"
 
 namespace outsole::jobs {
 
@@ -43,7 +44,6 @@ void add_options(po::options_description& options) {
       ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
   options.add_options()("plan-exemplars", po::value<std::int64_t>()->value_name("N")->default_value(0),
                         "with --plan: as if the index had so many exemplars; 0: those it has");
-  add_scaling_options(options);
 }
 
 retrieval::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
@@ -80,30 +80,6 @@ retrieval::SearchOptions parse(const po::variables_map& options, const JobContex
   return search;
 }
 
-void print_plan(const retrieval::SearchPlan& plan, const JobContext& context, const po::variables_map& options) {
-  std::printf("marks         %lld\n", static_cast<long long>(plan.marks));
-  std::printf("exemplars     %lld in %lld blocks of 32\n", static_cast<long long>(plan.exemplars),
-              static_cast<long long>(plan.blocks));
-  std::printf("poses         %lld, %.0f a mark\n", static_cast<long long>(plan.poses),
-              static_cast<double>(plan.poses) / static_cast<double>(plan.marks));
-  std::printf("products      %.3g TFLOP to compare, %.3g TFLOP for features\n", plan.useful_flops / 1e12,
-              plan.feature_flops / 1e12);
-  std::printf("index         %s as 32-bit floats, %s\n", format_bytes(static_cast<double>(plan.index_bytes)).c_str(),
-              plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
-  std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
-              context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
-  std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n", plan.path.c_str(),
-              plan.fft_flops / 1e12);
-  if (plan.seconds == 0) {
-    std::printf("time          not planned on a GPU\n");
-    return;
-  }
-  std::printf("time          about %s, comparing at %.0f GFLOP/s a rank, measured now\n",
-              format_duration(plan.seconds).c_str(), plan.compare_gflops);
-  std::printf("plan: seconds_on_one_rank=%.0f\n", plan.work.compute_s);  // read by slurm/allocation.sh
-  print_scaling(plan.work, options);
-}
-
 void print_recall(const retrieval::CoarseRecall& recall) {
   if (recall.marks == 0) return;
   std::printf(
@@ -115,11 +91,7 @@ void print_recall(const retrieval::CoarseRecall& recall) {
 
 void run(const po::variables_map& options, const JobContext& context) {
   const retrieval::SearchOptions search = parse(options, context);
-  if (context.common.plan) {
-    const retrieval::SearchPlan plan = retrieval::plan_search(context.comm, search);
-    if (context.comm.is_root()) print_plan(plan, context, options);
-    return;
-  }
+  if (context.common.plan) return print_plan(context, [&] { return retrieval::search_plan(context.comm, search); });
   const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
   if (!context.comm.is_root()) return;
   if (summary.was_finished) std::printf("%s was complete already\n", search.output.c_str());

@@ -1,12 +1,13 @@
 #include "synth/synthesize.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <sstream>
 
 #include "core/errors.h"
 #include "job.h"
 #include "options.h"
+#include "plan.h"
+#include "synth/synthesis_plan.h"
 
 namespace outsole::jobs {
 
@@ -68,11 +69,7 @@ void run_exemplars(const po::variables_map& options, const JobContext& context) 
   const synth::SynthesizeExemplarsOptions synthesis{options["output"].as<std::string>(), parse_count(options, 50),
                                                        parse_seed(options), height_px, width_px};
   if (context.common.plan) {
-    if (context.comm.is_root()) {
-      std::printf("%lld exemplars of %lld x %lld pixels on %d ranks\n", static_cast<long long>(synthesis.count),
-                  static_cast<long long>(height_px), static_cast<long long>(width_px), context.comm.size());
-    }
-    return;
+    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
   }
   synth::synthesize_exemplars(context.comm, synthesis);
 }
@@ -102,10 +99,7 @@ void run_marks(const po::variables_map& options, const JobContext& context) {
                     parse_captures(options["capture"].as<std::string>()),
                     parse_within(options, "max-scale-error", 0, 0.2)};
   if (context.common.plan) {
-    if (context.comm.is_root()) {
-      std::printf("%lld marks on %d ranks\n", static_cast<long long>(synthesis.count), context.comm.size());
-    }
-    return;
+    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
   }
   synth::synthesize_marks(context.comm, synthesis);
 }
@@ -115,12 +109,7 @@ void run_wear(const po::variables_map& options, const JobContext& context) {
   const synth::SynthesizeWearOptions synthesis{options["output"].as<std::string>(), parse_count(options, 1),
                                                   parse_seed(options), height_px, width_px};
   if (context.common.plan) {
-    if (context.comm.is_root()) {
-      std::printf("%lld pairs of shoes, 52 scans of %lld x %lld pixels each, on %d ranks\n",
-                  static_cast<long long>(synthesis.count), static_cast<long long>(height_px),
-                  static_cast<long long>(width_px), context.comm.size());
-    }
-    return;
+    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
   }
   synth::synthesize_wear(context.comm, synthesis);
 }

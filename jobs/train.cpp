@@ -9,9 +9,9 @@
 #include "core/files.h"
 #include "core/progress.h"
 #include "job.h"
+#include "plan.h"
 #include "report/loss_figure.h"
-#include "scaling.h"
-#include "wear/step_time.h"
+#include "wear/training_plan.h"
 #include "wear/trainer.h"
 
 namespace outsole::jobs {
@@ -60,7 +60,6 @@ void add_options(po::options_description& options) {
       ("keep-checkpoints", po::value<std::int64_t>()->value_name("N")->default_value(defaults.keep_checkpoints),
        "how many are kept")  //
       ("output", po::value<std::string>()->value_name("RUN_DIR")->required(), "the folder to write");
-  add_scaling_options(options);
 }
 
 /// Text, so that help shows 1e-5 as people write it.
@@ -101,75 +100,6 @@ wear::TrainOptions parse(const po::variables_map& options, const JobContext& con
   return train;
 }
 
-/// Every step's batch is cut over the ranks, and its gradients are summed over them. Of all epochs, whatever --minutes.
-machine::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
-                          int ranks) {
-  const std::int64_t batch = std::min(train.batch, plan.training_pairs);
-  const auto epochs = static_cast<double>(train.epochs);
-  // A forward pass is a third of a step's operations.
-  const double pairs = epochs * (static_cast<double>(plan.training_pairs) + plan.judged_pairs / 3);
-  machine::JobWork work;
-  work.partitions = {{.of = "pairs", .units = batch}};
-  for (const auto& [share, seconds] : step.share_s) {
-    work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
-  }
-  work.memory_bytes = static_cast<double>(plan.memory_bytes - divide_up(batch, ranks) * plan.pair_memory_bytes);
-  work.unit_memory_bytes = static_cast<double>(plan.pair_memory_bytes);
-  work.rounds = train.epochs * plan.steps_per_epoch;
-  work.reduced_bytes = static_cast<double>(plan.parameters) * sizeof(float);
-  work.sum_bytes_s = step.sum_bytes_s;
-  return work;
-}
-
-void print_plan(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks) {
-  std::printf("scans         %lld of %lld x %lld pixels\n", static_cast<long long>(plan.scans),
-              static_cast<long long>(plan.height_px), static_cast<long long>(plan.width_px));
-  std::printf("pairs         %lld to train on, %lld held out (split by %s)\n",
-              static_cast<long long>(plan.training_pairs), static_cast<long long>(plan.held_out_pairs),
-              name_of(train.split).c_str());
-  std::printf("network       %.1f million weights\n", 1e-6 * static_cast<double>(plan.parameters));
-  std::printf("work          %lld epochs of %lld steps of %lld pairs, on %d ranks; %.3g GFLOP a step\n",
-              static_cast<long long>(train.epochs), static_cast<long long>(plan.steps_per_epoch),
-              static_cast<long long>(train.batch), ranks, 1e-9 * plan.flops_per_step);
-  std::printf("memory        about %s a rank, and what --memory-gib leaves for scans\n",
-              format_bytes(static_cast<double>(plan.memory_bytes)).c_str());
-}
-
-void print_time(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
-                const comm::Communicator& comm, const po::variables_map& options) {
-  const machine::JobWork work = work_of(plan, train, step, comm.size());
-  machine::NodeSpec here;
-  here.ranks = comm.local_ranks();
-  double seconds = machine::predict_on(comm.size(), work, here).seconds;
-  double one_rank_s = machine::predict_on(1, work, here).seconds;
-  if (train.minutes) {
-    seconds = std::min(seconds, 60 * *train.minutes);
-    one_rank_s = std::min(one_rank_s, 60 * *train.minutes * comm.size());
-  }
-  const auto& [pairs, step_s] = *step.share_s.rbegin();
-  std::printf("time          about %s; a step of %lld pairs takes a rank %.3g s, measured now\n",
-              format_duration(seconds).c_str(), static_cast<long long>(pairs), step_s);
-  std::printf("plan: seconds_on_one_rank=%.0f\n", one_rank_s);  // read by slurm/allocation.sh
-  print_scaling(work, options);
-}
-
-/// Collective.
-void plan(const wear::TrainOptions& train, const comm::Communicator& comm, const po::variables_map& options) {
-  wear::TrainPlan plan;
-  comm.together([&] {
-    plan = plan_training(train, comm.size());
-    if (comm.is_root()) print_plan(plan, train, comm.size());
-  });
-  if (!train.device.is_cpu()) {
-    if (comm.is_root()) std::printf("time          not planned on a GPU: add --device cpu for --plan-ranks\n");
-    return;
-  }
-  const wear::StepTime step = measure_step(train, plan, comm);
-  comm.together([&] {
-    if (comm.is_root()) print_time(plan, train, step, comm, options);
-  });
-}
-
 /// RUN_DIR/history.svg; nothing before the first epoch is done.
 void draw_losses(const wear::TrainOptions& train) {
   const fs::path history = train.output / "history.csv";
@@ -194,7 +124,7 @@ void print_summary(const wear::TrainSummary& summary, const wear::TrainOptions& 
 void run(const po::variables_map& options, const JobContext& context) {
   wear::TrainOptions train;
   context.comm.together([&] { train = parse(options, context); });
-  if (context.common.plan) return plan(train, context.comm, options);
+  if (context.common.plan) return print_plan(context, [&] { return wear::training_plan(context.comm, train); });
   const wear::TrainSummary summary = wear::train(train, context.comm);
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
