@@ -1,17 +1,14 @@
 #include "evaluate_wear.h"
 
-#include <algorithm>
-#include <cstdio>
-#include <filesystem>
+#include <spdlog/fmt/fmt.h>
 
-#include "machine/device.h"
-#include "core/errors.h"
+#include <algorithm>
+
 #include "core/files.h"
 #include "core/provenance.h"
 #include "image/image.h"
-#include "options.h"
+#include "machine/device.h"
 #include "plan.h"
-#include "wear/evaluate_wear.h"
 #include "report/quality_figure.h"
 #include "report/wear_strip.h"
 
@@ -22,26 +19,11 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
-wear::EvaluateWearOptions parse(const po::variables_map& options, const JobContext& context) {
-  for (const char* name : {"model", "scans", "output"}) {
-    if (options.count(name) == 0) throw UsageError(std::string("evaluate wear needs --") + name);
-  }
-  wear::EvaluateWearOptions evaluate;
-  evaluate.model = options["model"].as<std::string>();
-  evaluate.scans = options["scans"].as<std::string>();
-  if (options.count("clean") > 0) evaluate.clean = options["clean"].as<std::string>();
-  evaluate.device = machine::choose_device(context.common.device, context.comm);
-  evaluate.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  return evaluate;
-}
-
 /// "0.8123 +- 0.0341", or a dash where there is no mean.
 std::string cell(const ordered_json& statistics, int decimals) {
   if (statistics["mean"].is_null()) return "-";
-  char text[48];
-  std::snprintf(text, sizeof text, "%.*f +- %.*f", decimals, statistics["mean"].get<double>(), decimals,
-                statistics["std"].get<double>());
-  return text;
+  return fmt::format("{:.{}f} +- {:.{}f}", statistics["mean"].get<double>(), decimals, statistics["std"].get<double>(),
+                     decimals);
 }
 
 std::string listed(const std::vector<std::string>& names) {
@@ -51,80 +33,81 @@ std::string listed(const std::vector<std::string>& names) {
   return text;
 }
 
-void print_part(const std::string& title, const ordered_json& part) {
-  if (part["pairs"] == 0) return;
-  std::printf("%s: %lld pairs\n", title.c_str(), part["pairs"].get<long long>());
-  std::printf("  %-20s %18s %18s\n", "", "SSIM", "PSNR (dB)");
+std::string part_text(const std::string& title, const ordered_json& part) {
+  if (part["pairs"] == 0) return "";
+  std::string text = fmt::format("{}: {} pairs\n", title, part["pairs"].get<std::int64_t>());
+  text += fmt::format("  {:<20} {:>18} {:>18}\n", "", "SSIM", "PSNR (dB)");
   for (const auto& [name, statistics] : part["ssim"].items()) {
     std::string label = name;
     std::ranges::replace(label, '_', ' ');
-    std::printf("  %-20s %18s %18s\n", label.c_str(), cell(statistics, 4).c_str(),
-                cell(part["psnr_db"][name], 2).c_str());
+    text += fmt::format("  {:<20} {:>18} {:>18}\n", label, cell(statistics, 4), cell(part["psnr_db"][name], 2));
   }
   for (const auto& [key, measure] : {std::pair{"ssim", "SSIM"}, std::pair{"psnr_db", "PSNR"}}) {
     const std::string names = listed(wear::baselines_not_beaten(part[key]));
-    if (names.empty()) {
-      std::printf("  In %s the model is better than every baseline.\n", measure);
-    } else {
-      std::printf("  In %s the model is NOT better than: %s.\n", measure, names.c_str());
-    }
+    text += names.empty() ? fmt::format("  In {} the model is better than every baseline.\n", measure)
+                          : fmt::format("  In {} the model is NOT better than: {}.\n", measure, names);
   }
+  return text;
 }
 
-void print_parts(const ordered_json& json, const std::string& truth) {
-  print_part("All held-out pairs" + truth, json);
-  print_part("8 weeks and more" + truth, json["eight_weeks_and_more"]);
-  if (!json.contains("trained_target_weeks")) return;
-  print_part("Target weeks seen in training" + truth, json["trained_target_weeks"]);
-  print_part("Target weeks never seen in training" + truth, json["unseen_target_weeks"]);
+std::string parts_text(const ordered_json& json, const std::string& truth) {
+  std::string text = part_text("All held-out pairs" + truth, json);
+  text += part_text("8 weeks and more" + truth, json["eight_weeks_and_more"]);
+  if (!json.contains("trained_target_weeks")) return text;
+  text += part_text("Target weeks seen in training" + truth, json["trained_target_weeks"]);
+  return text + part_text("Target weeks never seen in training" + truth, json["unseen_target_weeks"]);
 }
 
-void print_tables(const ordered_json& json) {
-  std::printf("%s, split by %s%s; mean +- standard deviation over pairs\n", json["task"].get<std::string>().c_str(),
-              json["split"].get<std::string>().c_str(),
-              json["trained_on_these_scans"].get<bool>() ? "" : ", on scans of another store");
-  print_parts(json, "");
-  if (json.contains("clean")) print_parts(json["clean"], ", against noise-free scans");
+std::string tables(const ordered_json& json) {
+  std::string text = fmt::format("{}, split by {}{}; mean +- standard deviation over pairs\n",
+                                 json["task"].get<std::string>(), json["split"].get<std::string>(),
+                                 json["trained_on_these_scans"].get<bool>() ? "" : ", on scans of another store");
+  text += parts_text(json, "");
+  if (json.contains("clean")) text += parts_text(json["clean"], ", against noise-free scans");
+  return text;
 }
 
 }  // namespace
 
-void add_wear_options(po::options_description& options) {
-  options.add_options()                                                                                  //
-      ("model", po::value<std::string>()->value_name("model.h5"), "wear: the model, as train wrote it")  //
-      ("scans", po::value<std::string>()->value_name("NAME.h5"),
-       "wear: the prepared scans it was trained on; of others every pair counts as held out")  //
-      ("clean", po::value<std::string>()->value_name("DIR"),
-       "wear: noise-free scans to compare with as well, ID.png or ID.tif in the scan's size and pose")  //
-      ("pictures", po::value<std::string>()->value_name("DIR"),
-       "wear: picture each held-out target, ID.png: its most distant input, the truth, and every answer");
+void declare_wear(WearEvaluation& own, Options& options) {
+  options.add("model", "model.h5", own.evaluate.model, "wear: the model, as train wrote it")
+      .only_with("what", {"wear"})
+      .required();
+  options
+      .add("scans", "NAME.h5", own.evaluate.scans,
+           "wear: the prepared scans it was trained on; of others every pair counts as held out")
+      .only_with("what", {"wear"})
+      .required();
+  options
+      .add("clean", "DIR", own.evaluate.clean,
+           "wear: noise-free scans to compare with as well, ID.png or ID.tif in the scan's size and pose")
+      .only_with("what", {"wear"});
+  options
+      .add("pictures", "DIR", own.pictures,
+           "wear: picture each held-out target, ID.png: its most distant input, the truth, and every answer")
+      .only_with("what", {"wear"});
 }
 
-void evaluate_wear(const po::variables_map& options, const JobContext& context) {
-  wear::EvaluateWearOptions evaluate;
-  context.comm.together([&] { evaluate = parse(options, context); });
-  if (context.common.plan) {
-    return print_plan(context, [&] { return wear::wear_evaluation_plan(context.comm, evaluate); });
-  }
-  if (options.count("pictures") > 0) {
-    const fs::path folder = options["pictures"].as<std::string>();
-    context.comm.together([&] { create_folder(folder); });
-    evaluate.on_target = [folder](const wear::JudgedPair& judged) {
+Report evaluate_wear(const WearEvaluation& own, const fs::path& output, const std::optional<fs::path>& figure,
+                     const JobContext& context) {
+  wear::EvaluateWearOptions evaluate = own.evaluate;
+  evaluate.memory_bytes = context.memory_bytes();
+  context.comm.together([&] { evaluate.device = machine::choose_device(context.common.device, context.comm); });
+  if (context.common.plan) return plan_report(wear::wear_evaluation_plan(context.comm, evaluate), context);
+  if (own.pictures) {
+    context.comm.together([&] { create_folder(*own.pictures); });
+    evaluate.on_target = [folder = *own.pictures](const wear::JudgedPair& judged) {
       image::write_image(folder / fs::path(judged.target.id + ".png").filename(), report::judged_picture(judged));
     };
   }
   const ordered_json json = wear::evaluate_wear(evaluate, context.comm);
-  context.comm.together([&] {
-    if (!context.comm.is_root()) return;
-    const fs::path output = options["output"].as<std::string>();
+  return [=] {
     write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-    if (options.count("figure") > 0) {
-      write_file_atomically(options["figure"].as<std::string>(), report::quality_figure(json, report::quality_title(json)));
-    }
+    if (figure) write_file_atomically(*figure, report::quality_figure(json, report::quality_title(json)));
     write_provenance(output, context.command_line, context.comm.size(),
                      {{"model_sha256", json["model_sha256"]}, {"scans_sha256", json["scans_sha256"]}});
-    print_tables(json);
-  });
+    return tables(json);
+  };
 }
 
 }  // namespace outsole::jobs

@@ -17,11 +17,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_options(po::options_description& options) {
-  options.add_options()("path",
-                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-                        "stores (NAME.h5), JSON files, or folders of stores")  //
-      ("contact-sheet", po::value<std::string>()->value_name("FILE.png"), "a picture of the images of one store");
+struct InfoJob {
+  std::vector<fs::path> paths;
+  std::optional<fs::path> contact_sheet;
+};
+
+void declare(InfoJob& own, Options& options) {
+  options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores").required();
+  options.add("contact-sheet", "FILE.png", own.contact_sheet, "a picture of the images of one store");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -74,35 +77,34 @@ void print_json(const fs::path& path) {
 }
 
 void write_contact_sheet(const store::FoundStores& found, const fs::path& picture) {
-  if (found.files.size() != 1) throw UsageError("--contact-sheet: shows one store; name just one");
+  if (found.files.size() != 1) throw UsageError("`contact-sheet`: shows one store; name just one");
   const report::ContactSheet sheet = report::contact_sheet(found.files.front());
   image::write_image(picture, sheet.picture);
   std::printf("  %s shows %lld of %lld images\n", picture.c_str(), static_cast<long long>(sheet.shown),
               static_cast<long long>(sheet.images));
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  const auto& paths = options["path"].as<std::vector<std::string>>();
+/// Prints as it reads: what is told before a file that cannot be read stays told.
+Report run(InfoJob& own, const JobContext& context) {
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
-    const store::FoundStores found = store::find_stores({paths.begin(), paths.end()});
-    if (found.files.empty() && found.leftovers.empty()) throw DataError(paths.front() + ": no store in this folder");
+    const store::FoundStores found = store::find_stores(own.paths);
+    if (found.files.empty() && found.leftovers.empty())
+      throw DataError(own.paths.front().string() + ": no store in this folder");
     for (const fs::path& file : found.files) file.extension() == ".json" ? print_json(file) : print_store(file);
-    if (options.count("contact-sheet") > 0) write_contact_sheet(found, options["contact-sheet"].as<std::string>());
+    if (own.contact_sheet) write_contact_sheet(found, *own.contact_sheet);
     for (const std::string& leftover : found.leftovers) std::printf("%s\n", printable(leftover).c_str());
   });
+  return [] { return std::string(); };
 }
 
 }  // namespace
 
 Job info_job() {
-  return {"info",
-          "tell what a file is: schema, rows, parameters, data sets",
-          "path",
-          "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
-          "A folder is searched for stores, with all folders in it.",
-          add_options,
-          run};
+  return make_job({"info", "tell what a file is: schema, rows, parameters, data sets", "path",
+                   "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
+                   "A folder is searched for stores, with all folders in it.\n"},
+                  declare, run);
 }
 
 }  // namespace outsole::jobs

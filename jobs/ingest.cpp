@@ -1,127 +1,96 @@
 #include "ingest/ingest.h"
 
-#include <cstdio>
+#include <spdlog/fmt/fmt.h>
 
-#include "core/errors.h"
 #include "core/text.h"
-#include "job.h"
 #include "ingest/ingest_exemplars.h"
 #include "ingest/ingest_plan.h"
 #include "ingest/ingest_scans.h"
+#include "job.h"
 #include "plan.h"
 
 namespace outsole::jobs {
 
 namespace {
 
-void add_options(po::options_description& options) {
-  const image::DecodeLimits limits;
-  options.add_options()                                                                                     //
-      ("kind", po::value<std::string>()->value_name("exemplars|scans")->required(), "what the images are")  //
-      ("input", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-       "PNG, JPEG or TIFF files, or folders of them (not recursive)")  //
-      ("manifest", po::value<std::string>()->value_name("CSV"),
-       "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
-       "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")  //
-      ("where", po::value<std::vector<std::string>>()->multitoken()->value_name("COLUMN=VALUE..."),
-       "only images whose manifest row holds these values")  //
-      ("week-column", po::value<std::string>()->value_name("NAME"),
-       "the manifest's column of weeks (scans; default: week)")  //
-      ("max-pixels", po::value<std::int64_t>()->default_value(limits.max_pixels),
-       "refuse larger images, and half as large ones in 16-bit colour")                                           //
-      ("max-file-bytes", po::value<std::int64_t>()->default_value(limits.max_file_bytes), "refuse larger files")  //
-      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
-}
+struct IngestJob {
+  std::string kind;
+  std::string week_column = "week";
+  ingest::IngestOptions ingest;
+};
 
 ingest::ColumnFilter parse_filter(const std::string& text) {
   const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0) throw UsageError("--where " + text + ": expected COLUMN=VALUE");
+  if (equals == std::string::npos || equals == 0) throw UsageError("expected COLUMN=VALUE");
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-std::int64_t positive(const po::variables_map& options, const std::string& name) {
-  const auto value = options[name].as<std::int64_t>();
-  if (value < 1) throw UsageError("--" + name + " " + std::to_string(value) + ": must be at least 1");
-  return value;
+void declare(IngestJob& own, Options& options) {
+  ingest::IngestOptions& ingest = own.ingest;
+  options.add("kind", "exemplars|scans", own.kind, "what the images are").one_of({"exemplars", "scans"}).required();
+  options.add("input", "FILE|DIR...", ingest.inputs, "PNG, JPEG or TIFF files, or folders of them (not recursive)")
+      .required();
+  options
+      .add("manifest", "CSV", ingest.manifest,
+           "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
+           "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")
+      .required_with("kind", {"scans"});
+  options
+      .add_parsed_list("where", "COLUMN=VALUE...", ingest.where, parse_filter,
+                       "only images whose manifest row holds these values")
+      .only_with("manifest");
+  options.add("week-column", "NAME", own.week_column, "the manifest's column of weeks (scans)")
+      .only_with("kind", {"scans"});
+  options
+      .add("max-pixels", "N", ingest.limits.max_pixels, "refuse larger images, and half as large ones in 16-bit colour")
+      .at_least(1);
+  options.add("max-file-bytes", "N", ingest.limits.max_file_bytes, "refuse larger files").at_least(1);
+  options.add("output", "NAME.h5", ingest.output, "the store to write").required();
 }
 
-ingest::IngestKind parse_kind(const po::variables_map& options) {
-  const auto& kind = options["kind"].as<std::string>();
-  const bool has_week_column = options.count("week-column") > 0;
-  if (kind == "scans") {
-    if (options.count("manifest") == 0)
-      throw UsageError("--kind scans: needs --manifest, with shoe, pair, foot and week");
-    return has_week_column ? ingest::scan_kind(options["week-column"].as<std::string>()) : ingest::scan_kind();
-  }
-  if (kind != "exemplars") throw UsageError("--kind " + kind + ": not one of exemplars, scans");
-  if (has_week_column) throw UsageError("--week-column belongs to --kind scans");
-  return ingest::exemplar_kind();
-}
-
-ingest::IngestOptions parse(const po::variables_map& options, const JobContext& context) {
-  ingest::IngestOptions ingest;
-  for (const auto& input : options["input"].as<std::vector<std::string>>()) ingest.inputs.emplace_back(input);
-  if (options.count("manifest") > 0) ingest.manifest = options["manifest"].as<std::string>();
-  if (options.count("where") > 0) {
-    for (const auto& text : options["where"].as<std::vector<std::string>>()) ingest.where.push_back(parse_filter(text));
-  }
-  ingest.output = options["output"].as<std::string>();
-  ingest.limits = {positive(options, "max-pixels"), positive(options, "max-file-bytes")};
-  ingest.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  ingest.strict = context.common.strict;
-  ingest.command_line = context.command_line;
-  return ingest;
-}
-
-void print_summary(const ingest::IngestSummary& summary, const ingest::IngestOptions& ingest,
-                   const std::string& kind) {
+std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& own) {
+  const std::string output = own.ingest.output.string();
+  std::string text;
   if (summary.was_finished) {
-    std::printf("%s was there already, made from files of these names and sizes\n", ingest.output.c_str());
+    text += fmt::format("{} was there already, made from files of these names and sizes\n", output);
   }
-  std::printf("%s: %lld %s of %lld files\n", ingest.output.c_str(), static_cast<long long>(summary.images),
-              kind.c_str(), static_cast<long long>(summary.files));
+  text += fmt::format("{}: {} {} of {} files\n", output, summary.images, own.kind, summary.files);
   if (summary.colour_images > 0) {
-    std::printf("%lld in colour, converted to grey (0.299 R + 0.587 G + 0.114 B)\n",
-                static_cast<long long>(summary.colour_images));
+    text += fmt::format("{} in colour, converted to grey (0.299 R + 0.587 G + 0.114 B)\n", summary.colour_images);
   }
-  if (summary.mirrored_images > 0) {
-    std::printf("%lld to be mirrored before use\n", static_cast<long long>(summary.mirrored_images));
-  }
+  if (summary.mirrored_images > 0) text += fmt::format("{} to be mirrored before use\n", summary.mirrored_images);
   if (!summary.manifest_mismatches.empty()) {
-    std::printf("%zu rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
+    text += fmt::format("{} rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
-  if (!summary.skipped.empty()) std::printf("%zu files skipped:\n", summary.skipped.size());
-  for (const ingest::SkippedFile& file : summary.skipped) std::printf("  %s\n", printable(file.reason).c_str());
+  if (!summary.skipped.empty()) text += fmt::format("{} files skipped:\n", summary.skipped.size());
+  for (const ingest::SkippedFile& file : summary.skipped) text += fmt::format("  {}\n", printable(file.reason));
+  return text;
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  ingest::IngestOptions ingest;
-  ingest::IngestKind kind;
-  context.comm.together([&] {
-    kind = parse_kind(options);
-    ingest = parse(options, context);
-  });
-  if (context.common.plan) return print_plan(context, [&] { return ingest::ingest_plan(context.comm, ingest, kind); });
-  const ingest::IngestSummary summary = ingest::ingest_images(context.comm, ingest, kind);
-  if (context.comm.is_root()) print_summary(summary, ingest, options["kind"].as<std::string>());
+Report run(IngestJob& own, const JobContext& context) {
+  own.ingest.memory_bytes = context.memory_bytes();
+  own.ingest.strict = context.common.strict;
+  own.ingest.command_line = context.command_line;
+  const ingest::IngestKind kind = own.kind == "scans" ? ingest::scan_kind(own.week_column) : ingest::exemplar_kind();
+  if (context.common.plan) return plan_report(ingest::ingest_plan(context.comm, own.ingest, kind), context);
+  const ingest::IngestSummary summary = ingest::ingest_images(context.comm, own.ingest, kind);
+  return [=] { return summary_text(summary, own); };
 }
 
 }  // namespace
 
 Job ingest_job() {
-  return {
-      "ingest",
-      "read images into a store",
-      "",
-      "Example:\n"
-      "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
-      "  outsole ingest --kind scans --input scans_100dpi/ --manifest manifest.csv --where dpi=100 \\\n"
-      "    --week-column weeks_since_first --output scans.h5\n"
-      "The store holds every image's pixels as they are (colour becomes grey), its id (the file's name without folder\n"
-      "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
-      "out; with --strict it stops the job.\n",
-      add_options,
-      run};
+  return make_job(
+      {"ingest", "read images into a store", "",
+       "Example:\n"
+       "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
+       "  outsole ingest --kind scans --input scans_100dpi/ --manifest manifest.csv --where dpi=100 \\\n"
+       "    --week-column weeks_since_first --output scans.h5\n"
+       "The store holds every image's pixels as they are (colour becomes grey), its id (the file's name without "
+       "folder\n"
+       "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
+       "out; with --strict it stops the job.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs

@@ -1,16 +1,20 @@
 #pragma once
-// What a job is: a name, its options, and a function that parses them and calls src/. One file a job; jobs.h lists them.
+// What a job is: a name, its options bound to the fields that hold them, and a function that calls src/. One file a
+// job; main.cpp lists them.
 
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include <boost/program_options.hpp>
-
 #include "comm/communicator.h"
+#include "machine/scaling.h"
+#include "options.h"
 
 namespace outsole::jobs {
-
-namespace po = boost::program_options;
 
 /// The options every job takes.
 struct CommonOptions {
@@ -20,25 +24,44 @@ struct CommonOptions {
   double watchdog_minutes = 30;  // a rank that does not move for so long while others wait ends the job; 0: never
   bool strict = false;           // one bad input stops the job
   bool plan = false;             // print work, memory, time and partition; run nothing
-  std::string plan_ranks;        // with `plan`: for so many ranks, too: "1,64,4096"
-  std::string plan_node;         // of such nodes: machine/scaling.h
+  std::vector<int> plan_ranks;   // with `plan`: for so many ranks, too
+  std::optional<machine::NodeSpec> plan_node;  // of such nodes; nothing: of nodes like this machine
 };
 
 struct JobContext {
   const comm::Communicator& comm;
   CommonOptions common;
   std::vector<std::string> command_line;  // as typed, for provenance
+
+  std::int64_t memory_bytes() const { return static_cast<std::int64_t>(common.memory_gib * (std::int64_t{1} << 30)); }
 };
 
-struct Job {
-  std::string name;         // "search"
-  std::string summary;      // one line for `outsole --help`
-  std::string positional;   // option that takes the words without dashes ("what" of `evaluate what`), or empty
-  std::string details;      // printed under the options by `outsole JOB --help`: an example, what the output holds
-  void (*add_options)(po::options_description& options);
-  /// Runs on every rank. Throws Error; returns when done. Only rank 0 prints to standard output.
-  void (*run)(const po::variables_map& options, const JobContext& context);
+struct JobText {
+  std::string name;        // "search"
+  std::string summary;     // one line for `outsole --help`
+  std::string positional;  // option that takes the words without dashes ("what" of `evaluate what`), or empty
+  std::string details;     // printed under the options by `outsole JOB --help`: an example, what the output holds
 };
+
+/// The text that a job ends with, of a plan or of what was done. Called on rank 0 alone, within Communicator::together:
+/// an error there reaches all ranks.
+using Report = std::function<std::string()>;
+
+struct Job {
+  JobText text;
+  std::function<void(Options& options)> declare;
+  /// Runs on every rank, once the options have their values; throws Error.
+  std::function<Report(const JobContext& context)> run;
+};
+
+/// A job whose options land in an `Own`: `declare` binds its fields, `run` does what they say.
+template <typename Own>
+Job make_job(JobText text, void (*declare)(Own& own, Options& options),
+             Report (*run)(Own& own, const JobContext& context)) {
+  const auto own = std::make_shared<Own>();
+  return {std::move(text), [=](Options& options) { declare(*own, options); },
+          [=](const JobContext& context) { return run(*own, context); }};
+}
 
 Job synthesize_job();
 Job ingest_job();

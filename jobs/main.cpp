@@ -5,18 +5,13 @@
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
-#include <iostream>
 #include <opencv2/core/utility.hpp>
 #include <opencv2/core/version.hpp>
 #include <optional>
-#include <sstream>
 
 #include "comm/communicator.h"
-#include "machine/device.h"
 #include "comm/watchdog.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -25,6 +20,7 @@
 #include "core/stop.h"
 #include "core/text.h"
 #include "job.h"
+#include "machine/device.h"
 #include "match/mcncc.h"
 #include "options.h"
 #include "store/store.h"
@@ -43,7 +39,7 @@ void print_help() {
       "outsole ranks the exemplars that may have left a crime-scene mark, and models how outsoles wear.\n\n"
       "usage: outsole JOB [options], or mpirun -n N "
       "outsole JOB [options]\n\n");
-  for (const Job& job : all_jobs()) std::printf("  %-12s %s\n", job.name.c_str(), job.summary.c_str());
+  for (const Job& job : all_jobs()) std::printf("  %-12s %s\n", job.text.name.c_str(), job.text.summary.c_str());
   std::printf("\n`outsole JOB --help` lists a job's options; `outsole --version` the versions it was built with.\n");
 }
 
@@ -56,37 +52,56 @@ void print_version() {
 const Job& find_job(const std::vector<Job>& jobs, const std::string& name) {
   std::vector<std::string> names;
   for (const Job& job : jobs) {
-    if (job.name == name) return job;
-    names.push_back(job.name);
+    if (job.text.name == name) return job;
+    names.push_back(job.text.name);
   }
   const std::string nearest = nearest_name(name, names);
   throw UsageError("no job '" + name + "'" + (nearest.empty() ? "" : "; did you mean '" + nearest + "'?") +
                    " `outsole --help` lists them");
 }
 
-po::options_description common_options(CommonOptions& common, std::string& log_level) {
-  po::options_description options("Options of every job", 120);
-  options.add_options()       //
-      ("help", "print this")  //
-      ("config", po::value<std::string>()->value_name("FILE"),
-       "read options from a file, a line each: option = value")  //
-      ("device", po::value(&common.device)->value_name("auto|cpu|cuda")->default_value(common.device),
-       "where to compute features")  //
-      ("memory-gib", po::value(&common.memory_gib)->default_value(common.memory_gib),
-       "memory a rank may use, the whole process")  //
-      ("threads", po::value(&common.threads)->default_value(common.threads),
-       "threads a rank; 0: its share of the cores")                                                          //
-      ("log-level", po::value(&log_level)->default_value("info"), "trace, debug, info, warn, error or off")  //
-      ("watchdog-minutes", po::value(&common.watchdog_minutes)->value_name("M")->default_value(common.watchdog_minutes),
-       "end the job when a rank hangs for so long while others wait for it; 0: never")                      //
-      ("strict", po::bool_switch(&common.strict), "stop at the first bad input instead of leaving it out")  //
-      ("plan", po::bool_switch(&common.plan), "print the work, memory, time and partition; run nothing")    //
-      ("plan-ranks", po::value(&common.plan_ranks)->value_name("R1,R2,...")->default_value(""),
-       "with --plan: time, memory and efficiency on so many ranks, too")  //
-      ("plan-node", po::value(&common.plan_node)->value_name("KEY=VALUE,...")->default_value(""),
-       "of such nodes: ranks, speed (of a rank, over this one), memory (GB), disk, shared-disk, network (GB/s), "
-       "latency (microseconds)");
-  return options;
+/// What main itself does, besides what it hands to the job.
+struct MainOptions {
+  bool help = false;
+  std::string config;
+  std::string log_level = "info";
+};
+
+std::vector<int> parse_plan_ranks(const std::string& text) {
+  return parse_list<int>(text, 1, "expected numbers of ranks, as in 1,64,4096");
+}
+
+void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
+  options.begin_group("Options of every job");
+  options.add_switch("help", own.help, "print this");
+  options.add("config", "FILE", own.config, "read options from a file, a line each: option = value");
+  options.add("device", "auto|cpu|cuda", common.device, "where to compute features").one_of({"auto", "cpu", "cuda"});
+  options
+      .add("memory-gib", "N", common.memory_gib,
+           "memory a rank may use, the whole process; the libraries take 0.5 of it")
+      .at_least(0.75)
+      .at_most(1e6)
+      .in("GiB");
+  options.add("threads", "N", common.threads, "threads a rank; 0: its share of the cores").at_least(0).at_most(4096);
+  options.add("log-level", "LEVEL", own.log_level, "trace, debug, info, warn, error or off")
+      .one_of({"trace", "debug", "info", "warn", "error", "off"});
+  options
+      .add("watchdog-minutes", "M", common.watchdog_minutes,
+           "end the job when a rank hangs for so long while others wait for it; 0: never")
+      .at_least(0)
+      .at_most(1e6)
+      .in("minutes");
+  options.add_switch("strict", common.strict, "stop at the first bad input instead of leaving it out");
+  options.add_switch("plan", common.plan, "print the work, memory, time and partition; run nothing");
+  options
+      .add_parsed("plan-ranks", "R1,R2,...", common.plan_ranks, parse_plan_ranks, "",
+                  "with --plan: time, memory and efficiency on so many ranks, too")
+      .only_with("plan");
+  options
+      .add_parsed("plan-node", "KEY=VALUE,...", common.plan_node, machine::parse_node_spec, "",
+                  "with --plan-ranks, of such nodes: ranks, speed (of a rank, over this one), memory (GB), disk, "
+                  "shared-disk, network (GB/s), latency (microseconds)")
+      .only_with("plan-ranks");
 }
 
 void warn_of_slow_blas(const comm::Communicator& comm) {
@@ -98,45 +113,28 @@ void warn_of_slow_blas(const comm::Communicator& comm) {
   }
 }
 
-void run_job(const std::vector<std::string>& words, const comm::Communicator& comm) {
-  const auto jobs = all_jobs();
-  const Job& job = find_job(jobs, words[1]);
-  CommonOptions common;
-  std::string log_level;
-  po::options_description own("outsole " + job.name + ": " + job.summary + "\n\nOptions", 120);
-  job.add_options(own);
-  po::options_description all = own;
-  all.add(common_options(common, log_level));
-  const po::variables_map options =
-      read_options("outsole " + job.name, job.positional, {words.begin() + 2, words.end()}, all);
-  if (options.count("help") > 0) {
-    if (comm.is_root()) std::cout << all << "\n" << job.details;
-    return;
-  }
-  start_log(log_level, comm.rank(), comm.size());
-  if (!(common.memory_gib >= 0.75 && common.memory_gib <= 1e6)) {
-    throw UsageError("--memory-gib: at least 0.75, since the libraries alone take half of that, and at most a million");
-  }
-  if (common.threads < 0 || common.threads > 4096)
-    throw UsageError("--threads: must be 0 (automatic) or a number of threads");
-  if (!(common.watchdog_minutes >= 0 && common.watchdog_minutes <= 1e6))
-    throw UsageError("--watchdog-minutes: must be 0 (never) or a number of minutes, at most a million");
-  common.threads = machine::choose_threads(common.threads, comm);
-  cv::setNumThreads(common.threads);
-  install_stop_handler();
-  warn_of_slow_blas(comm);
+/// Root's text to standard output.
+void print(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+/// Runs the job, watched while it writes, and prints what it tells.
+void run_job(const Job& job, const JobContext& context, const Option* output) {
+  const comm::Communicator& comm = context.comm;
   std::optional<StatusFile> status;
   std::optional<comm::Watchdog> watchdog;
-  if (!common.plan && options.count("output") > 0) {
-    const auto& output = options["output"].as<std::string>();
-    if (comm.is_root()) status.emplace(output, job.name);
-    if (common.watchdog_minutes > 0) {
-      watchdog.emplace(comm, beside_output(output, ".pulses"),
-                       std::chrono::duration<double>(60 * common.watchdog_minutes));
+  if (!context.common.plan && output != nullptr && output->is_given) {
+    if (comm.is_root()) status.emplace(output->words.front(), job.text.name);
+    if (context.common.watchdog_minutes > 0) {
+      watchdog.emplace(comm, beside_output(output->words.front(), ".pulses"),
+                       std::chrono::duration<double>(60 * context.common.watchdog_minutes));
     }
   }
-  job.run(options, {comm, common, words});
-  comm.barrier();  // one that hangs at the very end is found, too
+  const Report report = job.run(context);
+  comm.together([&] {
+    if (comm.is_root()) print(report());
+  });  // one that hangs at the very end is found, too
 }
 
 /// Prints the error once, or on the rank that alone knows of it before it ends all.
@@ -144,6 +142,20 @@ int leave_with(const comm::Communicator& comm, bool known_to_all, ExitCode code,
   if (!known_to_all || comm.is_root()) std::fprintf(stderr, "outsole: %s\n", printable(message).c_str());
   if (!known_to_all && comm.size() > 1) comm::abort_job(static_cast<int>(code));
   return static_cast<int>(code);
+}
+
+/// Does `work`; its errors become exit codes, in the words of the job's `options`.
+int exit_code_of(const comm::Communicator& comm, const Options& options, const std::function<void()>& work) {
+  try {
+    work();
+    return static_cast<int>(ExitCode::kDone);
+  } catch (const Error& error) {
+    return leave_with(comm, error.known_to_all_ranks(), error.code(), options.in_words_of_options(error.what()));
+  } catch (const std::bad_alloc&) {
+    return leave_with(comm, false, ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
+  } catch (const std::exception& error) {
+    return leave_with(comm, false, ExitCode::kBug, error.what());
+  }
 }
 
 int run(const std::vector<std::string>& words) {
@@ -156,19 +168,30 @@ int run(const std::vector<std::string>& words) {
     if (comm.is_root()) print_version();
     return static_cast<int>(ExitCode::kDone);
   }
-  try {
-    run_job(words, comm);
-    return static_cast<int>(ExitCode::kDone);
-  } catch (const UsageError& error) {
-    // Every rank reads the same command line, so every rank comes here.
-    return leave_with(comm, true, error.code(), error.what());
-  } catch (const Error& error) {
-    return leave_with(comm, error.known_to_all_ranks(), error.code(), error.what());
-  } catch (const std::bad_alloc&) {
-    return leave_with(comm, false, ExitCode::kEnvironment, "out of memory; lower --memory-gib or use more ranks");
-  } catch (const std::exception& error) {
-    return leave_with(comm, false, ExitCode::kBug, error.what());
-  }
+  Job job;
+  CommonOptions common;
+  MainOptions own;
+  Options options;
+  return exit_code_of(comm, options, [&] {
+    comm.together([&] {
+      job = find_job(all_jobs(), words[1]);
+      job.declare(options);
+      declare_common(common, own, options);
+      options.read("outsole " + job.text.name, job.text.positional, {words.begin() + 2, words.end()});
+    });
+    if (own.help) {
+      if (comm.is_root()) {
+        print("outsole " + job.text.name + ": " + job.text.summary + "\n\n" + options.help_text() + job.text.details);
+      }
+      return;
+    }
+    start_log(own.log_level, comm.rank(), comm.size());
+    common.threads = machine::choose_threads(common.threads, comm);
+    cv::setNumThreads(common.threads);
+    install_stop_handler();
+    warn_of_slow_blas(comm);
+    run_job(job, {comm, common, words}, options.find("output"));
+  });
 }
 
 }  // namespace

@@ -1,19 +1,15 @@
 #pragma once
 // --plan: what a job would do and take, printed for all jobs here.
 
-#include <functional>
-
 #include "job.h"
 #include "machine/plan.h"
 
 namespace outsole::jobs {
 
-/// Makes the plan and prints it, for people; with --plan-ranks a table of what other numbers of ranks would take; and
-/// for programs, where the time is known, a line for each of these numbers (without them: for the ranks there are):
+/// The plan for people; with --plan-ranks a table of what other numbers of ranks would take; and for programs, where the
+/// time is known, a line for each of these numbers (without them: for the ranks there are):
 ///
 ///     plan: ranks=64 seconds=1.2e+03 memory_bytes=3.1e+09
-///
-/// Options that are wrong are refused before the work of planning. Collective; throws UsageError and what `make` throws.
-void print_plan(const JobContext& context, const std::function<machine::Plan()>& make);
+Report plan_report(const machine::Plan& plan, const JobContext& context);
 
 }  // namespace outsole::jobs

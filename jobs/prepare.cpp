@@ -1,16 +1,13 @@
 #include "wear/prepare.h"
 
-#include <spdlog/spdlog.h>
+#include <spdlog/fmt/fmt.h>
 
-#include <cstdio>
 #include <opencv2/core/utility.hpp>
 
-#include "core/errors.h"
 #include "core/files.h"
 #include "core/text.h"
 #include "image/image.h"
 #include "job.h"
-#include "options.h"
 #include "plan.h"
 #include "report/agreement.h"
 #include "report/preparation_picture.h"
@@ -22,80 +19,71 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_options(po::options_description& options) {
-  const image::RegistrationParameters registration;
-  options.add_options()                                                                                 //
-      ("scans", po::value<std::string>()->value_name("NAME.h5")->required(), "the scans, as ingested")  //
-      ("size", po::value<std::string>()->value_name("HxW|native")->default_value("native"),
-       "size of the prepared scans (area-averaged), or the scanner's own resolution")                 //
-      ("no-crop", po::bool_switch(), "keep the ruler border")                                         //
-      ("no-denoise", po::bool_switch(), "keep veil, dust, fibres and ghosts")                         //
-      ("no-register", po::bool_switch(), "keep every scan where it lay")                              //
-      ("mirror-right", po::bool_switch(), "mirror right outsoles, so that they look like left ones")  //
-      ("consensus", po::value<double>()->value_name("WEEKS"),
-       "fill what did not print: ink that a scan lacks, and the scans of the shoe before and after it both show, "
-       "within "
-       "so many weeks")                                                                                           //
-      ("dpi", po::value<double>()->value_name("N"), "resolution of scans whose own is unknown")                   //
-      ("max-angle-deg", po::value<double>()->default_value(registration.max_angle_deg), "largest turn searched")  //
-      ("max-shift-mm", po::value<double>()->default_value(registration.max_shift_mm),
-       "largest move searched, down and across")  //
-      ("min-correlation", po::value<double>()->default_value(registration.least_correlation),
-       "a scan that correlates less with its reference is flagged")  //
-      ("figures", po::value<std::string>()->value_name("DIR"),
-       "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and "
-       "agreement.png: "
-       "correlation of all pairs of scans of a shoe, before and after")  //
-      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the store to write");
-}
-
-double within(const po::variables_map& options, const std::string& name, double least, double most) {
-  const auto value = options[name].as<double>();
-  if (!(value >= least && value <= most)) {
-    throw UsageError("--" + name + ": must lie between " + std::to_string(least) + " and " + std::to_string(most));
-  }
-  return value;
-}
-
-wear::PrepareOptions parse(const po::variables_map& options, const JobContext& context) {
+struct PrepareJob {
   wear::PrepareOptions prepare;
-  prepare.scans = options["scans"].as<std::string>();
-  prepare.output = options["output"].as<std::string>();
-  if (const auto& size = options["size"].as<std::string>(); size != "native") {
-    const HeightWidth wanted = parse_size(size, "size");
-    prepare.size = cv::Size(static_cast<int>(wanted.width_px), static_cast<int>(wanted.height_px));
-  }
-  prepare.crops = !options["no-crop"].as<bool>();
-  prepare.denoises = !options["no-denoise"].as<bool>();
-  prepare.registers = !options["no-register"].as<bool>();
-  prepare.mirrors_right = options["mirror-right"].as<bool>();
-  if (options.count("consensus") > 0) {
-    prepare.consensus_weeks = within(options, "consensus", 0, 10000);
-    if (!prepare.registers)
-      throw UsageError("--consensus compares scans in one frame; it cannot go with --no-register");
-  }
-  if (options.count("dpi") > 0) prepare.dpi = within(options, "dpi", 10, 1e5);
-  prepare.registration.max_angle_deg = within(options, "max-angle-deg", 0, 45);
-  prepare.registration.max_shift_mm = within(options, "max-shift-mm", 0, 500);
-  prepare.registration.least_correlation = within(options, "min-correlation", -1, 1);
-  prepare.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  prepare.strict = context.common.strict;
-  prepare.command_line = context.command_line;
-  return prepare;
+  std::optional<fs::path> figures;
+};
+
+/// "640x256", or "native".
+std::optional<cv::Size> parse_prepared_size(const std::string& text) {
+  if (text == "native") return std::nullopt;
+  const HeightWidth size = parse_size(text);
+  return cv::Size(static_cast<int>(size.width_px), static_cast<int>(size.height_px));
 }
 
-void print_summary(const wear::PrepareSummary& summary, const wear::PrepareOptions& prepare) {
+void declare(PrepareJob& own, Options& options) {
+  wear::PrepareOptions& prepare = own.prepare;
+  image::RegistrationParameters& registration = prepare.registration;
+  options.add("scans", "NAME.h5", prepare.scans, "the scans, as ingested").required();
+  options.add_parsed("size", "HxW|native", prepare.size, parse_prepared_size, "native",
+                     "size of the prepared scans (area-averaged), or the scanner's own resolution");
+  options.add_switch("no-crop", prepare.crops, "keep the ruler border");
+  options.add_switch("no-denoise", prepare.denoises, "keep veil, dust, fibres and ghosts");
+  options.add_switch("no-register", prepare.registers, "keep every scan where it lay");
+  options.add_switch("mirror-right", prepare.mirrors_right, "mirror right outsoles, so that they look like left ones");
+  options
+      .add("consensus", "WEEKS", prepare.consensus_weeks,
+           "fill what did not print: ink that a scan lacks, and the scans of the shoe before and after it both show, "
+           "within so many weeks")
+      .at_least(0)
+      .at_most(10000)
+      .not_with("no-register");
+  options.add("dpi", "N", prepare.dpi, "resolution of scans whose own is unknown").at_least(10).at_most(1e5);
+  options.add("max-angle-deg", "A", registration.max_angle_deg, "largest turn searched")
+      .at_least(0)
+      .at_most(45)
+      .in("degrees")
+      .not_with("no-register");
+  options.add("max-shift-mm", "S", registration.max_shift_mm, "largest move searched, down and across")
+      .at_least(0)
+      .at_most(500)
+      .in("mm")
+      .not_with("no-register");
+  options
+      .add("min-correlation", "R", registration.least_correlation,
+           "a scan that correlates less with its reference is flagged")
+      .at_least(-1)
+      .at_most(1)
+      .not_with("no-register");
+  options.add("figures", "DIR", own.figures,
+              "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and "
+              "agreement.png: correlation of all pairs of scans of a shoe, before and after");
+  options.add("output", "NAME.h5", prepare.output, "the store to write").required();
+}
+
+std::string summary_text(const wear::PrepareSummary& summary, const fs::path& output) {
+  std::string text;
   if (summary.was_finished) {
-    std::printf("%s was there already, made from the same scans; no picture of a single scan is made\n",
-                prepare.output.c_str());
+    text += fmt::format("{} was there already, made from the same scans; no picture of a single scan is made\n",
+                        output.string());
   }
-  std::printf("%s: %lld scans of %lld x %lld pixels\n", prepare.output.c_str(),
-              static_cast<long long>(summary.plan.scans), static_cast<long long>(summary.plan.height_px),
-              static_cast<long long>(summary.plan.width_px));
-  std::printf("%zu flagged: not registered\n", summary.flagged.size());
+  text += fmt::format("{}: {} scans of {} x {} pixels\n", output.string(), summary.plan.scans, summary.plan.height_px,
+                      summary.plan.width_px);
+  text += fmt::format("{} flagged: not registered\n", summary.flagged.size());
   for (const wear::FlaggedScan& scan : summary.flagged) {
-    std::printf("  %s: %s\n", printable(scan.id).c_str(), printable(scan.reason).c_str());
+    text += fmt::format("  {}: {}\n", printable(scan.id), printable(scan.reason));
   }
+  return text;
 }
 
 void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder) {
@@ -104,46 +92,41 @@ void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder
   if (!pairs.empty()) image::write_image(folder / "agreement.png", report::agreement_picture(pairs));
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  wear::PrepareOptions prepare;
-  fs::path figures;
-  context.comm.together([&] {
-    prepare = parse(options, context);
-    if (options.count("figures") > 0) figures = options["figures"].as<std::string>();
-    cv::setNumThreads(context.common.threads);
-  });
-  if (context.common.plan) return print_plan(context, [&] { return wear::prepare_plan(context.comm, prepare); });
-  if (!figures.empty()) {
-    context.comm.together([&] { create_folder(figures); });
-    prepare.on_scan = [&](const wear::PreparationSteps& steps) {
+Report run(PrepareJob& own, const JobContext& context) {
+  wear::PrepareOptions& prepare = own.prepare;
+  prepare.memory_bytes = context.memory_bytes();
+  prepare.strict = context.common.strict;
+  prepare.command_line = context.command_line;
+  if (context.common.plan) return plan_report(wear::prepare_plan(context.comm, prepare), context);
+  if (own.figures) {
+    context.comm.together([&] { create_folder(*own.figures); });
+    prepare.on_scan = [figures = *own.figures](const wear::PreparationSteps& steps) {
       // The last part of the id alone: a crafted store must not lead out of the folder.
       image::write_image(figures / fs::path(steps.info.id + ".png").filename(), report::preparation_picture(steps));
     };
   }
   const wear::PrepareSummary summary = wear::prepare_scans(context.comm, prepare);
-  context.comm.together([&] {
-    if (!context.comm.is_root()) return;
-    if (!figures.empty()) write_agreement(prepare, figures);
-    print_summary(summary, prepare);
-  });
+  return [=] {
+    if (own.figures) write_agreement(own.prepare, *own.figures);
+    return summary_text(summary, own.prepare.output);
+  };
 }
 
 }  // namespace
 
 Job prepare_job() {
-  return {
-      "prepare",
-      "crop, denoise and register scans",
-      "",
-      "Example:\n"
-      "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
-      "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
-      "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
-      "reason in the data set 'flag'; with --strict it stops the job.\n"
-      "--consensus takes evidence from other dates: the data set 'filled' says where. Do not use it for what is to be\n"
-      "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the others.\n",
-      add_options,
-      run};
+  return make_job(
+      {"prepare", "crop, denoise and register scans", "",
+       "Example:\n"
+       "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
+       "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
+       "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
+       "reason in the data set 'flag'; with --strict it stops the job.\n"
+       "--consensus takes evidence from other dates: the data set 'filled' says where. Do not use it for what is to "
+       "be\n"
+       "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the "
+       "others.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs

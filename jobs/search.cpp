@@ -1,13 +1,11 @@
 #include "retrieval/search.h"
 
-#include <cstdio>
+#include <spdlog/fmt/fmt.h>
 
-#include "machine/device.h"
-#include "core/errors.h"
 #include "core/progress.h"
 #include "core/text.h"
 #include "job.h"
-#include "options.h"
+#include "machine/device.h"
 #include "plan.h"
 #include "retrieval/search_lines.h"
 
@@ -15,110 +13,103 @@ namespace outsole::jobs {
 
 namespace {
 
-void add_options(po::options_description& options) {
-  options.add_options()                                                                                      //
-      ("index", po::value<std::string>()->value_name("NAME.h5")->required(), "the exemplars' feature maps")  //
-      ("marks", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-       "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")  //
-      ("weights", po::value<std::string>()->value_name("FILE.safetensors")->default_value(""),
-       "the weights the index was made with")  //
-      ("angles-deg", po::value<std::string>()->value_name("FIRST:LAST:STEP")->default_value("-20:20:4"),
-       "rotations of the mark, counter-clockwise; or a list: 0,90,180")                                        //
-      ("stride-px", po::value<std::int64_t>()->default_value(2), "step of translations, at the search scale")  //
-      ("erosion", po::value<double>()->default_value(0.1, "0.1"),
-       "supports are eroded by this share of the exemplar map's short side")  //
-      ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
-       "mu_c,sigma_c is MCNCC; others come later")                                            //
-      ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")  //
-      ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")          //
-      ("coarse", po::value<std::int64_t>()->value_name("N")->default_value(0),
-       "search only N exemplars a mark in full, the best of a first pass over a coarse grid; 0: all of them")  //
-      ("coarse-recall", po::value<std::int64_t>()->value_name("MARKS")->default_value(0),
-       "with --coarse: search so many marks (of each rank, where ranks share marks) in full besides, and say what it "
-       "lost")  //
-      ("kernel", po::value<std::string>()->value_name("auto|direct|tensors")->default_value("auto"),
-       "direct: the kernel for CPUs; tensors: tensor operations on --device; auto: tensors on a GPU")  //
-      ("compute-precision", po::value<std::string>()->value_name("32|tf32|16")->default_value("32"),
-       "of the products' inputs, in tensor operations")                                                //
-      ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
-      ("csv", po::value<std::string>()->value_name("NAME.csv")->default_value(""), "the candidates as a table, too");
-  options.add_options()("plan-exemplars", po::value<std::int64_t>()->value_name("N")->default_value(0),
-                        "with --plan: as if the index had so many exemplars; 0: those it has");
-}
-
-retrieval::SearchOptions parse(const po::variables_map& options, const JobContext& context) {
+struct SearchJob {
   retrieval::SearchOptions search;
-  search.index = options["index"].as<std::string>();
-  for (const auto& mark : options["marks"].as<std::vector<std::string>>()) search.marks.emplace_back(mark);
-  search.output = options["output"].as<std::string>();
-  search.csv = options["csv"].as<std::string>();
-  search.weights_path = options["weights"].as<std::string>();
-  search.protocol.angles_deg = parse_angles(options["angles-deg"].as<std::string>(), "angles-deg");
-  search.protocol.stride_px = options["stride-px"].as<std::int64_t>();
-  search.protocol.erosion_fraction = options["erosion"].as<double>();
-  if (!(search.protocol.erosion_fraction >= 0 && search.protocol.erosion_fraction < 0.5)) {
-    throw UsageError("--erosion: must be at least 0 and below 0.5");
-  }
-  if (const auto& similarity = options["similarity"].as<std::string>(); similarity != "mu_c,sigma_c") {
-    throw UsageError("--similarity " + similarity + ": this version knows mu_c,sigma_c");
-  }
-  search.top = options["top"].as<std::int64_t>();
-  search.all_scores = options["all-scores"].as<bool>();
-  search.coarse = options["coarse"].as<std::int64_t>();
-  if (search.coarse < 0) throw UsageError("--coarse: must be at least 0");
-  search.coarse_recall = options["coarse-recall"].as<std::int64_t>();
-  search.plan_exemplars = options["plan-exemplars"].as<std::int64_t>();
-  if (search.plan_exemplars < 0 || search.plan_exemplars > 1'000'000'000)
-    throw UsageError("--plan-exemplars: from 0 to a thousand million");
-  if (search.plan_exemplars > 0 && !context.common.plan) throw UsageError("--plan-exemplars: only with --plan");
-  search.kernel = options["kernel"].as<std::string>();
-  search.compute_precision = options["compute-precision"].as<std::string>();
-  search.strict = context.common.strict;
-  search.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
-  search.device = machine::choose_device(context.common.device, context.comm);
-  search.command_line = context.command_line;
-  return search;
+  std::string similarity = "mu_c,sigma_c";
+};
+
+void declare(SearchJob& own, Options& options) {
+  retrieval::SearchOptions& search = own.search;
+  options.add("index", "NAME.h5", search.index, "the exemplars' feature maps").required();
+  options
+      .add("marks", "FILE|DIR...", search.marks,
+           "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")
+      .required();
+  options.add("weights", "FILE.safetensors", search.weights_path, "the weights the index was made with");
+  options.add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
+                     "rotations of the mark, counter-clockwise; or a list: 0,90,180");
+  options.add("stride-px", "N", search.protocol.stride_px, "step of translations, at the search scale")
+      .at_least(1)
+      .in("px");
+  options
+      .add("erosion", "SHARE", search.protocol.erosion_fraction,
+           "supports are eroded by this share of the exemplar map's short side")
+      .at_least(0)
+      .below(0.5);
+  options.add("similarity", "CENTRING,SCALING", own.similarity, "mu_c,sigma_c is MCNCC; others come later")
+      .one_of({"mu_c,sigma_c"});
+  options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
+  options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
+  options
+      .add("coarse", "N", search.coarse,
+           "search only N exemplars a mark in full, the best of a first pass over a coarse grid; 0: all of them")
+      .at_least(0);
+  options
+      .add("coarse-recall", "MARKS", search.coarse_recall,
+           "with --coarse: search so many marks (of each rank, where ranks share marks) in full besides, and say what "
+           "it lost")
+      .at_least(0)
+      .only_with("coarse");
+  options
+      .add("kernel", "auto|direct|tensors", search.kernel,
+           "direct: the kernel for CPUs; tensors: tensor operations on --device; auto: tensors on a GPU")
+      .one_of({"auto", "direct", "tensors"});
+  options
+      .add("compute-precision", "32|tf32|16", search.compute_precision, "of the products' inputs, in tensor operations")
+      .one_of({"32", "tf32", "16"});
+  options.add("output", "NAME.h5", search.output, "the results to write").required();
+  options.add("csv", "NAME.csv", search.csv, "the candidates as a table, too");
+  options
+      .add("plan-exemplars", "N", search.plan_exemplars,
+           "with --plan: as if the index had so many exemplars; 0: those it has")
+      .at_least(0)
+      .at_most(1e9)
+      .only_with("plan");
 }
 
-void print_recall(const retrieval::CoarseRecall& recall) {
-  if (recall.marks == 0) return;
-  std::printf(
-      "coarse pass   kept the best exemplar of %lld of %lld marks searched in full besides, and %.1f%% of their "
-      "lists\n",
-      static_cast<long long>(recall.first_kept), static_cast<long long>(recall.marks),
-      100.0 * static_cast<double>(recall.top_kept) / static_cast<double>(recall.top));
+std::string recall_text(const retrieval::CoarseRecall& recall) {
+  if (recall.marks == 0) return "";
+  return fmt::format(
+      "coarse pass   kept the best exemplar of {} of {} marks searched in full besides, and {:.1f}% of their lists\n",
+      recall.first_kept, recall.marks, 100.0 * static_cast<double>(recall.top_kept) / static_cast<double>(recall.top));
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  const retrieval::SearchOptions search = parse(options, context);
-  if (context.common.plan) return print_plan(context, [&] { return retrieval::search_plan(context.comm, search); });
-  const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
-  if (!context.comm.is_root()) return;
-  if (summary.was_finished) std::printf("%s was complete already\n", search.output.c_str());
-  std::printf("%s: %lld marks against %lld exemplars\n", search.output.c_str(), static_cast<long long>(summary.marks),
-              static_cast<long long>(summary.exemplars));
+std::string summary_text(const retrieval::SearchSummary& summary, const std::string& output) {
+  std::string text;
+  if (summary.was_finished) text += fmt::format("{} was complete already\n", output);
+  text += fmt::format("{}: {} marks against {} exemplars\n", output, summary.marks, summary.exemplars);
   if (summary.seconds_search > 0) {
-    std::printf("took %s, of it %s to prepare marks\n", format_duration(summary.seconds_search).c_str(),
-                format_duration(summary.seconds_features).c_str());
+    text += fmt::format("took {}, of it {} to prepare marks\n", format_duration(summary.seconds_search),
+                        format_duration(summary.seconds_features));
   }
-  print_recall(summary.coarse_recall);
-  if (!summary.skipped.empty()) std::printf("%zu marks skipped:\n", summary.skipped.size());
-  for (const std::string& reason : summary.skipped) std::printf("  %s\n", printable(reason).c_str());
+  text += recall_text(summary.coarse_recall);
+  if (!summary.skipped.empty()) text += fmt::format("{} marks skipped:\n", summary.skipped.size());
+  for (const std::string& reason : summary.skipped) text += fmt::format("  {}\n", printable(reason));
+  return text;
+}
+
+Report run(SearchJob& own, const JobContext& context) {
+  retrieval::SearchOptions& search = own.search;
+  search.strict = context.common.strict;
+  search.memory_bytes = context.memory_bytes();
+  search.command_line = context.command_line;
+  context.comm.together([&] { search.device = machine::choose_device(context.common.device, context.comm); });
+  if (context.common.plan) return plan_report(retrieval::search_plan(context.comm, search), context);
+  const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
+  return [=] { return summary_text(summary, own.search.output.string()); };
 }
 
 }  // namespace
 
 Job search_job() {
-  return {"search",
-          "find the exemplars that match marks best",
-          "",
-          "Example:\n"
-          "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
-          "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
-          "counter-clockwise;\n"
-          "then its centre lies at (y_px, x_px) of the exemplar's own image.\n",
-          add_options,
-          run};
+  return make_job(
+      {"search", "find the exemplars that match marks best", "",
+       "Example:\n"
+       "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
+       "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
+       "counter-clockwise;\n"
+       "then its centre lies at (y_px, x_px) of the exemplar's own image.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs

@@ -1,11 +1,12 @@
 #include "synth/synthesize.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
+#include <optional>
 #include <sstream>
 
-#include "core/errors.h"
 #include "job.h"
-#include "options.h"
 #include "plan.h"
 #include "synth/synthesis_plan.h"
 
@@ -16,62 +17,22 @@ namespace {
 constexpr std::int64_t kMinSide = 32;
 constexpr std::int64_t kMaxSide = 20000;  // the largest scanner frame is 13750 x 5500
 
-void add_options(po::options_description& options) {
-  options.add_options()                                                                                              //
-      ("what", po::value<std::string>()->value_name("exemplars|marks|wear")->required(), "what to make")             //
-      ("count", po::value<std::int64_t>(), "number of images (50 exemplars, 20 marks) or of pairs of shoes (1)")     //
-      ("seed", po::value<std::int64_t>()->default_value(1), "another seed, other images")                            //
-      ("size", po::value<std::string>()->value_name("HxW"), "in pixels, of exemplars (586x240) or scans (640x256)")  //
-      ("exemplars", po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR..."),
-       "images that marks are cut from")                                                                      //
-      ("max-angle-deg", po::value<double>()->default_value(15), "marks are turned at random within +- this")  //
-      ("damage", po::value<double>()->default_value(0.5), "of marks: 0 (bare cuts) to 1")                     //
-      ("capture", po::value<std::string>()->default_value("ink")->value_name("KIND,..."),
-       "how marks were left and captured, one drawn for each: ink, dust, blood, soil, gel-lift; or all")  //
-      ("max-scale-error", po::value<double>()->default_value(0, "0"),
-       "share by which a mark's resolution is off at most: 0.02 for 2%")  //
-      ("output", po::value<std::string>()->value_name("DIR")->required(),
-       "folder of the images, manifest.csv, labels.csv");
-}
+/// What the three kinds share; `count` and `size` not given: as src/synth has them for each kind.
+struct SynthesizeJob {
+  std::string what;
+  std::optional<std::int64_t> count;
+  std::uint64_t seed = 1;
+  std::optional<HeightWidth> size;
+  std::filesystem::path output;
+  synth::SynthesizeMarksOptions marks;
+};
 
-HeightWidth parse_image_size(const po::variables_map& options, const std::string& otherwise) {
-  const std::string text = options.count("size") > 0 ? options["size"].as<std::string>() : otherwise;
-  const HeightWidth size = parse_size(text, "size");
+HeightWidth parse_image_size(const std::string& text) {
+  const HeightWidth size = parse_size(text);
   if (std::min(size.height_px, size.width_px) < kMinSide || std::max(size.height_px, size.width_px) > kMaxSide) {
-    throw UsageError("--size " + text + ": each side must be from " + std::to_string(kMinSide) + " to " +
-                     std::to_string(kMaxSide) + " pixels");
+    throw UsageError(fmt::format("each side must be from {} to {} pixels", kMinSide, kMaxSide));
   }
   return size;
-}
-
-std::uint64_t parse_seed(const po::variables_map& options) {
-  const auto seed = options["seed"].as<std::int64_t>();
-  if (seed < 0) throw UsageError("--seed " + std::to_string(seed) + ": must not be negative");
-  return static_cast<std::uint64_t>(seed);
-}
-
-double parse_within(const po::variables_map& options, const std::string& name, double low, double high) {
-  const auto value = options[name].as<double>();
-  if (!(value >= low && value <= high)) {
-    std::ostringstream message;
-    message << "--" << name << ": must be between " << low << " and " << high;
-    throw UsageError(message.str());
-  }
-  return value;
-}
-
-std::int64_t parse_count(const po::variables_map& options, std::int64_t otherwise) {
-  return options.count("count") > 0 ? options["count"].as<std::int64_t>() : otherwise;
-}
-
-void run_exemplars(const po::variables_map& options, const JobContext& context) {
-  const auto [height_px, width_px] = parse_image_size(options, "586x240");
-  const synth::SynthesizeExemplarsOptions synthesis{options["output"].as<std::string>(), parse_count(options, 50),
-                                                       parse_seed(options), height_px, width_px};
-  if (context.common.plan) {
-    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
-  }
-  synth::synthesize_exemplars(context.comm, synthesis);
 }
 
 /// "dust,blood" or "all".
@@ -83,61 +44,103 @@ std::vector<synth::Capture> parse_captures(const std::string& text) {
   }
   std::istringstream words(text);
   for (std::string word; std::getline(words, word, ',');) captures.push_back(synth::parse_capture(word));
-  if (captures.empty()) throw UsageError("--capture: names no way of capture");
+  if (captures.empty()) throw UsageError("names no way of capture");
   return captures;
 }
 
-void run_marks(const po::variables_map& options, const JobContext& context) {
-  if (options.count("exemplars") == 0)
-    throw UsageError("synthesize marks needs --exemplars, the images to cut them from");
-  synth::SynthesizeMarksOptions synthesis;
-  synthesis.output = options["output"].as<std::string>();
-  for (const auto& input : options["exemplars"].as<std::vector<std::string>>()) synthesis.exemplars.emplace_back(input);
-  synthesis.count = parse_count(options, 20);
-  synthesis.seed = parse_seed(options);
-  synthesis.mark = {parse_within(options, "max-angle-deg", 0, 180), parse_within(options, "damage", 0, 1),
-                    parse_captures(options["capture"].as<std::string>()),
-                    parse_within(options, "max-scale-error", 0, 0.2)};
-  if (context.common.plan) {
-    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
+void declare(SynthesizeJob& own, Options& options) {
+  synth::MarkOptions& mark = own.marks.mark;
+  options.add("what", "exemplars|marks|wear", own.what, "what to make")
+      .one_of({"exemplars", "marks", "wear"})
+      .required();
+  options.add("count", "N", own.count, "number of images (50 exemplars, 20 marks) or of pairs of shoes (1)")
+      .at_least(1)
+      .at_most(99999);
+  options.add("seed", "N", own.seed, "another seed, other images");
+  options
+      .add_parsed("size", "HxW", own.size, parse_image_size, "", "in pixels, of exemplars (586x240) or scans (640x256)")
+      .only_with("what", {"exemplars", "wear"});
+  options.add("exemplars", "FILE|DIR...", own.marks.exemplars, "images that marks are cut from")
+      .only_with("what", {"marks"})
+      .required();
+  options.add("max-angle-deg", "A", mark.max_angle_deg, "marks are turned at random within +- this")
+      .at_least(0)
+      .at_most(180)
+      .in("degrees")
+      .only_with("what", {"marks"});
+  options.add("damage", "D", mark.damage, "of marks: 0 (bare cuts) to 1")
+      .at_least(0)
+      .at_most(1)
+      .only_with("what", {"marks"});
+  options
+      .add_parsed("capture", "KIND,...", mark.captures, parse_captures, "ink",
+                  "how marks were left and captured, one drawn for each: ink, dust, blood, soil, gel-lift; or all")
+      .only_with("what", {"marks"});
+  options
+      .add("max-scale-error", "SHARE", mark.max_scale_error,
+           "share by which a mark's resolution is off at most: 0.02 for 2%")
+      .at_least(0)
+      .at_most(0.2)
+      .only_with("what", {"marks"});
+  options.add("output", "DIR", own.output, "folder of the images, manifest.csv, labels.csv").required();
+}
+
+/// Images of a size: exemplars or scans.
+template <typename Synthesis>
+Synthesis sized_synthesis(const SynthesizeJob& own) {
+  Synthesis synthesis;
+  synthesis.output = own.output;
+  synthesis.seed = own.seed;
+  synthesis.count = own.count.value_or(synthesis.count);
+  if (own.size) {
+    synthesis.height_px = own.size->height_px;
+    synthesis.width_px = own.size->width_px;
   }
+  return synthesis;
+}
+
+Report run_exemplars(const SynthesizeJob& own, const JobContext& context) {
+  const auto synthesis = sized_synthesis<synth::SynthesizeExemplarsOptions>(own);
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
+  synth::synthesize_exemplars(context.comm, synthesis);
+  return [] { return std::string(); };
+}
+
+Report run_marks(const SynthesizeJob& own, const JobContext& context) {
+  synth::SynthesizeMarksOptions synthesis = own.marks;
+  synthesis.output = own.output;
+  synthesis.seed = own.seed;
+  synthesis.count = own.count.value_or(synthesis.count);
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
   synth::synthesize_marks(context.comm, synthesis);
+  return [] { return std::string(); };
 }
 
-void run_wear(const po::variables_map& options, const JobContext& context) {
-  const auto [height_px, width_px] = parse_image_size(options, "640x256");
-  const synth::SynthesizeWearOptions synthesis{options["output"].as<std::string>(), parse_count(options, 1),
-                                                  parse_seed(options), height_px, width_px};
-  if (context.common.plan) {
-    return print_plan(context, [&] { return synth::synthesis_plan(context.comm, synthesis); });
-  }
+Report run_wear(const SynthesizeJob& own, const JobContext& context) {
+  const auto synthesis = sized_synthesis<synth::SynthesizeWearOptions>(own);
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
   synth::synthesize_wear(context.comm, synthesis);
+  return [] { return std::string(); };
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  const auto& what = options["what"].as<std::string>();
-  if (what == "exemplars") return run_exemplars(options, context);
-  if (what == "marks") return run_marks(options, context);
-  if (what == "wear") return run_wear(options, context);
-  throw UsageError("synthesize " + what + ": not one of exemplars, marks, wear");
+Report run(SynthesizeJob& own, const JobContext& context) {
+  return (own.what == "exemplars" ? run_exemplars : own.what == "marks" ? run_marks : run_wear)(own, context);
 }
 
 }  // namespace
 
 Job synthesize_job() {
-  return {"synthesize",
-          "make synthetic outsoles, marks, and a year of scans, with ground truth",
-          "what",
-          "Examples:\n"
-          "  outsole synthesize exemplars --count 50 --seed 1 --output exemplars\n"
-          "  outsole synthesize marks --exemplars exemplars --count 20 --seed 2 --output marks\n"
-          "  outsole synthesize wear --count 2 --size 640x256 --seed 1 --output year\n"
-          "  outsole ingest --kind scans --input year --manifest year/manifest.csv --output scans.h5\n"
-          "labels.csv of the marks holds each one's true exemplar and pose; the images depend on the seed alone, not "
-          "on the\n"
-          "number of ranks.\n",
-          add_options,
-          run};
+  return make_job(
+      {"synthesize", "make synthetic outsoles, marks, and a year of scans, with ground truth", "what",
+       "Examples:\n"
+       "  outsole synthesize exemplars --count 50 --seed 1 --output exemplars\n"
+       "  outsole synthesize marks --exemplars exemplars --count 20 --seed 2 --output marks\n"
+       "  outsole synthesize wear --count 2 --size 640x256 --seed 1 --output year\n"
+       "  outsole ingest --kind scans --input year --manifest year/manifest.csv --output scans.h5\n"
+       "labels.csv of the marks holds each one's true exemplar and pose; the images depend on the seed alone, not "
+       "on the\n"
+       "number of ranks.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs

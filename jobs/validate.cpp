@@ -13,10 +13,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void add_options(po::options_description& options) {
-  options.add_options()("path",
-                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
-                        "stores (NAME.h5), JSON files, or folders of stores");
+struct ValidateJob {
+  std::vector<fs::path> paths;
+};
+
+void declare(ValidateJob& own, Options& options) {
+  options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores").required();
 }
 
 void print_file(const fs::path& file, const std::vector<std::string>& complaints) {
@@ -35,32 +37,28 @@ void validate(const std::vector<fs::path>& paths, bool strict) {
   if (complaints > 0) throw DataError("validate: " + std::to_string(complaints) + " complaints, see above");
 }
 
-void run(const po::variables_map& options, const JobContext& context) {
-  const auto& words = options["path"].as<std::vector<std::string>>();
-  const std::vector<fs::path> paths(words.begin(), words.end());
+/// Prints as it reads, which may take hours.
+Report run(ValidateJob& own, const JobContext& context) {
   if (context.common.plan) {
-    return print_plan(context, [&] {
-      machine::Plan plan;
-      context.comm.together([&] { plan = store::audit_plan(paths); });
-      return plan;
-    });
+    machine::Plan plan;
+    context.comm.together([&] { plan = store::audit_plan(own.paths); });
+    return plan_report(plan, context);
   }
   context.comm.together([&] {
-    if (context.comm.is_root()) validate(paths, context.common.strict);
+    if (context.comm.is_root()) validate(own.paths, context.common.strict);
   });
+  return [] { return std::string(); };
 }
 
 }  // namespace
 
 Job validate_job() {
-  return {"validate",
-          "check files against their schema and checksums",
-          "path",
-          "Example: outsole validate results/\n"
-          "Reads everything. Prints OK or each complaint; exit code 3 if there is any. Notes tell of stores without\n"
-          "provenance, or made from other inputs than those beside them; with --strict they are complaints.\n",
-          add_options,
-          run};
+  return make_job(
+      {"validate", "check files against their schema and checksums", "path",
+       "Example: outsole validate results/\n"
+       "Reads everything. Prints OK or each complaint; exit code 3 if there is any. Notes tell of stores without\n"
+       "provenance, or made from other inputs than those beside them; with --strict they are complaints.\n"},
+      declare, run);
 }
 
 }  // namespace outsole::jobs

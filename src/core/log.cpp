@@ -29,7 +29,7 @@ class PrintableMessage : public spdlog::custom_flag_formatter {
 void start_log(const std::string& level, int rank, int ranks) {
   static const std::array<std::string, 6> kLevels = {"trace", "debug", "info", "warn", "error", "off"};
   if (std::find(kLevels.begin(), kLevels.end(), level) == kLevels.end()) {
-    throw UsageError("--log-level " + level + ": not one of trace, debug, info, warn, error, off");
+    throw UsageError("`log_level` " + level + ": not one of trace, debug, info, warn, error, off");
   }
   auto logger = std::make_shared<spdlog::logger>("outsole", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>();

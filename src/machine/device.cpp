@@ -19,10 +19,10 @@ namespace outsole::machine {
 
 at::Device choose_device(const std::string& wanted, const comm::Communicator& comm) {
   if (wanted != "auto" && wanted != "cpu" && wanted != "cuda") {
-    throw UsageError("--device " + wanted + ": not one of auto, cpu, cuda");
+    throw UsageError("`device` " + wanted + ": not one of auto, cpu, cuda");
   }
   const bool has_gpu = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
-  if (wanted == "cuda" && !has_gpu) throw EnvironmentError("--device cuda: LibTorch sees no GPU on this machine");
+  if (wanted == "cuda" && !has_gpu) throw EnvironmentError("`device` cuda: LibTorch sees no GPU on this machine");
   if (wanted == "cpu" || !has_gpu) return at::Device(at::kCPU);
   at::globalContext().setAllowTF32CuDNN(false);  // 10 bits would show in the scores
   const int gpus = at::detail::getCUDAHooks().getNumGPUs();
@@ -90,7 +90,7 @@ int choose_threads(int threads, const comm::Communicator& comm) {
   const bool is_oversubscribed = comm.any_of(threads > share.cores + 1e-6);
   const bool is_unpinned = comm.any_of(share.is_shared && has_several_sockets());
   if (comm.is_root() && is_oversubscribed) {
-    spdlog::warn("{} threads a rank are more than its cores ({:.1f}): start fewer ranks, or give fewer --threads",
+    spdlog::warn("{} threads a rank are more than its cores ({:.1f}): start fewer ranks, or give each fewer threads",
                  threads, share.cores);
   } else if (comm.is_root() && is_unpinned) {
     spdlog::warn("ranks are not bound to cores of their own: mpirun --bind-to core, or srun --cpu-bind=cores");

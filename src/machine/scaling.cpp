@@ -68,12 +68,12 @@ NodeSpec parse_node_spec(const std::string& text) {
     const std::string number = equals == std::string::npos ? "" : word.substr(equals + 1);
     if (field == fields.end() || std::sscanf(number.c_str(), "%lf%n", &value, &used) != 1 ||
         static_cast<std::size_t>(used) != number.size() || !(value > 0 && value < 1e12)) {
-      throw UsageError("--plan-node " + word +
+      throw UsageError(word +
                        ": not ranks, speed, memory, disk, shared-disk, network or latency, = and a positive number");
     }
     *field->second.value = value * field->second.unit;
   }
-  if (ranks != std::floor(ranks) || ranks > 1e6) throw UsageError("--plan-node: ranks is a whole number");
+  if (ranks != std::floor(ranks) || ranks > 1e6) throw UsageError("ranks is a whole number");
   node.ranks = static_cast<int>(ranks);
   return node;
 }

@@ -34,10 +34,10 @@ void SynthesisFolder::begin(const std::vector<std::string>& subfolders) const {
   if (fs::exists(begun)) {
     if (read_text_file(begun) != parameters_) {
       throw UsageError(folder_.string() + ": holds images made with other options (see synthesis.json there); " +
-                       "choose another --output or remove the folder");
+                       "choose another `output` or remove the folder");
     }
   } else if (!fs::is_empty(folder_)) {
-    throw UsageError(folder_.string() + ": holds other files; choose another --output or empty the folder");
+    throw UsageError(folder_.string() + ": holds other files; choose another `output` or empty the folder");
   } else {
     write_file_atomically(begun, parameters_);
   }
@@ -97,7 +97,7 @@ std::string decimal(double value) {
 void check_count(std::int64_t count) {
   constexpr std::int64_t kMostImages = 99999;
   if (count < 1 || count > kMostImages) {
-    throw UsageError("--count: must be between 1 and " + std::to_string(kMostImages));
+    throw UsageError("`count`: must be between 1 and " + std::to_string(kMostImages));
   }
 }
 

@@ -208,7 +208,7 @@ void synthesize_marks(const comm::Communicator& comm, const SynthesizeMarksOptio
 void synthesize_wear(const comm::Communicator& comm, const SynthesizeWearOptions& options) {
   check_count(options.count);
   if (std::min(options.height_px, options.width_px) < 64)
-    throw UsageError("--size: a scan needs at least 64 x 64 pixels");
+    throw UsageError("`size`: a scan needs at least 64 x 64 pixels");
   const SynthesisFolder folder(options.output, {{"kind", "wear"},
                                                 {"count", options.count},
                                                 {"seed", options.seed},

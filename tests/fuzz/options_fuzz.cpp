@@ -7,35 +7,49 @@
 
 namespace {
 
-namespace po = outsole::jobs::po;
-
 /// One option of every kind that jobs declare.
-po::options_description known_options() {
-  po::options_description known("Options");
-  known.add_options()                                                                  //
-      ("help", "print this")                                                           //
-      ("config", po::value<std::string>(), "options from a file")                      //
-      ("marks", po::value<std::vector<std::string>>()->multitoken(), "several words")  //
-      ("output", po::value<std::string>()->required(), "required")                     //
-      ("size", po::value<std::string>()->default_value("586x270"), "HxW")              //
-      ("angles-deg", po::value<std::string>()->default_value("-20:20:4"), "a range")   //
-      ("top", po::value<std::int64_t>()->default_value(20), "whole")                   //
-      ("threads", po::value<int>()->default_value(0), "whole")                         //
-      ("memory-gib", po::value<double>()->default_value(4), "a number")                //
-      ("strict", po::bool_switch(), "a switch");
-  return known;
+struct Known {
+  bool help = false;
+  std::string config;
+  std::vector<std::filesystem::path> marks;
+  std::filesystem::path output;
+  std::optional<outsole::jobs::HeightWidth> size;
+  std::vector<double> angles_deg;
+  std::int64_t top = 20;
+  std::uint64_t seed = 1;
+  int threads = 0;
+  double memory_gib = 4;
+  std::string device = "auto";
+  bool strict = false;
+};
+
+void declare(Known& known, outsole::jobs::Options& options) {
+  options.add_switch("help", known.help, "print this");
+  options.add("config", "FILE", known.config, "options from a file");
+  options.add("marks", "FILE...", known.marks, "several words");
+  options.add("output", "FILE", known.output, "required").required();
+  options.add_parsed("size", "HxW", known.size, outsole::jobs::parse_size, "", "HxW");
+  options.add_parsed("angles-deg", "LIST", known.angles_deg, outsole::jobs::parse_angles, "", "a range");
+  options.add("top", "N", known.top, "whole").at_least(1).only_with("marks");
+  options.add("seed", "N", known.seed, "whole, without a sign");
+  options.add("threads", "N", known.threads, "whole").at_least(0).at_most(4096);
+  options.add("memory-gib", "N", known.memory_gib, "a number").above(0).not_with("strict");
+  options.add("device", "WORD", known.device, "a choice").one_of({"auto", "cpu", "cuda"}).required_with("seed");
+  options.add_switch("strict", known.strict, "a switch");
 }
 
 void read_all(const std::vector<std::string>& words) {
-  using namespace outsole::jobs;
-  const po::options_description known = known_options();
-  const po::variables_map options = read_options("outsole search", "marks", words, known);
-  if (options.count("help") > 0) return;
-  outsole::fuzz::require(options.count("output") == 1, "required options are there");
-  const HeightWidth size = parse_size(options["size"].as<std::string>(), "size");
-  outsole::fuzz::require(size.height_px > 0 && size.width_px > 0, "sizes are positive");
-  const std::vector<double> angles = parse_angles(options["angles-deg"].as<std::string>(), "angles-deg");
-  outsole::fuzz::require(!angles.empty() && angles.size() <= 3600, "angles are few");
+  using outsole::fuzz::require;
+  Known known;
+  outsole::jobs::Options options;
+  declare(known, options);
+  options.read("outsole search", "marks", words);
+  if (known.help) return;
+  require(options.find("output")->is_given, "required options are there");
+  require(!known.size || (known.size->height_px > 0 && known.size->width_px > 0), "sizes are positive");
+  require(known.angles_deg.size() <= 3600, "angles are few");
+  require(known.top >= 1 && known.threads >= 0 && known.threads <= 4096 && known.memory_gib > 0, "ranges are kept");
+  require(known.top == 20 || !known.marks.empty(), "no option is without effect");
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ TEST_F(Plans, OfEveryJobTellWhatOtherNumbersOfRanksTake) {
 
 TEST_F(Plans, WithWrongNumbersOfRanksEndOnAllRanksAtOnce) {
   for (const Command& command : commands()) {
-    for (const Command& wrong : {Command{"--plan-ranks", "1,x"}, Command{"--plan-node", "cores=4"}}) {
+    for (const Command& wrong : {Command{"--plan-ranks", "1,x"}, Command{"--plan-node", "cores=4", "--plan-ranks", "1"}}) {
       const JobResult result = plan(command, wrong, 2);
       EXPECT_EQ(result.exit_code, 2) << command[0] << ": " << result.errors;
       EXPECT_THAT(result.errors, HasSubstr(wrong[0])) << command[0];

@@ -316,7 +316,7 @@ TEST_F(SearchBytes, TooLittleMemoryIsRefusedNamingWhatIsNeeded) {
     search(comm_, options);
     ADD_FAILURE() << "no refusal";
   } catch (const EnvironmentError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("--memory-gib"));
+    EXPECT_THAT(error.what(), HasSubstr("`memory_gib`"));
   }
 }
 

@@ -405,7 +405,7 @@ TEST_F(TrainerTest, TooLittleMemoryIsRefusedBeforeTheFirstStep) {
   TrainOptions wanted = options("run", 1);
   wanted.first_maps = 32;
   wanted.memory_bytes = std::int64_t{420} << 20;
-  EXPECT_THAT(message_of<EnvironmentError>([&] { train(wanted, comm_); }), HasSubstr("--memory-gib"));
+  EXPECT_THAT(message_of<EnvironmentError>([&] { train(wanted, comm_); }), HasSubstr("`memory_gib`"));
 }
 
 TEST(History, HasEachEpochOnce) {
