@@ -1,13 +1,13 @@
 #include <spdlog/fmt/fmt.h>
-#include <spdlog/spdlog.h>
 
 #include <filesystem>
+#include <optional>
 
 #include "core/files.h"
 #include "core/provenance.h"
-#include "core/sha256.h"
 #include "evaluate_wear.h"
 #include "job.h"
+#include "plan.h"
 #include "report/candidates.h"
 #include "report/cmc_figure.h"
 #include "retrieval/evaluate_retrieval.h"
@@ -24,8 +24,7 @@ struct EvaluateJob {
   fs::path output;
   std::optional<fs::path> figure;
   // Of retrieval.
-  fs::path results, labels;
-  std::vector<std::string> group_columns;
+  retrieval::EvaluateRetrievalOptions retrieval;
   bool log_rank = false;
   report::CandidatePicturesOptions candidates;
   // Of wear.
@@ -34,15 +33,16 @@ struct EvaluateJob {
 
 void declare(EvaluateJob& own, Options& options) {
   options.add("what", "retrieval|wear", own.what, "what to evaluate").one_of({"retrieval", "wear"}).required();
-  options.add("results", "NAME.h5", own.results, "what search wrote").only_with("what", {"retrieval"}).required();
-  options.add("labels", "CSV", own.labels, "true exemplars: mark,exemplar or query,ref")
-      .only_with("what", {"retrieval"})
-      .required();
-  options
-      .add("group-column", "NAME...", own.group_columns,
-           "columns of the labels: evaluate each of their values apart, too")
+  options.add("results", "NAME.h5", own.retrieval.results, "what search wrote").only_with("what", {"retrieval"}).required();
+  options.add("labels", "CSV", own.retrieval.labels, "true exemplars: mark,exemplar or query,ref")
       .only_with("what", {"retrieval"});
-  options.add("output", "NAME.json", own.output, "the evaluation").required();
+  options
+      .add("group-column", "NAME...", own.retrieval.group_columns,
+           "columns of the labels: evaluate each of their values apart, too")
+      .only_with("labels");
+  options.add("output", "NAME.json", own.output, "the evaluation")
+      .required_with("what", {"wear"})
+      .required_with("labels");
   options.add("figure", "NAME.svg", own.figure,
               "draw the cumulative match characteristic; wear: SSIM and PSNR by elapsed time");
   options.add_switch("log-rank", own.log_rank, "logarithmic ranks in the figure")
@@ -58,6 +58,8 @@ void declare(EvaluateJob& own, Options& options) {
       .required();
   declare_wear(own.wear, options);
 }
+
+bool has_labels(const EvaluateJob& own) { return !own.retrieval.labels.empty(); }
 
 /// A cell of the table: the value at `path`, with `decimals`, or a dash where it is not known.
 std::string cell(const ordered_json& json, const char* pointer, int decimals) {
@@ -91,58 +93,45 @@ std::string table(const ordered_json& json) {
   return text;
 }
 
-std::string figure_of(const ordered_json& json, bool log_rank) {
-  std::vector<report::CmcCurve> curves;
-  const auto add = [&](const std::string& name, const ordered_json& part) {
-    curves.push_back({name + " (" + std::to_string(part["marks"].get<std::int64_t>()) + ")", part["cmc"]});
-  };
-  add("all marks", json);
-  if (json.contains("groups")) {
-    for (const auto& [column, values] : json["groups"].items()) {
-      for (const auto& [value, part] : values.items()) add(column + " " + value, part);
-    }
-  }
-  const std::string title = std::to_string(json["marks"].get<std::int64_t>()) + " marks among " +
-                            std::to_string(json["exemplars"].get<std::int64_t>()) + " exemplars";
-  return report::cmc_figure(curves, {title, log_rank});
-}
-
-/// On rank 0.
+/// On rank 0. Casework has no labels: then pictures of the candidates are all there is to make.
 std::string evaluate_retrieval(const EvaluateJob& own, const JobContext& context) {
-  const retrieval::Labels labels = retrieval::read_labels(own.labels, own.group_columns);
-  const store::Store results(own.results, "outsole.results");
-  const retrieval::Truth truth = retrieval::resolve_labels(labels, retrieval::read_ids(results, "mark_id"),
-                                                           retrieval::read_ids(results, "exemplar_id"));
-  if (truth.labels_without_mark > 0) {
-    spdlog::warn("{}: {} rows name marks that were not searched", labels.path.string(), truth.labels_without_mark);
-  }
-  if (truth.marks_without_label > 0) {
-    spdlog::warn("{}: {} marks have no label and are left out", own.results.string(), truth.marks_without_label);
-  }
-  const ordered_json json =
-      retrieval::evaluate_retrieval(retrieval::rank_true_exemplars(results, truth), truth, own.group_columns);
-
+  std::optional<retrieval::RetrievalEvaluation> evaluation;
+  if (has_labels(own)) evaluation = retrieval::evaluate_results(own.retrieval);
   if (!own.candidates.output.empty()) {
     report::CandidatePicturesOptions pictures = own.candidates;
-    pictures.results = own.results;
-    report::write_candidate_pictures(pictures, labels);
+    pictures.results = own.retrieval.results;
+    if (evaluation) pictures.labels = evaluation->labels;
+    report::write_candidate_pictures(pictures);
   }
-  if (own.figure) write_file_atomically(*own.figure, figure_of(json, own.log_rank));
+  if (!evaluation) return "";
+  const ordered_json& json = evaluation->json;
+  if (own.figure) write_file_atomically(*own.figure, report::cmc_figure(json, own.log_rank));
   write_file_atomically(own.output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-  write_provenance(own.output, context.command_line, context.comm.size(),
-                   {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(labels.path)}});
+  write_provenance(own.output, context.command_line, context.comm.size(), evaluation->inputs);
   return table(json);
 }
 
 /// An evaluation must not take the place of the results it is about.
-void check_output(const fs::path& output) {
-  if (output.extension() != ".json") throw UsageError("`output` " + output.string() + ": its name must end in .json");
+void check_output(const EvaluateJob& own) {
+  if (own.what == "retrieval" && !has_labels(own)) {
+    if (own.candidates.output.empty()) throw UsageError("evaluate retrieval needs `labels`, or `candidates`, or both");
+    if (!own.output.empty()) throw UsageError("`output` needs `labels`, the true exemplars to compare with");
+    if (own.figure) throw UsageError("`figure` needs `labels`, the true exemplars to compare with");
+    return;
+  }
+  if (own.output.extension() != ".json") {
+    throw UsageError("`output` " + own.output.string() + ": its name must end in .json");
+  }
 }
 
 Report run(EvaluateJob& own, const JobContext& context) {
-  context.comm.together([&] { check_output(own.output); });
+  context.comm.together([&] { check_output(own); });
   if (own.what == "wear") return evaluate_wear(own.wear, own.output, own.figure, context);
-  if (context.common.plan) return [] { return std::string("evaluates on one rank, in seconds\n"); };
+  if (context.common.plan) {
+    machine::Plan plan;
+    context.comm.together([&] { plan = retrieval::evaluation_plan(own.retrieval.results); });
+    return plan_report(plan, context);
+  }
   return [=] { return evaluate_retrieval(own, context); };
 }
 
@@ -155,8 +144,10 @@ Job evaluate_job() {
        "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
        "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
        "  outsole evaluate wear --model run/model.h5 --scans prepared.h5 --output wear.json --figure wear.svg\n"
-       "Shares are in percent; top p% is the first ceil(p N) of N exemplars. An all-digit id in the labels matches\n"
-       "numerically (1 is 00001). The figure and JSON hold each group of --group-column, too.\n"},
+       "  outsole evaluate retrieval --results results.h5 --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
+       "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N exemplars.\n"
+       "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
+       "--group-column, too.\n"},
       declare, run);
 }
 

@@ -8,6 +8,7 @@
 #include "core/provenance.h"
 #include "image/image.h"
 #include "machine/device.h"
+#include "plan.h"
 #include "report/quality_figure.h"
 #include "report/wear_strip.h"
 
@@ -25,17 +26,11 @@ std::string cell(const ordered_json& statistics, int decimals) {
                      decimals);
 }
 
-/// The baselines that the model's mean does not exceed.
-std::string not_beaten(const ordered_json& measure) {
-  std::string names;
-  for (const auto& [name, statistics] : measure.items()) {
-    if (name == "model" || statistics["n"] == 0) continue;
-    const bool is_beaten = !statistics["mean"].is_null() && !measure["model"]["mean"].is_null() &&
-                           measure["model"]["mean"].get<double>() > statistics["mean"].get<double>();
-    if (!is_beaten) names += (names.empty() ? "" : ", ") + name;
-  }
-  std::ranges::replace(names, '_', ' ');
-  return names;
+std::string listed(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  std::ranges::replace(text, '_', ' ');
+  return text;
 }
 
 std::string part_text(const std::string& title, const ordered_json& part) {
@@ -48,7 +43,7 @@ std::string part_text(const std::string& title, const ordered_json& part) {
     text += fmt::format("  {:<20} {:>18} {:>18}\n", label, cell(statistics, 4), cell(part["psnr_db"][name], 2));
   }
   for (const auto& [key, measure] : {std::pair{"ssim", "SSIM"}, std::pair{"psnr_db", "PSNR"}}) {
-    const std::string names = not_beaten(part[key]);
+    const std::string names = listed(wear::baselines_not_beaten(part[key]));
     text += names.empty() ? fmt::format("  In {} the model is better than every baseline.\n", measure)
                           : fmt::format("  In {} the model is NOT better than: {}.\n", measure, names);
   }
@@ -70,27 +65,6 @@ std::string tables(const ordered_json& json) {
   text += parts_text(json, "");
   if (json.contains("clean")) text += parts_text(json["clean"], ", against noise-free scans");
   return text;
-}
-
-std::string figure_title(const ordered_json& json) {
-  return json["task"].get<std::string>() + ", " + std::to_string(json["pairs"].get<std::int64_t>()) +
-         " held-out pairs, split by " + json["split"].get<std::string>();
-}
-
-cv::Mat3b picture_of(const wear::JudgedPair& judged) {
-  const auto text = [](const char* format, auto... values) {
-    char line[64];
-    std::snprintf(line, sizeof line, format, values...);
-    return std::string(line);
-  };
-  std::vector<report::StripPanel> panels{{text("input, week %.4g", judged.input.subject.week), judged.input_image},
-                                         {text("truth, week %.4g", judged.target.subject.week), judged.truth, true}};
-  for (const wear::WearAnswer& answer : judged.answers) {
-    std::string name = answer.name;
-    std::ranges::replace(name, '_', ' ');
-    panels.push_back({name + text(": %.3f, %.1f dB", answer.ssim, answer.psnr_db), answer.image});
-  }
-  return report::wear_strip(panels, {{0, 0}, judged.truth.size()});
 }
 
 }  // namespace
@@ -119,19 +93,17 @@ Report evaluate_wear(const WearEvaluation& own, const fs::path& output, const st
   wear::EvaluateWearOptions evaluate = own.evaluate;
   evaluate.memory_bytes = context.memory_bytes();
   context.comm.together([&] { evaluate.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) {
-    return [=] { return fmt::format("judges the held-out pairs, in turns on {} ranks\n", context.comm.size()); };
-  }
+  if (context.common.plan) return plan_report(wear::wear_evaluation_plan(context.comm, evaluate), context);
   if (own.pictures) {
     context.comm.together([&] { create_folder(*own.pictures); });
     evaluate.on_target = [folder = *own.pictures](const wear::JudgedPair& judged) {
-      image::write_image(folder / fs::path(judged.target.id + ".png").filename(), picture_of(judged));
+      image::write_image(folder / fs::path(judged.target.id + ".png").filename(), report::judged_picture(judged));
     };
   }
   const ordered_json json = wear::evaluate_wear(evaluate, context.comm);
   return [=] {
     write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
-    if (figure) write_file_atomically(*figure, report::quality_figure(json, figure_title(json)));
+    if (figure) write_file_atomically(*figure, report::quality_figure(json, report::quality_title(json)));
     write_provenance(output, context.command_line, context.comm.size(),
                      {{"model_sha256", json["model_sha256"]}, {"scans_sha256", json["scans_sha256"]}});
     return tables(json);

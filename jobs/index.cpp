@@ -1,10 +1,10 @@
 #include <spdlog/fmt/fmt.h>
 
-#include "core/progress.h"
 #include "job.h"
 #include "machine/device.h"
+#include "plan.h"
 #include "retrieval/build_index.h"
-#include "scaling.h"
+#include "retrieval/index_plan.h"
 
 namespace outsole::jobs {
 
@@ -12,7 +12,6 @@ namespace {
 
 struct IndexJob {
   retrieval::BuildIndexOptions index;
-  ScalingOptions scaling;
 };
 
 std::string known_extractors() {
@@ -54,29 +53,6 @@ void declare(IndexJob& own, Options& options) {
       .below(0.5)
       .not_with("border-cells");
   options.add("output", "NAME.h5", index.output, "the index to write").required();
-  declare_scaling(own.scaling, options);
-}
-
-std::string plan_text(const retrieval::BuildIndexPlan& plan, int ranks, const ScalingOptions& scaling) {
-  const auto& p = plan.parameters;
-  constexpr double kFeatureShare = 0.4;  // of a matrix product's rate; see tests/benchmarks
-  const double seconds = plan.flops / (machine::measured_sgemm_gflops() * 1e9 * kFeatureShare * ranks);
-  std::string text = fmt::format("exemplars     {}, brought to {} x {} pixels, scaled to {} x {}\n", p.exemplars,
-                                 p.frame_height_px, p.frame_width_px, p.search_height_px, p.search_width_px);
-  if (plan.cropped_exemplars > 0)
-    text += fmt::format("cropped       {} exemplars are larger than that\n", plan.cropped_exemplars);
-  text += fmt::format("maps          {} channels, {} x {} cells of {} pixels, without a border of {}\n",
-                      p.geometry.channels, p.map_height, p.map_width, p.geometry.stride_px, p.border_cells);
-  text += fmt::format("index         {} in {} shards\n", format_bytes(static_cast<double>(plan.bytes)), plan.units);
-  text += fmt::format("work          {:.1f} TFLOP, on {} ranks about {}\n", plan.flops / 1e12, ranks,
-                      format_duration(seconds));
-  text += fmt::format("plan: seconds_on_one_rank={:.0f}\n", seconds * ranks);  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"shards", plan.units}};
-  work.compute_s = seconds * ranks;
-  work.written_bytes = static_cast<double>(plan.bytes);
-  work.memory_bytes = static_cast<double>(plan.memory_bytes);
-  return text + scaling_text(work, scaling);
 }
 
 Report run(IndexJob& own, const JobContext& context) {
@@ -84,7 +60,7 @@ Report run(IndexJob& own, const JobContext& context) {
   index.memory_bytes = context.memory_bytes();
   index.command_line = context.command_line;
   context.comm.together([&] { index.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) return [=] { return plan_text(plan_index(own.index), context.comm.size(), own.scaling); };
+  if (context.common.plan) return plan_report(retrieval::index_plan(context.comm, index), context);
   retrieval::build_index(context.comm, index);
   return [=] { return own.index.output.string() + "\n"; };
 }

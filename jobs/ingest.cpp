@@ -2,13 +2,12 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include "comm/partition.h"
-#include "core/progress.h"
 #include "core/text.h"
 #include "ingest/ingest_exemplars.h"
+#include "ingest/ingest_plan.h"
 #include "ingest/ingest_scans.h"
 #include "job.h"
-#include "scaling.h"
+#include "plan.h"
 
 namespace outsole::jobs {
 
@@ -18,7 +17,6 @@ struct IngestJob {
   std::string kind;
   std::string week_column = "week";
   ingest::IngestOptions ingest;
-  ScalingOptions scaling;
 };
 
 ingest::ColumnFilter parse_filter(const std::string& text) {
@@ -48,25 +46,6 @@ void declare(IngestJob& own, Options& options) {
       .at_least(1);
   options.add("max-file-bytes", "N", ingest.limits.max_file_bytes, "refuse larger files").at_least(1);
   options.add("output", "NAME.h5", ingest.output, "the store to write").required();
-  declare_scaling(own.scaling, options);
-}
-
-std::string plan_text(const ingest::IngestPlan& plan, const IngestJob& own, int ranks) {
-  constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
-  std::string text = fmt::format("{} files, {}, in {} units\n", plan.files,
-                                 format_bytes(static_cast<double>(plan.file_bytes)), plan.units);
-  for (int rank = 0; rank < ranks; ++rank) {
-    text += fmt::format("rank {}: {} units\n", rank, comm::units_of(plan.units, rank, ranks).size());
-  }
-  const double seconds = static_cast<double>(plan.file_bytes) / kBytesASecond;
-  text += fmt::format("plan: seconds_on_one_rank={:.0f}\n", seconds);  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = seconds;
-  work.read_bytes = static_cast<double>(plan.file_bytes);
-  work.written_bytes = work.read_bytes;  // compressed like the files
-  work.memory_bytes = static_cast<double>(own.ingest.memory_bytes);
-  return text + scaling_text(work, own.scaling);
 }
 
 std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& own) {
@@ -93,10 +72,7 @@ Report run(IngestJob& own, const JobContext& context) {
   own.ingest.strict = context.common.strict;
   own.ingest.command_line = context.command_line;
   const ingest::IngestKind kind = own.kind == "scans" ? ingest::scan_kind(own.week_column) : ingest::exemplar_kind();
-  if (context.common.plan) {
-    const ingest::IngestPlan plan = ingest::plan_ingest(context.comm, own.ingest, kind);
-    return [=] { return plan_text(plan, own, context.comm.size()); };
-  }
+  if (context.common.plan) return plan_report(ingest::ingest_plan(context.comm, own.ingest, kind), context);
   const ingest::IngestSummary summary = ingest::ingest_images(context.comm, own.ingest, kind);
   return [=] { return summary_text(summary, own); };
 }

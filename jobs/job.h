@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "comm/communicator.h"
+#include "machine/scaling.h"
 #include "options.h"
 
 namespace outsole::jobs {
@@ -22,6 +24,8 @@ struct CommonOptions {
   double watchdog_minutes = 30;  // a rank that does not move for so long while others wait ends the job; 0: never
   bool strict = false;           // one bad input stops the job
   bool plan = false;             // print work, memory, time and partition; run nothing
+  std::vector<int> plan_ranks;   // with `plan`: for so many ranks, too
+  std::optional<machine::NodeSpec> plan_node;  // of such nodes; nothing: of nodes like this machine
 };
 
 struct JobContext {

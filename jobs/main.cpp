@@ -68,6 +68,10 @@ struct MainOptions {
   std::string log_level = "info";
 };
 
+std::vector<int> parse_plan_ranks(const std::string& text) {
+  return parse_list<int>(text, 1, "expected numbers of ranks, as in 1,64,4096");
+}
+
 void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
   options.begin_group("Options of every job");
   options.add_switch("help", own.help, "print this");
@@ -90,6 +94,15 @@ void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
       .in("minutes");
   options.add_switch("strict", common.strict, "stop at the first bad input instead of leaving it out");
   options.add_switch("plan", common.plan, "print the work, memory, time and partition; run nothing");
+  options
+      .add_parsed("plan-ranks", "R1,R2,...", common.plan_ranks, parse_plan_ranks, "",
+                  "with --plan: time, memory and efficiency on so many ranks, too")
+      .only_with("plan");
+  options
+      .add_parsed("plan-node", "KEY=VALUE,...", common.plan_node, machine::parse_node_spec, "",
+                  "with --plan-ranks, of such nodes: ranks, speed (of a rank, over this one), memory (GB), disk, "
+                  "shared-disk, network (GB/s), latency (microseconds)")
+      .only_with("plan-ranks");
 }
 
 void warn_of_slow_blas(const comm::Communicator& comm) {

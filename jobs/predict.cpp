@@ -5,11 +5,11 @@
 #include <cstdio>
 
 #include "comm/partition.h"
-#include "core/progress.h"
 #include "job.h"
 #include "machine/device.h"
+#include "plan.h"
 #include "report/wear_strip.h"
-#include "scaling.h"
+#include "wear/prediction_plan.h"
 
 namespace outsole::jobs {
 
@@ -22,7 +22,6 @@ struct PredictJob {
   fs::path folder;
   std::optional<cv::Rect> crop;  // of the pictures
   bool makes_pictures = true;
-  ScalingOptions scaling;
 };
 
 std::vector<double> parse_weeks(const std::string& text) {
@@ -65,30 +64,6 @@ void declare(PredictJob& own, Options& options) {
       .not_with("no-pictures");
   options.add_switch("no-pictures", own.makes_pictures, "write only predictions.h5");
   options.add("output", "DIR", own.folder, "folder of predictions.h5 and the pictures").required();
-  declare_scaling(own.scaling, options);
-}
-
-std::string plan_text(const wear::PredictPlan& plan, const PredictJob& own, int ranks) {
-  std::string text = fmt::format("task          {}\n", wear::name_of(plan.task));
-  text += fmt::format("predictions   {} of {} inputs, model of {} x {} pixels\n", plan.predictions, plan.inputs,
-                      plan.height_px, plan.width_px);
-  text +=
-      fmt::format("work          {:.2f} GFLOP an image of that size, on {} ranks\n", plan.flops_per_image / 1e9, ranks);
-  if (own.predict.at_input_size || !own.predict.device.is_cpu()) {
-    return text + "time          not planned on a GPU or with --at-input-size, and so nothing for --plan-ranks\n";
-  }
-  constexpr double kOfMatrixProduct = 0.5;  // what a step of training reaches (bench_train)
-  const double gflops = machine::measured_sgemm_gflops();
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = static_cast<double>(plan.predictions) * plan.flops_per_image / (kOfMatrixProduct * 1e9 * gflops);
-  work.written_bytes = static_cast<double>(plan.predictions * plan.height_px * plan.width_px);
-  work.memory_bytes = static_cast<double>(plan.memory_bytes);
-  // No line for slurm/allocation.sh: pictures and files are not counted, so that its time limit would be too short.
-  text += fmt::format(
-      "time          about {} without pictures, at half of a matrix product's {:.0f} GFLOP/s a rank, measured now\n",
-      format_duration(machine::predict_on(ranks, work, {}).compute_s), gflops);
-  return text + scaling_text(work, own.scaling);
 }
 
 /// Each rank pictures its share of the inputs.
@@ -115,10 +90,7 @@ Report run(PredictJob& own, const JobContext& context) {
   predict.strict = context.common.strict;
   predict.command_line = context.command_line;
   context.comm.together([&] { predict.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) {
-    const wear::PredictPlan plan = wear::plan_prediction(context.comm, predict);
-    return [=] { return plan_text(plan, own, context.comm.size()); };
-  }
+  if (context.common.plan) return plan_report(wear::prediction_plan(context.comm, predict), context);
   const wear::PredictSummary summary = wear::predict(context.comm, predict);
   if (own.makes_pictures) write_pictures(predict, own.crop, context.comm);
   return [=] { return summary_text(summary, own.predict.output); };

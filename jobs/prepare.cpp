@@ -5,13 +5,13 @@
 #include <opencv2/core/utility.hpp>
 
 #include "core/files.h"
-#include "core/progress.h"
 #include "core/text.h"
 #include "image/image.h"
 #include "job.h"
+#include "plan.h"
 #include "report/agreement.h"
 #include "report/preparation_picture.h"
-#include "scaling.h"
+#include "wear/prepare_plan.h"
 
 namespace outsole::jobs {
 
@@ -22,7 +22,6 @@ namespace fs = std::filesystem;
 struct PrepareJob {
   wear::PrepareOptions prepare;
   std::optional<fs::path> figures;
-  ScalingOptions scaling;
 };
 
 /// "640x256", or "native".
@@ -70,26 +69,6 @@ void declare(PrepareJob& own, Options& options) {
               "pictures: of each scan the heel, as scanned, its ink mask, noise map and result; agreement.csv and "
               "agreement.png: correlation of all pairs of scans of a shoe, before and after");
   options.add("output", "NAME.h5", prepare.output, "the store to write").required();
-  declare_scaling(own.scaling, options);
-}
-
-std::string plan_text(const wear::PreparePlan& plan, const PrepareJob& own, int ranks) {
-  const double bytes = 2.0 * static_cast<double>(plan.scans * plan.height_px * plan.width_px);
-  std::string text = fmt::format("scans         {} of {} outsoles, {:.0f} dpi\n", plan.scans, plan.shoes, plan.dpi);
-  text += fmt::format("prepared      {} x {} pixels, {:.1f} dpi, {} before compression\n", plan.height_px,
-                      plan.width_px, plan.dpi * plan.scale, format_bytes(bytes));
-  text += fmt::format("work          {} units on {} ranks\n", plan.units, ranks);
-  constexpr double kSecondsAPixel = 7e-8;  // of the scan, one thread: 5 s for 13750 x 5500
-  const double seconds = 0.5 * bytes / (plan.scale * plan.scale) * kSecondsAPixel;
-  text += fmt::format("time          about {}\n", format_duration(seconds / ranks));
-  text += fmt::format("plan: seconds_on_one_rank={:.0f}\n", seconds);  // read by slurm/allocation.sh
-  machine::JobWork work;
-  work.partitions = {{"units", plan.units}};
-  work.compute_s = seconds;
-  work.read_bytes = 0.5 * bytes / (plan.scale * plan.scale);  // a byte a pixel, before compression
-  work.written_bytes = bytes;
-  work.memory_bytes = static_cast<double>(own.prepare.memory_bytes);
-  return text + scaling_text(work, own.scaling);
 }
 
 std::string summary_text(const wear::PrepareSummary& summary, const fs::path& output) {
@@ -118,10 +97,7 @@ Report run(PrepareJob& own, const JobContext& context) {
   prepare.memory_bytes = context.memory_bytes();
   prepare.strict = context.common.strict;
   prepare.command_line = context.command_line;
-  if (context.common.plan) {
-    const wear::PreparePlan plan = wear::plan_preparation(context.comm, prepare);
-    return [=] { return plan_text(plan, own, context.comm.size()); };
-  }
+  if (context.common.plan) return plan_report(wear::prepare_plan(context.comm, prepare), context);
   if (own.figures) {
     context.comm.together([&] { create_folder(*own.figures); });
     prepare.on_scan = [figures = *own.figures](const wear::PreparationSteps& steps) {

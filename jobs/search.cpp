@@ -6,7 +6,8 @@
 #include "core/text.h"
 #include "job.h"
 #include "machine/device.h"
-#include "scaling.h"
+#include "plan.h"
+#include "retrieval/search_lines.h"
 
 namespace outsole::jobs {
 
@@ -15,7 +16,6 @@ namespace {
 struct SearchJob {
   retrieval::SearchOptions search;
   std::string similarity = "mu_c,sigma_c";
-  ScalingOptions scaling;
 };
 
 void declare(SearchJob& own, Options& options) {
@@ -65,28 +65,6 @@ void declare(SearchJob& own, Options& options) {
       .at_least(0)
       .at_most(1e9)
       .only_with("plan");
-  declare_scaling(own.scaling, options);
-}
-
-std::string plan_text(const retrieval::SearchPlan& plan, const JobContext& context, const ScalingOptions& scaling) {
-  std::string text = fmt::format("marks         {}\n", plan.marks);
-  text += fmt::format("exemplars     {} in {} blocks of 32\n", plan.exemplars, plan.blocks);
-  text += fmt::format("poses         {}, {:.0f} a mark\n", plan.poses,
-                      static_cast<double>(plan.poses) / static_cast<double>(plan.marks));
-  text += fmt::format("products      {:.3g} TFLOP to compare, {:.3g} TFLOP for features\n", plan.useful_flops / 1e12,
-                      plan.feature_flops / 1e12);
-  text += fmt::format("index         {} as 32-bit floats, {}\n", format_bytes(static_cast<double>(plan.index_bytes)),
-                      plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
-  text += fmt::format("partition     {} ranks x {} threads share the {}, {:.1f} of them busy on average\n",
-                      context.comm.size(), context.common.threads, plan.splits_marks ? "marks" : "exemplars",
-                      plan.ranks_used);
-  text += fmt::format("code          {} (by FFT: {:.3g} TFLOP, at a seventieth of a product's rate)\n", plan.path,
-                      plan.fft_flops / 1e12);
-  if (plan.seconds == 0) return text + "time          not planned on a GPU\n";
-  text += fmt::format("time          about {}, comparing at {:.0f} GFLOP/s a rank, measured now\n",
-                      format_duration(plan.seconds), plan.compare_gflops);
-  text += fmt::format("plan: seconds_on_one_rank={:.0f}\n", plan.work.compute_s);  // read by slurm/allocation.sh
-  return text + scaling_text(plan.work, scaling);
 }
 
 std::string recall_text(const retrieval::CoarseRecall& recall) {
@@ -116,10 +94,7 @@ Report run(SearchJob& own, const JobContext& context) {
   search.memory_bytes = context.memory_bytes();
   search.command_line = context.command_line;
   context.comm.together([&] { search.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) {
-    const retrieval::SearchPlan plan = retrieval::plan_search(context.comm, search);
-    return [=] { return plan_text(plan, context, own.scaling); };
-  }
+  if (context.common.plan) return plan_report(retrieval::search_plan(context.comm, search), context);
   const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
   return [=] { return summary_text(summary, own.search.output.string()); };
 }

@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "job.h"
+#include "plan.h"
+#include "synth/synthesis_plan.h"
 
 namespace outsole::jobs {
 
@@ -97,39 +99,32 @@ Synthesis sized_synthesis(const SynthesizeJob& own) {
   return synthesis;
 }
 
-std::string run_exemplars(const SynthesizeJob& own, const JobContext& context) {
+Report run_exemplars(const SynthesizeJob& own, const JobContext& context) {
   const auto synthesis = sized_synthesis<synth::SynthesizeExemplarsOptions>(own);
-  if (context.common.plan) {
-    return fmt::format("{} exemplars of {} x {} pixels on {} ranks\n", synthesis.count, synthesis.height_px,
-                       synthesis.width_px, context.comm.size());
-  }
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
   synth::synthesize_exemplars(context.comm, synthesis);
-  return "";
+  return [] { return std::string(); };
 }
 
-std::string run_marks(const SynthesizeJob& own, const JobContext& context) {
+Report run_marks(const SynthesizeJob& own, const JobContext& context) {
   synth::SynthesizeMarksOptions synthesis = own.marks;
   synthesis.output = own.output;
   synthesis.seed = own.seed;
   synthesis.count = own.count.value_or(synthesis.count);
-  if (context.common.plan) return fmt::format("{} marks on {} ranks\n", synthesis.count, context.comm.size());
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
   synth::synthesize_marks(context.comm, synthesis);
-  return "";
+  return [] { return std::string(); };
 }
 
-std::string run_wear(const SynthesizeJob& own, const JobContext& context) {
+Report run_wear(const SynthesizeJob& own, const JobContext& context) {
   const auto synthesis = sized_synthesis<synth::SynthesizeWearOptions>(own);
-  if (context.common.plan) {
-    return fmt::format("{} pairs of shoes, 52 scans of {} x {} pixels each, on {} ranks\n", synthesis.count,
-                       synthesis.height_px, synthesis.width_px, context.comm.size());
-  }
+  if (context.common.plan) return plan_report(synth::synthesis_plan(context.comm, synthesis), context);
   synth::synthesize_wear(context.comm, synthesis);
-  return "";
+  return [] { return std::string(); };
 }
 
 Report run(SynthesizeJob& own, const JobContext& context) {
-  const auto make = own.what == "exemplars" ? run_exemplars : own.what == "marks" ? run_marks : run_wear;
-  return [text = make(own, context)] { return text; };
+  return (own.what == "exemplars" ? run_exemplars : own.what == "marks" ? run_marks : run_wear)(own, context);
 }
 
 }  // namespace

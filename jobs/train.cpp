@@ -1,18 +1,15 @@
 #include <spdlog/fmt/fmt.h>
 
-#include <algorithm>
 #include <filesystem>
 
-#include "core/checked.h"
 #include "core/files.h"
-#include "core/progress.h"
 #include "job.h"
 #include "machine/device.h"
+#include "plan.h"
 #include "report/loss_figure.h"
-#include "scaling.h"
 #include "wear/model_file.h"
-#include "wear/step_time.h"
 #include "wear/trainer.h"
+#include "wear/training_plan.h"
 
 namespace outsole::jobs {
 
@@ -22,7 +19,6 @@ namespace fs = std::filesystem;
 
 struct TrainJob {
   wear::TrainOptions train;
-  ScalingOptions scaling;
 };
 
 void declare_learning(wear::TrainOptions& train, Options& options) {
@@ -81,70 +77,6 @@ void declare(TrainJob& own, Options& options) {
   options.add("checkpoint-minutes", "M", train.checkpoint_minutes, "time between checkpoints").above(0);
   options.add("keep-checkpoints", "N", train.keep_checkpoints, "how many are kept").at_least(1);
   options.add("output", "RUN_DIR", train.output, "the folder to write").required();
-  declare_scaling(own.scaling, options);
-}
-
-/// Every step's batch is cut over the ranks, and its gradients are summed over them. Of all epochs, whatever --minutes.
-machine::JobWork work_of(const wear::TrainPlan& plan, const wear::TrainOptions& train, const wear::StepTime& step,
-                         int ranks) {
-  const std::int64_t batch = std::min(train.batch, plan.training_pairs);
-  const auto epochs = static_cast<double>(train.epochs);
-  // A forward pass is a third of a step's operations.
-  const double pairs = epochs * (static_cast<double>(plan.training_pairs) + plan.judged_pairs / 3);
-  machine::JobWork work;
-  work.partitions = {{.of = "pairs", .units = batch}};
-  for (const auto& [share, seconds] : step.share_s) {
-    work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
-  }
-  work.memory_bytes = static_cast<double>(plan.memory_bytes - divide_up(batch, ranks) * plan.pair_memory_bytes);
-  work.unit_memory_bytes = static_cast<double>(plan.pair_memory_bytes);
-  work.rounds = train.epochs * plan.steps_per_epoch;
-  work.reduced_bytes = static_cast<double>(plan.parameters) * sizeof(float);
-  work.sum_bytes_s = step.sum_bytes_s;
-  return work;
-}
-
-std::string plan_text(const wear::TrainPlan& plan, const wear::TrainOptions& train, int ranks) {
-  std::string text = fmt::format("scans         {} of {} x {} pixels\n", plan.scans, plan.height_px, plan.width_px);
-  text += fmt::format("pairs         {} to train on, {} held out (split by {})\n", plan.training_pairs,
-                      plan.held_out_pairs, name_of(train.split));
-  text += fmt::format("network       {:.1f} million weights\n", 1e-6 * static_cast<double>(plan.parameters));
-  text += fmt::format("work          {} epochs of {} steps of {} pairs, on {} ranks; {:.3g} GFLOP a step\n",
-                      train.epochs, plan.steps_per_epoch, train.batch, ranks, 1e-9 * plan.flops_per_step);
-  return text + fmt::format("memory        about {} a rank, and what --memory-gib leaves for scans\n",
-                            format_bytes(static_cast<double>(plan.memory_bytes)));
-}
-
-std::string time_text(const wear::TrainPlan& plan, const TrainJob& own, const wear::StepTime& step,
-                      const comm::Communicator& comm) {
-  const machine::JobWork work = work_of(plan, own.train, step, comm.size());
-  machine::NodeSpec here;
-  here.ranks = comm.local_ranks();
-  double seconds = machine::predict_on(comm.size(), work, here).seconds;
-  double one_rank_s = machine::predict_on(1, work, here).seconds;
-  if (const auto minutes = own.train.minutes) {
-    seconds = std::min(seconds, 60 * *minutes);
-    one_rank_s = std::min(one_rank_s, 60 * *minutes * comm.size());
-  }
-  const auto& [pairs, step_s] = *step.share_s.rbegin();
-  std::string text = fmt::format("time          about {}; a step of {} pairs takes a rank {:.3g} s, measured now\n",
-                                 format_duration(seconds), pairs, step_s);
-  text += fmt::format("plan: seconds_on_one_rank={:.0f}\n", one_rank_s);  // read by slurm/allocation.sh
-  return text + scaling_text(work, own.scaling);
-}
-
-/// Collective.
-Report plan(const TrainJob& own, const comm::Communicator& comm) {
-  wear::TrainPlan plan;
-  comm.together([&] { plan = plan_training(own.train, comm.size()); });
-  if (!own.train.device.is_cpu()) {
-    return [=] {
-      return plan_text(plan, own.train, comm.size()) +
-             "time          not planned on a GPU: add --device cpu for --plan-ranks\n";
-    };
-  }
-  const wear::StepTime step = measure_step(own.train, plan, comm);
-  return [=] { return plan_text(plan, own.train, comm.size()) + time_text(plan, own, step, comm); };
 }
 
 /// RUN_DIR/history.svg; nothing before the first epoch is done.
@@ -173,7 +105,7 @@ Report run(TrainJob& own, const JobContext& context) {
   own.train.memory_bytes = context.memory_bytes();
   own.train.command_line = context.command_line;
   context.comm.together([&] { own.train.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) return plan(own, context.comm);
+  if (context.common.plan) return plan_report(wear::training_plan(context.comm, own.train), context);
   const wear::TrainSummary summary = wear::train(own.train, context.comm);
   return [=] {
     draw_losses(own.train);

@@ -1,6 +1,8 @@
-# What a job asks Slurm for. Sourced by submit.sh and resize.sbatch, after environment.sh.
+# What a job asks Slurm for. Sourced by submit.sh, job.sbatch and resize.sbatch, after environment.sh. JOB OPTIONS... are the
+# words of the command, without `outsole`.
 # shellcheck shell=bash disable=SC2154  # settings of site.sh; `outsole` of environment.sh
 
+# runs_on_gpus JOB OPTIONS...
 runs_on_gpus() {
   case $1 in
     index | search | train | predict) [ "$OUTSOLE_GPUS_PER_NODE" -gt 0 ] ;;
@@ -8,53 +10,118 @@ runs_on_gpus() {
   esac
 }
 
-# Whether the job spreads its work over ranks.
+# is_parallel JOB OPTIONS...: whether the job spreads its work over ranks.
 is_parallel() {
   case $1 in
-    evaluate | info | validate) false ;;
+    evaluate) [ "${2:-}" = wear ] ;;
+    info | validate) false ;;
   esac
 }
 
+# ranks_per_node JOB OPTIONS...
 ranks_per_node() {
-  if ! is_parallel "$1"; then
+  if ! is_parallel "$@"; then
     echo 1
-  elif runs_on_gpus "$1"; then
+  elif runs_on_gpus "$@"; then
     echo "$OUTSOLE_GPUS_PER_NODE"
   else
     echo "$OUTSOLE_RANKS_PER_NODE"
   fi
 }
 
-at_most() { echo $(($1 < $2 ? $1 : $2)); }
-
-# plan_size JOB OPTIONS...: "NODES MINUTES" from the job's own --plan; fails, saying why, where the plan does. A job that
-# estimates no time gets one node and the longest time.
-plan_size() {
-  local plan seconds ranks nodes minutes
-  plan=$("${outsole[@]}" "$@" --plan) || return
-  seconds=$(sed -n 's/^plan: seconds_on_one_rank=\([0-9]*\)$/\1/p' <<<"$plan")
-  if [ -z "$seconds" ]; then
-    echo 1 "$OUTSOLE_MAX_MINUTES"
-    return
+# cores_per_rank JOB OPTIONS...: what is no work for ranks is none for threads either.
+cores_per_rank() {
+  if is_parallel "$@"; then
+    echo "$OUTSOLE_CORES_PER_RANK"
+  else
+    echo 1
   fi
-  ranks=$(ranks_per_node "$1")
-  nodes=$(at_most $((1 + seconds / (60 * OUTSOLE_WANTED_MINUTES * ranks))) "$OUTSOLE_MAX_NODES")
-  # Twice the estimate and ten minutes to start and stop: a job that needs longer is requeued, not lost.
-  minutes=$(at_most $((10 + seconds / (30 * nodes * ranks))) "$OUTSOLE_MAX_MINUTES")
-  echo "$nodes" "$minutes"
 }
 
-# allocation_options JOB NODES MINUTES: sbatch's options, one a line.
+# sets NAME JOB OPTIONS...: whether the command sets the option --NAME, by a word of its own or in the file of --config.
+sets() {
+  local name=$1 word config=''
+  shift
+  for word in "$@"; do
+    case $word in
+      --"$name" | --"$name"=*) return 0 ;;
+      --config=*) config=${word#*=} ;;
+      *) if [ "$config" = next ]; then config=$word; fi ;;
+    esac
+    if [ "$word" = --config ]; then config=next; fi
+  done
+  [ -n "$config" ] && grep -Eqs "^[[:space:]]*${name}[[:space:]]*=" "$config"
+}
+
+# rank_options MIB CORES JOB OPTIONS...: what a rank is told of its share of the allocation, a word a line, unless the
+# command says it: its memory, a tenth left to MPI and the system, and its threads.
+rank_options() {
+  local mib=$(($1 * 9 / 10)) cores=$2
+  shift 2
+  if ! sets memory-gib "$@"; then
+    printf -- '--memory-gib\n%d.%02d\n' $((mib / 1024)) $((mib % 1024 * 100 / 1024))
+  fi
+  if ! sets threads "$@"; then
+    printf -- '--threads\n%d\n' "$cores"
+  fi
+}
+
+at_most() { echo $(($1 < $2 ? $1 : $2)); }
+
+# numbers_of_nodes: those that a job may get, a finite choice of them where they are many.
+numbers_of_nodes() {
+  local nodes
+  for ((nodes = 1; nodes < OUTSOLE_MAX_NODES; nodes += 1 + nodes / 8)); do echo "$nodes"; done
+  echo "$OUTSOLE_MAX_NODES"
+}
+
+# plan_options JOB OPTIONS...: that the job's --plan may tell what each number of nodes would take, a word a line.
+plan_options() {
+  local ranks nodes list=''
+  ranks=$(ranks_per_node "$@")
+  if is_parallel "$@"; then
+    for nodes in $(numbers_of_nodes); do list+=${list:+,}$((nodes * ranks)); done
+  fi
+  printf '%s\n' --plan --plan-ranks "${list:-1}" --plan-node "ranks=$ranks"
+}
+
+# size_of_plan PLAN JOB OPTIONS...: "NODES MINUTES": the fewest nodes on which the job is estimated to be done within the
+# wanted time and its ranks fit into their memory; where none are enough, those beyond which more would hardly help. A job
+# that estimates no time gets one node and the longest time. Twice the estimate and ten minutes to start and stop: a job
+# that needs longer is requeued, not lost.
+size_of_plan() {
+  local plan=$1
+  shift
+  awk -v ranks="$(ranks_per_node "$@")" -v wanted=$((60 * OUTSOLE_WANTED_MINUTES)) -v longest="$OUTSOLE_MAX_MINUTES" \
+    -v memory=$((OUTSOLE_MEMORY_GIB_PER_RANK << 30)) '
+    sub(/^plan: ranks=/, "") {
+      split($0, words, /[ =]/)   # RANKS seconds S memory_bytes B
+      fits = words[5] <= memory
+      sooner = seconds > wanted && words[3] < 0.95 * seconds
+      if (!nodes || fits > is_enough || (fits == is_enough && sooner)) {
+        nodes = words[1] / ranks
+        seconds = words[3]
+        is_enough = fits
+      }
+    }
+    END {
+      minutes = nodes ? 10 + int(seconds / 30) : longest
+      print nodes ? nodes : 1, minutes < longest ? minutes : longest
+    }' <<<"$plan"
+}
+
+# allocation_options NODES MINUTES JOB OPTIONS...: sbatch's options, one a line.
 allocation_options() {
-  local ranks options=("${OUTSOLE_SBATCH_OPTIONS[@]}")
-  ranks=$(ranks_per_node "$1")
-  if runs_on_gpus "$1"; then
+  local nodes=$1 minutes=$2 ranks options=("${OUTSOLE_SBATCH_OPTIONS[@]}")
+  shift 2
+  ranks=$(ranks_per_node "$@")
+  if runs_on_gpus "$@"; then
     options+=("${OUTSOLE_GPU_SBATCH_OPTIONS[@]}" --gpus-per-task=1)
   fi
   if [ "$OUTSOLE_LAUNCHER" = mpirun ]; then
     options+=(--signal=B:TERM@120)
   fi
-  options+=(--nodes="$2" --time="$3" --ntasks-per-node="$ranks" --cpus-per-task="$OUTSOLE_CORES_PER_RANK"
+  options+=(--nodes="$nodes" --time="$minutes" --ntasks-per-node="$ranks" --cpus-per-task="$(cores_per_rank "$@")"
     --mem="$((ranks * OUTSOLE_MEMORY_GIB_PER_RANK))G")
   printf '%s\n' "${options[@]}"
 }

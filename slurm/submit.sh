@@ -32,20 +32,33 @@ name=${name:-outsole-$1}
 common=("${OUTSOLE_SBATCH_OPTIONS[@]}" --parsable --kill-on-invalid-dep=yes --output="$logs/%x-%j.log")
 mkdir -p "$logs"
 
-if [ -z "$after" ]; then
-  size=$(plan_size "${@//%a/${array%%-*}}")
+# Whether this machine can stand for a node of the job: where it has a rank's cores, and none needs a GPU.
+plans_here() { ! runs_on_gpus "$@" && [ "$(nproc)" -ge "$(cores_per_rank "$@")" ]; }
+
+first_task=("$@")
+if [ -n "$array" ]; then
+  first_task=("${@//%a/${array%%-*}}")
+fi
+resize=''
+size="1 $OUTSOLE_MAX_MINUTES"
+if [ -z "$after" ] && plans_here "$@"; then
+  mapfile -t planning < <(plan_options "${first_task[@]}"
+    rank_options $((OUTSOLE_MEMORY_GIB_PER_RANK * 1024)) "$(cores_per_rank "$@")" "${first_task[@]}")
+  plan=$("${outsole[@]}" "${first_task[@]}" "${planning[@]}")
+  size=$(size_of_plan "$plan" "$@")
 else
-  size="1 $OUTSOLE_MAX_MINUTES"
-  if is_parallel "$1"; then
-    resize=$(sbatch "${common[@]}" --job-name="$name.size" --dependency="afterok:$after" \
-      --mem="${OUTSOLE_MEMORY_GIB_PER_RANK}G" "$OUTSOLE_HOME/slurm/resize.sbatch" "$@")
-    after+=:$resize
-  fi
-  common+=(--dependency="afterok:$after")
+  mapfile -t allocation < <(allocation_options 1 15 "$@")
+  # Held until the job that it looks for waits.
+  resize=$(sbatch --hold "${common[@]}" --job-name="$name.size" ${after:+--dependency="afterok:$after"} "${allocation[@]}" \
+    "$OUTSOLE_HOME/slurm/resize.sbatch" "${first_task[@]}")
+  common+=(--dependency="afterok:${after:+$after:}$resize")
 fi
 if [ -n "$array" ]; then
   common+=(--array="$array")
 fi
 read -r nodes minutes <<<"$size"
-mapfile -t allocation < <(allocation_options "$1" "$nodes" "$minutes")
+mapfile -t allocation < <(allocation_options "$nodes" "$minutes" "$@")
 sbatch "${common[@]}" --job-name="$name" "${allocation[@]}" "$OUTSOLE_HOME/slurm/job.sbatch" "$@"
+if [ -n "$resize" ]; then
+  scontrol release "$resize"
+fi

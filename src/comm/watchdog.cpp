@@ -17,6 +17,7 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/host.h"
 #include "core/progress.h"
 
 namespace outsole::comm {
@@ -80,12 +81,6 @@ std::optional<Pulse> read_pulse(const fs::path& path) {
   pulse.activity = text.data() + begin;
   pulse.activity.erase(pulse.activity.find_last_not_of(' ') + 1);
   return pulse;
-}
-
-std::string host_name() {
-  std::array<char, 256> name{};
-  gethostname(name.data(), name.size() - 1);
-  return name.data();
 }
 
 }  // namespace

@@ -1,10 +1,7 @@
 #include "core/provenance.h"
 
-#include <unistd.h>
-
-#include <ctime>
-
 #include "core/files.h"
+#include "core/host.h"
 
 namespace outsole {
 
@@ -17,13 +14,8 @@ std::filesystem::path provenance_path(const std::filesystem::path& output) {
 void write_provenance(const std::filesystem::path& output, const std::vector<std::string>& command_line, int ranks,
                       const nlohmann::json& details, bool was_finished) {
   if (was_finished && std::filesystem::exists(provenance_path(output))) return;
-  const std::time_t now = std::time(nullptr);
-  char time_text[32] = "", host[256] = "";
-  std::tm utc{};
-  std::strftime(time_text, sizeof time_text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  gethostname(host, sizeof host - 1);
   nlohmann::json record = {
-      {"output", output.filename().string()}, {"time_utc", time_text}, {"host", host}, {"ranks", ranks},
+      {"output", output.filename().string()}, {"time_utc", utc_now()}, {"host", host_name()}, {"ranks", ranks},
       {"command_line", command_line},         {"details", details}};
   if (was_finished) record["note"] = "the output was made before, by a run that left no record";
   write_file_atomically(provenance_path(output),

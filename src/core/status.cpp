@@ -4,12 +4,12 @@
 
 #include <chrono>
 #include <cmath>
-#include <ctime>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/host.h"
 
 namespace outsole {
 
@@ -19,14 +19,6 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 
 constexpr auto kInterval = std::chrono::seconds(5);
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  char text[32] = "";
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-  return text;
-}
 
 struct Kept {
   fs::path path;
@@ -38,8 +30,6 @@ struct Kept {
 std::optional<Kept> kept;
 
 void write(const Status& status) {
-  char host[256] = "";
-  gethostname(host, sizeof host - 1);
   nlohmann::ordered_json json = {{"job", kept->job},
                                  {"phase", status.phase},
                                  {"unit", status.unit},
@@ -48,7 +38,7 @@ void write(const Status& status) {
                                  {"seconds_left", nullptr},
                                  {"started_utc", kept->started_utc},
                                  {"updated_utc", utc_now()},
-                                 {"host", host},
+                                 {"host", host_name()},
                                  {"process", getpid()}};
   if (status.seconds_left >= 0) json["seconds_left"] = std::llround(status.seconds_left);
   write_file_atomically(kept->path, json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");

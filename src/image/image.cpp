@@ -261,4 +261,10 @@ cv::Mat to_float(const cv::Mat& grey) {
   return values;
 }
 
+cv::Mat1b to_8_bit(const cv::Mat& grey) {
+  cv::Mat1b levels;
+  to_float(grey).convertTo(levels, CV_8U);
+  return levels;
+}
+
 }  // namespace outsole::image

@@ -53,4 +53,7 @@ void write_tiff(const std::filesystem::path& path, const cv::Mat& image, double 
 /// Grey values as float in 0..255, whatever the depth (16 bit is divided by 257).
 cv::Mat to_float(const cv::Mat& grey);
 
+/// The same rounded to whole grey levels.
+cv::Mat1b to_8_bit(const cv::Mat& grey);
+
 }  // namespace outsole::image

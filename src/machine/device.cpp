@@ -13,6 +13,7 @@
 #include <limits>
 
 #include "core/errors.h"
+#include "core/host.h"
 
 namespace outsole::machine {
 
@@ -43,7 +44,7 @@ struct Place {
 Place own_place() {
   Place place;
   CPU_ZERO(&place.cores);
-  gethostname(place.host, sizeof place.host - 1);
+  host_name().copy(place.host, sizeof place.host - 1);
   sched_getaffinity(0, sizeof place.cores, &place.cores);
   return place;
 }
@@ -95,6 +96,10 @@ int choose_threads(int threads, const comm::Communicator& comm) {
     spdlog::warn("ranks are not bound to cores of their own: mpirun --bind-to core, or srun --cpu-bind=cores");
   }
   return threads;
+}
+
+void wait_for(const at::Device& device) {
+  if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
 }
 
 double measured_sgemm_gflops() {

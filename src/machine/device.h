@@ -19,6 +19,9 @@ at::Device choose_device(const std::string& wanted, const comm::Communicator& co
 /// OpenBLAS' number and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
 int choose_threads(int threads, const comm::Communicator& comm);
 
+/// Returns when `device` has done all that it was given, so that a clock may be read; on the CPU at once. Not collective.
+void wait_for(const at::Device& device);
+
 /// GFLOP/s of a 32-bit 1024 x 1024 matrix product on this rank's threads, the best of three, since others may use the
 /// machine: tells a reference BLAS from a real one.
 double measured_sgemm_gflops();

@@ -141,6 +141,7 @@ ScalingRow predict_on(int ranks, const JobWork& work, const NodeSpec& node) {
   ScalingRow row = predict_alike(ranks, work, node);
   const double one_rank_s = ranks == 1 ? row.seconds : predict_alike(1, work, node).seconds;
   row.efficiency = row.seconds > 0 ? one_rank_s / (row.seconds * ranks) : 1;
+  row.seconds = std::min(row.seconds, work.most_s);
   return row;
 }
 

@@ -9,6 +9,7 @@
 // network's speed.
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <vector>
@@ -62,6 +63,7 @@ struct JobWork {
   double spread_bytes = 0;           // to every rank, a round
   double reduced_bytes = 0;          // summed over ranks, a round
   double sum_bytes_s = 0;            // of the summing ranks of this machine, as measured; 0: not measured
+  double most_s = std::numeric_limits<double>::infinity();  // the job ends itself after so long, done or not
 };
 
 struct ScalingRow {

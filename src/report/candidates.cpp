@@ -187,24 +187,45 @@ struct ResultLists {
   std::vector<std::uint8_t> mirrored;
 };
 
-cv::Mat1b to_8_bit(const cv::Mat& grey) {
-  cv::Mat1b result;
-  image::to_float(grey).convertTo(result, CV_8U);
-  return result;
-}
-
 std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs) {
   std::map<std::string, fs::path> files;
   for (const fs::path& file : list_inputs(inputs, image::image_extensions())) files.emplace(id_of(file), file);
   return files;
 }
 
-/// The files of the labelled marks, by row. Throws DataError for one that is missing or not the file that was searched.
+/// A mark that gets a picture.
+struct PicturedMark {
+  std::int64_t row = 0;  // of the results
+  std::vector<std::int64_t> true_exemplars;  // positions in exemplar_ids, ascending; empty where nobody knows
+  std::string note;
+};
+
+std::vector<PicturedMark> all_marks(const ResultLists& lists) {
+  std::vector<PicturedMark> marks(lists.mark_ids.size());
+  for (std::size_t row = 0; row < marks.size(); ++row) marks[row].row = static_cast<std::int64_t>(row);
+  return marks;
+}
+
+std::vector<PicturedMark> labelled_marks(const store::Store& results, const ResultLists& lists,
+                                         const retrieval::Labels& labels) {
+  const retrieval::Truth truth = retrieval::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
+  const retrieval::RetrievalRanks ranks = retrieval::rank_true_exemplars(results, truth);
+  std::vector<PicturedMark> marks;
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const auto& found = ranks.ranks[i].ranks;
+    const std::int64_t row = ranks.mark_rows[i];
+    marks.push_back({row, truth.exemplars[static_cast<std::size_t>(row)],
+                     found.empty() ? "true one beyond list" : "true one at " + std::to_string(found.front())});
+  }
+  return marks;
+}
+
+/// The files of these marks, by row. Throws DataError for one that is missing or not the file that was searched.
 std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inputs, const ResultLists& lists,
-                                                const std::vector<std::int64_t>& rows) {
+                                                const std::vector<PicturedMark>& marks) {
   const auto by_id = files_by_id(inputs);
   std::map<std::int64_t, fs::path> files;
-  for (const std::int64_t row : rows) {
+  for (const auto& [row, true_exemplars, note] : marks) {
     const std::string& id = lists.mark_ids[static_cast<std::size_t>(row)];
     const auto found = by_id.find(id);
     if (found == by_id.end()) throw DataError("mark '" + id + "': no image of this name among --marks");
@@ -243,35 +264,32 @@ cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, 
   return side_by_side(panels);
 }
 
-void write_candidate_pictures(const CandidatePicturesOptions& options, const retrieval::Labels& labels) {
+void write_candidate_pictures(const CandidatePicturesOptions& options) {
   const store::Store results(options.results, "outsole.results");
   const ingest::ExemplarStore exemplars(options.exemplars);
   const ResultLists lists(results);
-  const retrieval::Truth truth = retrieval::resolve_labels(labels, lists.mark_ids, lists.exemplar_ids);
-  const retrieval::RetrievalRanks ranks = retrieval::rank_true_exemplars(results, truth);
-  const auto mark_files = files_of_marks(options.marks, lists, ranks.mark_rows);
+  const std::vector<PicturedMark> marks = options.labels ? labelled_marks(results, lists, *options.labels)
+                                                         : all_marks(lists);
+  const auto mark_files = files_of_marks(options.marks, lists, marks);
   const auto places = places_of_exemplars(options.exemplars, exemplars, lists.exemplar_ids);
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) throw EnvironmentError(options.output.string() + ": cannot be created: " + error.message());
 
-  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
-    const auto row = static_cast<std::size_t>(ranks.mark_rows[i]);
-    const fs::path& file = mark_files.at(ranks.mark_rows[i]);
+  for (const PicturedMark& mark : marks) {
+    const auto row = static_cast<std::size_t>(mark.row);
+    const fs::path& file = mark_files.at(mark.row);
     std::vector<Candidate> candidates;
     for (const ListEntry& entry : lists.head(row, options.candidates)) {
       const auto position = static_cast<std::size_t>(entry.exemplar);
-      const auto& of_mark = truth.exemplars[row];
-      candidates.push_back({to_8_bit(retrieval::exemplar_image(exemplars.record(places[position]))),
+      candidates.push_back({image::to_8_bit(retrieval::exemplar_image(exemplars.record(places[position]))),
                             lists.exemplar_ids[position], std::ssize(candidates) + 1, entry.score, entry.pose,
-                            std::binary_search(of_mark.begin(), of_mark.end(), entry.exemplar)});
+                            std::ranges::binary_search(mark.true_exemplars, entry.exemplar)});
     }
-    const auto& found = ranks.ranks[i].ranks;
-    const std::string note = found.empty() ? "true one beyond list" : "true one at " + std::to_string(found.front());
     // The file's own name, not the stored id: it cannot lead out of the folder.
     image::write_image(
         options.output / (id_of(file) + ".png"),
-        candidates_picture(to_8_bit(image::read_image(file).grey), lists.mark_ids[row], note, candidates));
+        candidates_picture(image::to_8_bit(image::read_image(file).grey), lists.mark_ids[row], mark.note, candidates));
   }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,10 +38,11 @@ struct CandidatePicturesOptions {
   std::vector<std::filesystem::path> marks;  // images or folders: the marks that were searched
   std::filesystem::path output;              // folder: one PNG a mark, named by its id
   std::int64_t candidates = 8;
+  std::optional<retrieval::Labels> labels;  // of the true exemplars, where they are known
 };
 
-/// Writes the picture of every labelled mark. One rank calls it. Marks and exemplars are found by id; throws DataError
+/// Writes the picture of every mark, with labels of every labelled one. One rank calls it. Marks and exemplars are found by id; throws DataError
 /// for one that is missing, and for a mark whose file is not the one that was searched.
-void write_candidate_pictures(const CandidatePicturesOptions& options, const retrieval::Labels& labels);
+void write_candidate_pictures(const CandidatePicturesOptions& options);
 
 }  // namespace outsole::report

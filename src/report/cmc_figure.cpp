@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "core/errors.h"
+#include "report/plot.h"
 #include "report/svg.h"
 
 namespace outsole::report {
@@ -14,6 +15,7 @@ namespace {
 constexpr double kWidth = 720, kHeight = 460;
 constexpr double kLeft = 66, kRight = 24, kTop = 48, kBottom = 56;
 constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
+constexpr plot::Area kArea{kLeft, kTop, kPlotWidth, kPlotHeight};
 
 /// The axis of ranks: 1 at the left, max_rank at the right.
 struct RankAxis {
@@ -37,10 +39,7 @@ struct RankAxis {
       }
       return ticks;
     }
-    const double raw_step = static_cast<double>(max_rank) / 8;
-    const double decade = std::pow(10, std::floor(std::log10(std::max(raw_step, 1.0))));
-    const double nice = raw_step / decade <= 2 ? 2 : raw_step / decade <= 5 ? 5 : 10;
-    const auto step = raw_step <= 1 ? std::int64_t{1} : static_cast<std::int64_t>(nice * decade);
+    const auto step = std::llround(plot::round_step(std::max(static_cast<double>(max_rank) / 8, 1.0)));
     for (std::int64_t tick = std::max<std::int64_t>(step, 2); tick <= max_rank; tick += step) ticks.push_back(tick);
     return ticks;
   }
@@ -51,16 +50,12 @@ double y_of(double percent) { return kTop + kPlotHeight * (1 - percent / 100); }
 std::string axes(const RankAxis& axis) {
   std::string body;
   for (int percent = 0; percent <= 100; percent += 20) {
-    body += svg::line(kLeft, y_of(percent), kLeft + kPlotWidth, y_of(percent), "#e2e2e2");
-    body += svg::text(kLeft - 8, y_of(percent) + 4, "end", std::to_string(percent));
+    body += plot::row(kArea, y_of(percent), std::to_string(percent));
   }
   for (const std::int64_t tick : axis.ticks()) {
-    const double x = axis.x(static_cast<double>(tick));
-    body += svg::line(x, kTop, x, kTop + kPlotHeight, "#e2e2e2");
-    body += svg::text(x, kTop + kPlotHeight + 18, "middle", std::to_string(tick));
+    body += plot::column(kArea, axis.x(static_cast<double>(tick)), std::to_string(tick));
   }
-  body += svg::line(kLeft, kTop, kLeft, kTop + kPlotHeight, "#333333");
-  body += svg::line(kLeft, kTop + kPlotHeight, kLeft + kPlotWidth, kTop + kPlotHeight, "#333333");
+  body += plot::axes(kArea);
   body += svg::text(kLeft + kPlotWidth / 2, kHeight - 14, "middle", "rank k of the candidate list");
   body += svg::upward_text(18, kTop + kPlotHeight / 2, "marks whose exemplar is within the first k (%)");
   return body;
@@ -91,10 +86,7 @@ std::string legend(std::span<const CmcCurve> curves) {
                      svg::number(width) + "\" height=\"" + svg::number(height) +
                      "\" fill=\"#ffffff\" fill-opacity=\"0.9\" stroke=\"#cccccc\"/>\n";
   for (std::size_t i = 0; i < curves.size(); ++i) {
-    const double y = top + 16 + 19 * static_cast<double>(i);
-    body += "<line stroke-width=\"2\" " + svg::stroke(i) + " x1=\"" + svg::number(left + 10) + "\" y1=\"" +
-            svg::number(y) + "\" x2=\"" + svg::number(left + 38) + "\" y2=\"" + svg::number(y) + "\"/>\n";
-    body += svg::text(left + 46, y + 4, "start", curves[i].name);
+    body += plot::legend_entry(left + 10, top + 16 + 19 * static_cast<double>(i), i, curves[i].name);
   }
   return body;
 }
@@ -113,6 +105,22 @@ std::string cmc_figure(std::span<const CmcCurve> curves, const CmcFigureOptions&
   body += axes(axis);
   for (std::size_t i = 0; i < curves.size(); ++i) body += polyline(curves[i], axis, svg::stroke(i));
   return svg::document(kWidth, kHeight, body + legend(curves));
+}
+
+std::string cmc_figure(const nlohmann::ordered_json& evaluation, bool log_rank) {
+  std::vector<CmcCurve> curves;
+  const auto add = [&](const std::string& name, const nlohmann::ordered_json& part) {
+    curves.push_back({name + " (" + std::to_string(part["marks"].get<std::int64_t>()) + ")", part["cmc"]});
+  };
+  add("all marks", evaluation);
+  if (evaluation.contains("groups")) {
+    for (const auto& [column, values] : evaluation["groups"].items()) {
+      for (const auto& [value, part] : values.items()) add(column + " " + value, part);
+    }
+  }
+  const std::string title = std::to_string(evaluation["marks"].get<std::int64_t>()) + " marks among " +
+                            std::to_string(evaluation["exemplars"].get<std::int64_t>()) + " exemplars";
+  return cmc_figure(curves, {title, log_rank});
 }
 
 }  // namespace outsole::report

@@ -34,10 +34,8 @@ struct Thumbnail {
 using Picture = std::function<Thumbnail(std::int64_t index)>;
 
 cv::Mat3b in_colour(const cv::Mat& grey) {
-  cv::Mat1b levels;
-  image::to_float(grey).convertTo(levels, CV_8U);
   cv::Mat3b colour;
-  cv::cvtColor(levels, colour, cv::COLOR_GRAY2BGR);
+  cv::cvtColor(image::to_8_bit(grey), colour, cv::COLOR_GRAY2BGR);
   return colour;
 }
 

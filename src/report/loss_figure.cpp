@@ -8,6 +8,7 @@
 
 #include "core/csv.h"
 #include "core/errors.h"
+#include "report/plot.h"
 #include "report/svg.h"
 
 namespace outsole::report {
@@ -17,6 +18,7 @@ namespace {
 constexpr double kWidth = 720, kHeight = 460;
 constexpr double kLeft = 80, kRight = 24, kTop = 48, kBottom = 56;
 constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
+constexpr plot::Area kArea{kLeft, kTop, kPlotWidth, kPlotHeight};
 
 /// Epochs across, 0 at the left.
 struct EpochAxis {
@@ -24,13 +26,8 @@ struct EpochAxis {
 
   double x(double epoch) const { return kLeft + kPlotWidth * epoch / last; }
 
-  /// 1, 2 or 5 times a power of ten, so that about six ticks fit.
-  double step() const {
-    const double raw_step = last / 6;
-    if (raw_step <= 1) return 1;
-    const double decade = std::pow(10, std::floor(std::log10(raw_step)));
-    return decade * (raw_step / decade <= 2 ? 2 : raw_step / decade <= 5 ? 5 : 10);
-  }
+  /// So that about six ticks fit.
+  double step() const { return plot::round_step(std::max(last / 6, 1.0)); }
 };
 
 /// Losses upwards, in whole decades.
@@ -67,8 +64,7 @@ std::string loss_grid(const LossAxis& axis) {
       const double loss = step * std::pow(10, decade);
       char label[32];
       std::snprintf(label, sizeof label, "%g", loss);
-      body += svg::line(kLeft, axis.y(loss), kLeft + kPlotWidth, axis.y(loss), "#e2e2e2");
-      body += svg::text(kLeft - 8, axis.y(loss) + 4, "end", label);
+      body += plot::row(kArea, axis.y(loss), label);
     }
   }
   return body;
@@ -76,13 +72,10 @@ std::string loss_grid(const LossAxis& axis) {
 
 std::string axes(const EpochAxis& across, const LossAxis& upwards) {
   std::string body = loss_grid(upwards);
-  const double bottom = kTop + kPlotHeight;
   for (double epoch = 0; epoch <= across.last; epoch += across.step()) {
-    body += svg::line(across.x(epoch), kTop, across.x(epoch), bottom, "#e2e2e2");
-    body += svg::text(across.x(epoch), bottom + 18, "middle", std::to_string(static_cast<std::int64_t>(epoch)));
+    body += plot::column(kArea, across.x(epoch), std::to_string(static_cast<std::int64_t>(epoch)));
   }
-  body += svg::line(kLeft, kTop, kLeft, bottom, "#333333");
-  body += svg::line(kLeft, bottom, kLeft + kPlotWidth, bottom, "#333333");
+  body += plot::axes(kArea);
   body += svg::text(kLeft + kPlotWidth / 2, kHeight - 14, "middle", "epoch");
   return body + svg::upward_text(18, kTop + kPlotHeight / 2, "mean squared difference, grey in [0, 1]");
 }
@@ -106,10 +99,7 @@ std::string curve(std::span<const LossPoint> points, const EpochAxis& across, co
 }
 
 std::string legend_entry(std::size_t index, const char* name) {
-  const double left = kLeft + kPlotWidth - 190, y = kTop + 20 + 20 * static_cast<double>(index);
-  const std::string points =
-      svg::number(left) + "," + svg::number(y) + " " + svg::number(left + 28) + "," + svg::number(y);
-  return svg::polyline(points, svg::stroke(index)) + svg::text(left + 36, y + 4, "start", name);
+  return plot::legend_entry(kArea.right() - 190, kTop + 20 + 20 * static_cast<double>(index), index, name);
 }
 
 double number_in(const CsvTable& table, std::size_t row, std::size_t column) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "report/plot.h"
 #include "report/svg.h"
 
 namespace outsole::report {
@@ -66,9 +67,7 @@ Axis axis_around(const std::vector<Curve>& curves) {
   }
   if (means.empty()) return {};
   const auto [low, high] = std::ranges::minmax(means);
-  const double raw_step = std::max((high - low) / 5, 1e-3);
-  const double decade = std::pow(10, std::floor(std::log10(raw_step)));
-  const double step = decade * (raw_step / decade <= 2 ? 2 : raw_step / decade <= 5 ? 5 : 10);
+  const double step = plot::round_step(std::max((high - low) / 5, 1e-3));
   const double least = step * std::floor(low / step), most = step * std::ceil(high / step);
   return {least, most > least ? most : least + step, step};
 }
@@ -78,19 +77,18 @@ double x_of(const Panel& panel, double left, std::size_t bin) {
 }
 
 std::string frame(const Panel& panel, const Axis& axis, double left) {
+  const plot::Area area{left, kTop, kPanelWidth, kPanelHeight};
   std::string body;
   const auto ticks = std::lround((axis.most - axis.least) / axis.step);
   for (long tick = 0; tick <= ticks; ++tick) {
     const double value = axis.least + static_cast<double>(tick) * axis.step;
-    body += svg::line(left, axis.y(value), left + kPanelWidth, axis.y(value), "#e2e2e2");
-    body += svg::text(left - 8, axis.y(value) + 4, "end", svg::number(value));
+    body += plot::row(area, axis.y(value), svg::number(value));
   }
-  const double bottom = kTop + kPanelHeight;
+  const double bottom = area.bottom();
   for (std::size_t bin = 0; bin < panel.bins.size(); ++bin) {
     body += svg::text(x_of(panel, left, bin), bottom + 18, "middle", panel.bins[bin], "font-size=\"11\"");
   }
-  body += svg::line(left, kTop, left, bottom, "#333333");
-  body += svg::line(left, bottom, left + kPanelWidth, bottom, "#333333");
+  body += plot::axes(area);
   body += svg::text(left + kPanelWidth / 2, bottom + 38, "middle", "weeks between the scans (pairs)");
   return body + svg::upward_text(left - 48, kTop + kPanelHeight / 2, panel.measure);
 }
@@ -122,10 +120,7 @@ std::string legend(const std::vector<Curve>& curves) {
   std::string body;
   double left = kLeft;
   for (std::size_t i = 0; i < curves.size(); ++i) {
-    const double y = kHeight - 22;
-    body += svg::polyline(
-        svg::number(left) + "," + svg::number(y) + " " + svg::number(left + 28) + "," + svg::number(y), svg::stroke(i));
-    body += svg::text(left + 36, y + 4, "start", curves[i].name);
+    body += plot::legend_entry(left, kHeight - 22, i, curves[i].name);
     left += 64 + 6.6 * static_cast<double>(curves[i].name.size());
   }
   return body;
@@ -146,6 +141,12 @@ std::string quality_figure(const ordered_json& evaluation, const std::string& ti
     left += kPanelWidth + kBetween;
   }
   return svg::document(kWidth, kHeight, body);
+}
+
+std::string quality_title(const ordered_json& evaluation) {
+  return evaluation.at("task").get<std::string>() + ", " +
+         std::to_string(evaluation.at("pairs").get<std::int64_t>()) + " held-out pairs, split by " +
+         evaluation.at("split").get<std::string>();
 }
 
 }  // namespace outsole::report

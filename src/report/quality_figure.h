@@ -10,4 +10,7 @@ namespace outsole::report {
 /// the bins of `by_weeks` that hold pairs. A mean that is not known leaves a gap. `title` may hold any bytes.
 std::string quality_figure(const nlohmann::ordered_json& evaluation, const std::string& title);
 
+/// "prediction, 120 held-out pairs, split by time": of the whole evaluation.
+std::string quality_title(const nlohmann::ordered_json& evaluation);
+
 }  // namespace outsole::report

@@ -1,5 +1,7 @@
 #include "report/wear_strip.h"
 
+#include <spdlog/fmt/fmt.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -125,6 +127,17 @@ cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& regi
     left += std::max(images[i].cols, kLeastWidth) + kGap;
   }
   return picture;
+}
+
+cv::Mat3b judged_picture(const wear::JudgedPair& judged) {
+  std::vector<StripPanel> panels{{fmt::format("input, week {:.4g}", judged.input.subject.week), judged.input_image},
+                                 {fmt::format("truth, week {:.4g}", judged.target.subject.week), judged.truth, true}};
+  for (const wear::WearAnswer& answer : judged.answers) {
+    std::string name = answer.name;
+    std::ranges::replace(name, '_', ' ');
+    panels.push_back({fmt::format("{}: {:.3f}, {:.1f} dB", name, answer.ssim, answer.psnr_db), answer.image});
+  }
+  return wear_strip(panels, {{0, 0}, judged.truth.size()});
 }
 
 void write_wear_pictures(const WearPicturesOptions& options, const wear::WearInputs& inputs, std::int64_t first,

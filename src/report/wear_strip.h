@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "wear/evaluate_wear.h"
 #include "wear/wear_inputs.h"
 
 namespace outsole::report {
@@ -22,6 +23,9 @@ struct StripPanel {
 /// The part `region` of every panel that has it, side by side, at one scale: enlarged by a whole factor when small,
 /// reduced when larger than a screen. Throws UsageError when no panel has that part.
 cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& region);
+
+/// The strip of a pair as it was judged: input, truth, and every answer with its scores.
+cv::Mat3b judged_picture(const wear::JudgedPair& judged);
 
 struct WearPicturesOptions {
   std::filesystem::path predictions;  // NAME.h5, as wear::predict wrote it

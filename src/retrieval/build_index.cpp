@@ -25,7 +25,6 @@ namespace outsole::retrieval {
 
 namespace {
 
-constexpr std::int64_t kImagesPerPass = 8;  // bounds the memory of a forward pass
 constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
 constexpr std::int64_t kUnits = 1024;  // enough that ranks share them evenly
 

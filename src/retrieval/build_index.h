@@ -14,6 +14,8 @@
 
 namespace outsole::retrieval {
 
+inline constexpr std::int64_t kImagesPerPass = 8;  // of the extractor; bounds the memory of a forward pass
+
 struct FrameSize {
   std::int64_t height_px = 0, width_px = 0;
 };

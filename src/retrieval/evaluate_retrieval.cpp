@@ -1,12 +1,17 @@
 #include "retrieval/evaluate_retrieval.h"
 
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
-#include <cmath>
 #include <array>
+#include <cmath>
 #include <map>
 #include <span>
 
 #include "core/errors.h"
+#include "core/progress.h"
+#include "core/sha256.h"
 
 namespace outsole::retrieval {
 
@@ -148,6 +153,37 @@ ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,
     }
   }
   return json;
+}
+
+RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
+  RetrievalEvaluation evaluation;
+  evaluation.labels = read_labels(options.labels, options.group_columns);
+  const store::Store results(options.results, "outsole.results");
+  const Truth truth =
+      resolve_labels(evaluation.labels, read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
+  if (truth.labels_without_mark > 0) {
+    spdlog::warn("{}: {} rows name marks that were not searched", options.labels.string(), truth.labels_without_mark);
+  }
+  if (truth.marks_without_label > 0) {
+    spdlog::warn("{}: {} marks have no label and are left out", options.results.string(), truth.marks_without_label);
+  }
+  evaluation.json = evaluate_retrieval(rank_true_exemplars(results, truth), truth, options.group_columns);
+  evaluation.inputs = {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(options.labels)}};
+  return evaluation;
+}
+
+machine::Plan evaluation_plan(const std::filesystem::path& results_path) {
+  constexpr double kBytesASecond = 100e6, kStartS = 2;  // of results, read and sorted
+  const store::Store results(results_path, "outsole.results");
+  const auto bytes = static_cast<double>(results.size_bytes());
+  machine::Plan plan;
+  plan.lines = {{"marks", fmt::format("{} among {} exemplars", results.rows(), results.shape("exemplar_id").at(0))},
+                {"work", fmt::format("{} of results, on one rank", format_bytes(bytes))}};
+  plan.work.partitions = {{"one rank", 1}};
+  plan.work.compute_s = kStartS + bytes / kBytesASecond;
+  plan.work.read_bytes = bytes;
+  plan.basis = fmt::format("without pictures, at {:.0f} MB a second", 1e-6 * kBytesASecond);
+  return plan;
 }
 
 }  // namespace outsole::retrieval

@@ -2,11 +2,13 @@
 // How well a search found the true exemplars: its results store against labels, as JSON.
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "machine/plan.h"
 #include "measure/retrieval.h"
 #include "retrieval/labels.h"
 #include "store/store.h"
@@ -34,5 +36,25 @@ RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& tru
 /// `known_to_rank` is null: a top-p% whose k is larger, and average precision when a true exemplar was not found.
 nlohmann::ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,
                                           const std::vector<std::string>& group_columns);
+
+struct EvaluateRetrievalOptions {
+  std::filesystem::path results;           // what search wrote
+  std::filesystem::path labels;            // CSV, see read_labels
+  std::vector<std::string> group_columns;  // of the labels, each of whose values is evaluated apart, too
+};
+
+/// A results store against a table of labels.
+struct RetrievalEvaluation {
+  Labels labels;
+  nlohmann::ordered_json json;  // evaluate_retrieval's
+  nlohmann::json inputs;        // SHA-256 of the results and of the labels, for provenance
+};
+
+/// Reads both and evaluates; warns of labels without mark and of marks without label, which are left out. One rank.
+/// Throws DataError.
+RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options);
+
+/// What evaluate_results would take. Not collective. Throws DataError for a broken store.
+machine::Plan evaluation_plan(const std::filesystem::path& results);
 
 }  // namespace outsole::retrieval

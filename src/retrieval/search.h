@@ -49,10 +49,10 @@ struct SearchPlan {
   bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
   double ranks_used = 0;         // ranks that the partition keeps busy on average
   bool in_memory = false;        // each rank keeps its blocks
-  /// Useful operations a second of a rank, measured now on some marks and a block; 0, as the time: on a GPU.
+  /// Useful operations a second of a rank, measured now on some marks and a block.
   double compare_gflops = 0;
-  double seconds = 0;  // on the ranks there are; 0: unknown, on a GPU
-  machine::JobWork work;        // for other numbers of ranks; empty where the time is unknown
+  double seconds = 0;  // on the ranks there are
+  machine::JobWork work;  // for other numbers of ranks
 };
 
 /// Reads a sample of the marks (all of up to 50), and times a few of them on a block of the index, on all ranks at

@@ -10,6 +10,8 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "core/errors.h"
+#include "machine/device.h"
+#include "machine/plan.h"
 #include "match/lanes.h"
 #include "retrieval/search.h"
 #include "retrieval/search_setup.h"
@@ -142,6 +144,7 @@ bool time_mark(const std::filesystem::path& file, std::int64_t some_angles, std:
   see(std::span(chosen).first(1));  // what a library prepares when it first meets a shape
   double start = now_s();
   const std::vector<match::MarkView> seen = see(chosen);
+  machine::wait_for(options.device);
   timed.feature_s += now_s() - start;
   timed.feature_px += view_px * static_cast<double>(chosen.size());
 
@@ -153,6 +156,7 @@ bool time_mark(const std::filesystem::path& file, std::int64_t some_angles, std:
   }
   start = now_s();
   const MarkMatcher matcher(setup.path, std::move(views), p, options.protocol, setup.index.channels);
+  machine::wait_for(setup.path.device);
   timed.layout_s += now_s() - start;
   timed.layout_px += view_px * static_cast<double>(tasks.size());
 
@@ -268,13 +272,10 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
   plan.useful_flops = cost.useful_flops * in_full + (options.coarse > 0 ? cost.coarse_flops * exemplars : 0);
   plan.fft_flops = cost.fft_flops * exemplars;
   plan.feature_flops = cost.feature_flops;
-  if (!setup.path.device.is_cpu() || !options.device.is_cpu()) return plan;
   const Rates rates = measure_rates(comm, setup, options, sampled, plan.in_memory);
   plan.compare_gflops = 1e-9 / rates.compare_s;
   plan.work = work_of(plan, cost, rates, setup_s, setup, options);
-  machine::NodeSpec here;
-  here.ranks = comm.local_ranks();
-  plan.seconds = predict_on(comm.size(), plan.work, here).seconds;
+  plan.seconds = predict_on(comm.size(), plan.work, machine::node_here(comm)).seconds;
   return plan;
 }
 

@@ -36,8 +36,7 @@ TableRows write_mark(const SynthesizeMarksOptions& options, const std::vector<fs
                      std::int64_t index) {
   Random random(options.seed, static_cast<std::uint64_t>(index));
   const fs::path& exemplar = exemplars[static_cast<std::size_t>(random.below(narrow<int>(std::ssize(exemplars))))];
-  cv::Mat1b pixels;
-  image::to_float(image::read_image(exemplar).grey).convertTo(pixels, CV_8U);
+  const cv::Mat1b pixels = image::to_8_bit(image::read_image(exemplar).grey);
   const Mark mark = synth::make_mark(pixels, options.mark, random);
 
   const std::string id = numbered("mark", index);

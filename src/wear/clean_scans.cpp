@@ -45,8 +45,7 @@ CleanScans::CleanScans(fs::path folder, const PreparedStore& scans)
 cv::Mat1b CleanScans::in_frame_of(const PreparedInfo& scan) const {
   const fs::path path = clean_path_of(folder_, scan.id);
   if (path.empty()) return {};
-  cv::Mat1b clean;
-  image::to_float(image::read_image(path).grey).convertTo(clean, CV_8U);
+  const cv::Mat1b clean = image::to_8_bit(image::read_image(path).grey);
   const image::RigidTransform pose{scan.angle_deg, scan.centre_y_px - (clean.rows - 1) / 2.0,
                                    scan.centre_x_px - (clean.cols - 1) / 2.0};
   cv::Mat1b placed = image::warped_into_frame(clean, pose, native_frame_, {0, 0}, 255), result;

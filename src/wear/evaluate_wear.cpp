@@ -1,5 +1,6 @@
 #include "wear/evaluate_wear.h"
 
+#include <spdlog/fmt/fmt.h>
 #include <spdlog/spdlog.h>
 
 #include <array>
@@ -70,10 +71,9 @@ void check_size(const Trial& trial, const EvaluateWearOptions& options) {
                    "; prepare them by --size " + wanted);
 }
 
-void check_memory(const Trial& trial, const EvaluateWearOptions& options) {
+std::int64_t needed_memory(const Trial& trial) {
   constexpr std::int64_t kBytesAPixel = 250;  // a baseline's sums, the network's largest maps, the maps of the SSIM
-  machine::ensure_memory(options.memory_bytes, machine::kProcessBytes + kBytesAPixel * trial.scans.height_px() * trial.scans.width_px(),
-                "judging images of this size");
+  return machine::kProcessBytes + kBytesAPixel * trial.scans.height_px() * trial.scans.width_px();
 }
 
 /// The pairs that were held out of training; of scans the model has not seen, all pairs.
@@ -98,7 +98,7 @@ void choose_pairs(Trial& trial) {
 Trial open_trial(const EvaluateWearOptions& options) {
   Trial trial{PreparedStore(options.scans), Predictor(options.model, options.device), false, {}, {}, {}};
   check_size(trial, options);
-  check_memory(trial, options);
+  machine::ensure_memory(options.memory_bytes, needed_memory(trial), "judging images of this size");
   try {
     trial.trained_on_these_scans =
         trial.model.training().at("scans_sha256").get<std::string>() == trial.scans.store().sha256();
@@ -312,6 +312,41 @@ ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Commu
   }
   const std::vector<PairScores> scores = judge_all(*trial, options, comm);
   return comm.is_root() ? report_of(*trial, scores, options.clean.has_value()) : ordered_json();
+}
+
+machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const EvaluateWearOptions& options) {
+  EvaluateWearOptions without_pictures = options;
+  without_pictures.on_target = nullptr;
+  std::optional<Trial> trial;
+  std::optional<Judge> judge;
+  comm.together([&] {
+    trial.emplace(open_trial(options));
+    judge.emplace(*trial, without_pictures);
+  });
+  const double pair_s = machine::measured_seconds(comm, 2, [&] { (*judge)(trial->pairs.front()); });
+  const std::int64_t pairs = std::ssize(trial->pairs);
+  machine::Plan plan;
+  plan.lines = {{"task", name_of(trial->model.task())},
+                {"pairs", fmt::format("{} held out, of {} scans of {} x {} pixels", pairs, trial->scans.size(),
+                                      trial->scans.height_px(), trial->scans.width_px())},
+                {"partition", fmt::format("{} ranks share the pairs", comm.size())}};
+  plan.work.partitions = {{"pairs", pairs}};
+  plan.work.compute_s = pair_s * static_cast<double>(pairs);
+  plan.work.read_bytes = static_cast<double>(trial->scans.store().size_bytes());
+  plan.work.memory_bytes = static_cast<double>(needed_memory(*trial));
+  plan.basis = fmt::format("without pictures, {:.3g} s a pair, measured now", pair_s);
+  return plan;
+}
+
+std::vector<std::string> baselines_not_beaten(const ordered_json& measure) {
+  std::vector<std::string> names;
+  for (const auto& [name, statistics] : measure.items()) {
+    if (name == "model" || statistics["n"] == 0) continue;
+    const bool is_beaten = !statistics["mean"].is_null() && !measure["model"]["mean"].is_null() &&
+                           measure["model"]["mean"].get<double>() > statistics["mean"].get<double>();
+    if (!is_beaten) names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace outsole::wear

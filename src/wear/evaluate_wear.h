@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "machine/plan.h"
 #include "wear/prepared.h"
 
 namespace outsole::wear {
@@ -59,5 +60,12 @@ struct EvaluateWearOptions {
 /// null elsewhere. Throws UsageError when the scans do not have the model's size, DataError for damaged files or when
 /// no pair is held out.
 nlohmann::ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm);
+
+/// What evaluate_wear would take: a pair is judged, without pictures, on every rank's device. Collective; every rank gets
+/// the plan. Throws as evaluate_wear.
+machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const EvaluateWearOptions& options);
+
+/// The baselines with answers that the model's mean does not exceed, of a part's `ssim` or `psnr_db`.
+std::vector<std::string> baselines_not_beaten(const nlohmann::ordered_json& measure);
 
 }  // namespace outsole::wear

@@ -4,12 +4,15 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <memory>
 #include <set>
 
 #include "core/checked.h"
 #include "core/clock.h"
 #include "learn/gradient_sum.h"
+#include "learn/mixed_precision.h"
+#include "machine/device.h"
+#include "machine/plan.h"
 #include "wear/loss.h"
 
 namespace outsole::wear {
@@ -27,55 +30,61 @@ NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
   return shape;
 }
 
+std::unique_ptr<WearNetwork> network_on(const NetworkShape& shape, const TrainOptions& options) {
+  auto network = std::make_unique<WearNetwork>(shape, options.seed);
+  network->to(options.device);
+  return network;
+}
+
 /// A network that learns from random pairs.
 struct Steps {
-  WearNetwork network;
-  learn::Adam adam;
+  at::Device device;
+  bool mixed_precision;
   double ssim_weight;
+  std::unique_ptr<WearNetwork> network;
+  learn::Adam adam;
 
   Steps(const NetworkShape& shape, const TrainOptions& options)
-      : network(shape, options.seed), adam(network.parameters(), options.adam), ssim_weight(options.ssim_weight) {}
+      : device(options.device),
+        mixed_precision(options.mixed_precision),
+        ssim_weight(options.ssim_weight),
+        network(network_on(shape, options)),
+        adam(network->parameters(), options.adam) {}
 
+  /// The images come from the host, as scans do.
   void backward(std::int64_t pairs) {
-    const NetworkShape& shape = network.shape();
+    const NetworkShape& shape = network->shape();
     const std::array sizes = {pairs, std::int64_t{1}, shape.height_px, shape.width_px};
-    const at::Tensor x = at::rand(sizes), target = at::rand(sizes), known = at::ones(sizes);
-    const at::Tensor times = at::rand({pairs, time_inputs(shape.task)});
+    const at::Tensor x = at::rand(sizes).to(device), target = at::rand(sizes).to(device), known = at::ones_like(x);
+    const at::Tensor times = at::rand({pairs, time_inputs(shape.task)}).to(device);
     const auto known_pixels = static_cast<double>(target.numel());
-    training_loss(network.forward(x, times), target, known, known_pixels, ssim_weight).lessened.backward();
+    training_loss(answer(x, times), target, known, known_pixels, ssim_weight).lessened.backward();
+  }
+
+  at::Tensor answer(const at::Tensor& x, const at::Tensor& times) {
+    const learn::MixedPrecision mixed(mixed_precision);
+    return network->forward(x, times).to(at::kFloat);
   }
 
   void alone(std::int64_t pairs) {
-    network.zero_grad(/*set_to_none=*/false);
+    network->zero_grad(/*set_to_none=*/false);
     backward(pairs);
     adam.step();
+    machine::wait_for(device);
   }
 };
-
-/// The median of five, after one that does not count; the slowest rank's. Collective.
-double seconds_of(const comm::Communicator& comm, const std::function<void()>& step) {
-  std::array<double, 5> seconds{};
-  step();
-  for (double& taken : seconds) {
-    comm.barrier();
-    const double start = now_s();
-    step();
-    taken = comm.max(now_s() - start);
-  }
-  std::ranges::sort(seconds);
-  return seconds[2];
-}
 
 }  // namespace
 
 StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const comm::Communicator& comm) {
   constexpr double kPatience_s = 4;  // before the last size
+  constexpr int kRepeats = 5;
   const std::int64_t batch = std::min(options.batch, plan.training_pairs), share = divide_up(batch, comm.size());
   const NetworkShape shape = shape_to_time(options, plan);
   Steps steps(shape, options);
   const double proportion = network_shape(options, plan.height_px, plan.width_px) == shape
                                 ? 1
-                                : plan.flops_per_step / (3 * steps.network.flops() * static_cast<double>(batch));
+                                : plan.flops_per_step / (3 * steps.network->flops() * static_cast<double>(batch));
   const double pair_bytes = static_cast<double>(plan.pair_memory_bytes) / proportion;
   const double free_bytes =
       static_cast<double>(options.memory_bytes - plan.memory_bytes + share * plan.pair_memory_bytes);
@@ -86,16 +95,17 @@ StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const 
   for (const std::int64_t pairs : sizes) {
     if (pairs > 1 && (pair_bytes * static_cast<double>(pairs) > free_bytes || comm.max(now_s() - start) > kPatience_s))
       break;
-    time.share_s[pairs] = proportion * seconds_of(comm, [&] { steps.alone(pairs); });
+    time.share_s[pairs] = proportion * machine::measured_seconds(comm, kRepeats, [&] { steps.alone(pairs); });
   }
   if (comm.size() == 1) return time;
   const std::int64_t timed = time.share_s.contains(share) ? share : time.share_s.rbegin()->first;
-  learn::GradientSum sum(steps.network.parameters(), comm);
-  const double summing_s = seconds_of(comm, [&] {
+  learn::GradientSum sum(steps.network->parameters(), comm);
+  const double summing_s = machine::measured_seconds(comm, kRepeats, [&] {
     sum.zero();
     steps.backward(timed);
     sum.finish();
     steps.adam.step();
+    machine::wait_for(steps.device);
   });
   constexpr double kLeast_s = 1e-6;
   const double more_s = std::max(kLeast_s, summing_s - time.share_s[timed] / proportion);

@@ -19,8 +19,8 @@ struct StepTime {
 
 /// Runs a few steps on random images, for shares of 1, 2, 4, ... pairs up to a whole batch as far as a few seconds and
 /// the options' memory allow, on all ranks at once, so that what ranks of a machine cost each other counts; the slowest
-/// rank's. Where even a pair would take long, on smaller images, and in proportion to the operations. On CPUs.
-/// Collective.
+/// rank's. Where even a pair would take long, on smaller images, and in proportion to the operations. On the
+/// options' device. Collective.
 StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const comm::Communicator& comm);
 
 }  // namespace outsole::wear

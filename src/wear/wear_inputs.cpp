@@ -87,8 +87,7 @@ cv::Mat1b WearInputs::image(std::int64_t input) const {
   const Input& one = inputs_[static_cast<std::size_t>(input)];
   if (one.row >= 0) return image_of_row(one.row);
   const image::DecodedImage decoded = image::read_image(one.file);
-  cv::Mat1b levels;
-  image::to_float(decoded.grey).convertTo(levels, CV_8U);
+  cv::Mat1b levels = image::to_8_bit(decoded.grey);
   if (!decoded.support.empty()) levels.setTo(kPaper, decoded.support == 0);
   return levels;
 }

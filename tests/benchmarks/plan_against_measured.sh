@@ -30,7 +30,7 @@ seconds_of() {
 }
 
 # Seconds that a plan tells for so many ranks.
-planned_for() { sed -n "s/^plan: ranks=$1 seconds=//p"; }
+planned_for() { sed -n "s/^plan: ranks=$1 seconds=\([^ ]*\).*/\1/p"; }
 
 compare() {
   local job=$1 options=("${@:2}") ranks plan measured from_one

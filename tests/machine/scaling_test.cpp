@@ -116,6 +116,14 @@ TEST(Scaling, ABatchSharedByRanksTakesTheMemoryOfTheLargestShare) {
   EXPECT_DOUBLE_EQ(predict_on(100, work, {}).memory_bytes, 110);
 }
 
+TEST(Scaling, AJobThatEndsItselfTakesNoLonger) {
+  JobWork work = search_of(40, 1);  // 1000 s
+  work.most_s = 300;
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).seconds, 300);
+  EXPECT_NEAR(predict_on(10, work, {}).seconds, 100, 1e-3);
+  EXPECT_NEAR(predict_on(10, work, {}).efficiency, 1, 1e-3);
+}
+
 TEST(Scaling, ANodeIsReadByItsWords) {
   const NodeSpec node = parse_node_spec("ranks=4,memory=128,network=12.5,latency=3");
   EXPECT_EQ(node.ranks, 4);

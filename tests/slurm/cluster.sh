@@ -1,4 +1,5 @@
-# A Slurm of its own on this machine: munge, one controller, two nodes of two processors each. Source it.
+# A Slurm of its own on this machine: munge, one controller, two nodes, each with four processors and
+# two GPUs that need not be there: it is about who gets what, and all ranks share what the machine has. Source it.
 # shellcheck shell=bash
 
 # What a Slurm needs that is missing here; empty when it can run.
@@ -46,6 +47,8 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
+SlurmdParameters=config_overrides
+GresTypes=gpu
 SchedulerParameters=sched_interval=2,bf_interval=1,batch_sched_delay=0,sched_min_interval=0,defer_batch
 DependencyParameters=kill_invalid_depend
 MpiDefault=pmix
@@ -57,7 +60,7 @@ AccountingStorageType=accounting_storage/none
 JobCompType=jobcomp/none
 END
   for node in node1 node2; do
-    echo "NodeName=$node NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$(free_port) CPUs=2 RealMemory=4000"
+    echo "NodeName=$node NodeHostname=$(hostname -s) NodeAddr=127.0.0.1 Port=$(free_port) CPUs=4 Gres=gpu:2 RealMemory=4000"
   done
   echo "PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO"
 }
@@ -81,6 +84,7 @@ start_cluster() {
     --socket="$cluster_folder/munge/socket" --pid-file="$cluster_folder/munge/pid" \
     --log-file="$cluster_folder/munge/log" --seed-file="$cluster_folder/munge/seed"
   write_slurm_conf "$cluster_folder" >"$SLURM_CONF"
+  echo "Name=gpu Count=2" >"$cluster_folder/gres.conf"
   slurmctld -f "$SLURM_CONF"
   start_node node1
   start_node node2

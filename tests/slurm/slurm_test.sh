@@ -93,6 +93,9 @@ crash_node() {
 digests() { (cd "$1" && find . -path ./logs -prune -o -name '*.h5' -print0 | sort -z | xargs -0 sha256sum); }
 expect_same_bytes() { expect_equal "bytes in $1" "$(digests "$folder/undisturbed" | grep "$2")" "$(digests "$1" | grep "$2")"; }
 
+# starts_of NAME: what the ranks of Slurm jobs of that name were started with, a line a start of all ranks.
+starts_of() { sed -n "s/^$1: //p" "$folder/starts"; }
+
 submit() { (cd "$folder" && "$scripts/submit.sh" "$@"); }
 # start_search NAME: submits the search of all marks into the folder NAME.
 start_search() {
@@ -130,6 +133,80 @@ ThePipelineEndsWithTheBytesOfAnUndisturbedRun() {
   grep -q '"top_k"' "$folder/pipeline/evaluation.json" || fail "no evaluation"
   expect_in_file "nodes, [0-9]* minutes" "$folder/pipeline/logs/pipeline.search.size-"*.log
   expect_equal "time limit of the search, from its plan" 00:10:00 "$(job_field "$(job_of_step search <<<"$jobs")" TimeLimit)"
+}
+
+EveryStepIsPlannedAsItRuns() {
+  local validate step sized
+  validate=$(start_pipeline planned | job_of_step validate)
+  expect_state "$validate" COMPLETED
+  for step in index search; do
+    expect_equal "ranks of $step" "2 ranks x 2 cores of 2048 MiB: --memory-gib 0.90 --threads 2" \
+      "$(starts_of "planned.$step")"
+  done
+  expect_equal "ranks of evaluate" "1 ranks x 1 cores of 1024 MiB: --memory-gib 0.90 --threads 1" \
+    "$(starts_of planned.evaluate)"
+  for step in index search evaluate validate; do
+    expect_equal "planning of $step" "$(starts_of "planned.$step")" "$(starts_of "planned.$step.size")"
+  done
+  sized=$(sed -n 's/^job \([0-9]*\), outsole evaluate.*/\1/p' "$folder"/planned/logs/planned.evaluate.size-*.log)
+  expect_equal "time limit of the evaluation, from its plan" 00:10:00 "$(job_field "$sized" TimeLimit)"
+}
+
+AStepOnGpusIsPlannedOnOne() {
+  local job
+  mkdir -p "$folder/gpus"
+  job=$(OUTSOLE_TEST_GPUS=1 submit --name gpus --logs gpus index --exemplars undisturbed/exemplars.h5 \
+    --output gpus/index.h5)
+  expect_state "$job" COMPLETED
+  expect_equal "ranks" "1 ranks x 2 cores of 1024 MiB, 1 GPU each: --memory-gib 0.90 --threads 2" "$(starts_of gpus)"
+  expect_equal "planning" "$(starts_of gpus)" "$(starts_of gpus.size)"
+}
+
+AWaitingJobGetsTheNodesThatItsPlanAsksFor() {
+  local job
+  printf 'plan: ranks=%s memory_bytes=1e+08\n' "2 seconds=9e+03" "4 seconds=1.2e+03" >"$folder/plan"
+  job=$(OUTSOLE_TEST_GPUS=2 start_search grown)
+  expect_state "$job" COMPLETED
+  rm "$folder/plan"
+  expect_equal "nodes" 2 "$(job_field "$job" NumNodes)"
+  expect_equal "time limit" 00:50:00 "$(job_field "$job" TimeLimit)"
+  expect_equal "ranks" "4 ranks x 2 cores of 2048 MiB, 1 GPU each: --memory-gib 0.90 --threads 2" "$(starts_of grown)"
+  expect_same_bytes "$folder/grown" results
+}
+
+WhatTheCommandSaysItselfIsNotSaidTwice() {
+  local job
+  mkdir -p "$folder/own"
+  echo 'memory-gib = 0.8' >"$folder/own/search.ini"
+  job=$(submit --name own --logs own search --index undisturbed/index.h5 --marks marks --output own/results.h5 \
+    --config own/search.ini --threads=1)
+  expect_state "$job" COMPLETED
+  expect_equal "ranks" "2 ranks x 2 cores of 2048 MiB:" "$(starts_of own)"
+  expect_same_bytes "$folder/own" results
+}
+
+SizesFollowFromThePlan() {
+  (
+    # shellcheck source=slurm/environment.sh
+    source "$scripts/environment.sh"
+    # shellcheck source=slurm/allocation.sh
+    source "$scripts/allocation.sh"
+    # shellcheck disable=SC2034
+    OUTSOLE_MAX_NODES=8 OUTSOLE_WANTED_MINUTES=60 OUTSOLE_MAX_MINUTES=720
+    # expect SIZE WHY "RANKS SECONDS BYTES"...
+    expect() {
+      local size
+      size=$(size_of_plan "$(printf 'plan: ranks=%s seconds=%s memory_bytes=%s\n' "${@:3}")" search)
+      [ "$size" == "$1" ] || echo "$2: not $1 but $size"
+    }
+    expect "1 13" "a short job gets one node" 2 100 1e8 4 50 1e8
+    expect "3 126" "the fewest nodes for the wanted time" 2 9e3 1e8 4 4e3 1e8 6 3.5e3 1e8 8 3e3 1e8
+    expect "1 310" "nodes that do not help are not asked for" 2 9e3 1e8 4 8.9e3 1e8 6 8.8e3 1e8
+    expect "1 720" "no more than the longest time" 2 9e4 1e8
+    expect "2 10" "as many nodes as the memory of a rank needs" 2 9 3e9 4 9 1e9
+    [ "$(size_of_plan "time          not known" search)" == "1 720" ] || echo "an unknown time is the longest"
+  ) >"$folder/sizes"
+  expect_equal "sizes" "" "$(cat "$folder/sizes")"
 }
 
 AJobAtItsTimeLimitIsRequeuedAndCarriesOn() {
@@ -239,15 +316,33 @@ GroupsOfMarksFindWhatOneSearchFinds() {
 
 cat >"$folder/site.sh" <<END
 OUTSOLE_HOME=$(dirname "$scripts")
-OUTSOLE_EXECUTABLE=$executable
+OUTSOLE_EXECUTABLE=$folder/outsole
 OUTSOLE_MODULES=() OUTSOLE_CONTAINER='' OUTSOLE_CONTAINER_OPTIONS=()
 OUTSOLE_SBATCH_OPTIONS=() OUTSOLE_GPU_SBATCH_OPTIONS=()
-OUTSOLE_RANKS_PER_NODE=2 OUTSOLE_CORES_PER_RANK=1 OUTSOLE_MEMORY_GIB_PER_RANK=1 OUTSOLE_GPUS_PER_NODE=0
+OUTSOLE_RANKS_PER_NODE=2 OUTSOLE_CORES_PER_RANK=2 OUTSOLE_MEMORY_GIB_PER_RANK=1
+OUTSOLE_GPUS_PER_NODE=\${OUTSOLE_TEST_GPUS:-0}
 OUTSOLE_LAUNCHER=srun OUTSOLE_SRUN_OPTIONS=(--mpi=pmix) OUTSOLE_MPIRUN_OPTIONS=()
-OUTSOLE_WANTED_MINUTES=60 OUTSOLE_MAX_NODES=1 OUTSOLE_MAX_MINUTES=60
+OUTSOLE_WANTED_MINUTES=60 OUTSOLE_MAX_NODES=2 OUTSOLE_MAX_MINUTES=60
 OUTSOLE_MAX_RESTARTS=\${OUTSOLE_TEST_MAX_RESTARTS:-5}
 END
+# shellcheck disable=SC2031
 export OUTSOLE_SITE=$folder/site.sh
+
+# The program, which first writes down what its ranks are started with; --plan answers with the file "plan" if it is there.
+cat >"$folder/outsole" <<END
+#!/usr/bin/env bash
+if [ "\${SLURM_PROCID:-0}" -eq 0 ] && [ -n "\${SLURM_JOB_ID:-}" ]; then
+  options=\$(grep -oE -- ' --(memory-gib|threads) [0-9.]+' <<<" \$*" | tr -d '\n')
+  echo "\$SLURM_JOB_NAME: \${SLURM_NTASKS:-1} ranks x \${SLURM_CPUS_PER_TASK:-1} cores of" \
+    "\$SLURM_MEM_PER_NODE MiB\${SLURM_GPUS_PER_TASK:+, \$SLURM_GPUS_PER_TASK GPU each}:\$options" >>"$folder/starts"
+fi
+if [ -e "$folder/plan" ] && [[ " \$* " == *" --plan "* ]]; then
+  cat "$folder/plan"
+else
+  exec "$executable" "\$@"
+fi
+END
+chmod +x "$folder/outsole"
 
 start_cluster "$folder/cluster"
 (
@@ -264,7 +359,12 @@ start_cluster "$folder/cluster"
 )
 
 tests=(
+  SizesFollowFromThePlan
   ThePipelineEndsWithTheBytesOfAnUndisturbedRun
+  EveryStepIsPlannedAsItRuns
+  AStepOnGpusIsPlannedOnOne
+  AWaitingJobGetsTheNodesThatItsPlanAsksFor
+  WhatTheCommandSaysItselfIsNotSaidTwice
   AJobAtItsTimeLimitIsRequeuedAndCarriesOn
   ACancelledJobIsNotRequeued
   RestartsAreBounded

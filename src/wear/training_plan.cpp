@@ -1,0 +1,54 @@
+#include "wear/training_plan.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+
+#include "core/checked.h"
+#include "wear/step_time.h"
+
+namespace outsole::wear {
+
+namespace {
+
+/// Every step's batch is cut over the ranks, and its gradients are summed over them.
+machine::JobWork work_of(const TrainPlan& facts, const TrainOptions& options, const StepTime& step, int ranks) {
+  const std::int64_t batch = std::min(options.batch, facts.training_pairs);
+  const auto epochs = static_cast<double>(options.epochs);
+  // A forward pass is a third of a step's operations.
+  const double pairs = epochs * (static_cast<double>(facts.training_pairs) + facts.judged_pairs / 3);
+  machine::JobWork work;
+  work.partitions = {{.of = "pairs", .units = batch}};
+  for (const auto& [share, seconds] : step.share_s) {
+    work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
+  }
+  work.memory_bytes = static_cast<double>(facts.memory_bytes - divide_up(batch, ranks) * facts.pair_memory_bytes);
+  work.unit_memory_bytes = static_cast<double>(facts.pair_memory_bytes);
+  work.rounds = options.epochs * facts.steps_per_epoch;
+  work.reduced_bytes = static_cast<double>(facts.parameters) * sizeof(float);
+  work.sum_bytes_s = step.sum_bytes_s;
+  if (options.minutes) work.most_s = 60 * *options.minutes;
+  return work;
+}
+
+}  // namespace
+
+machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& options) {
+  TrainPlan facts;
+  comm.together([&] { facts = plan_training(options, comm.size()); });
+  const StepTime step = measure_step(options, facts, comm);
+  const auto& [pairs, step_s] = *step.share_s.rbegin();
+  machine::Plan plan;
+  plan.lines = {{"scans", fmt::format("{} of {} x {} pixels", facts.scans, facts.height_px, facts.width_px)},
+                {"pairs", fmt::format("{} to train on, {} held out (split by {})", facts.training_pairs,
+                                      facts.held_out_pairs, name_of(options.split))},
+                {"network", fmt::format("{:.1f} million weights", 1e-6 * static_cast<double>(facts.parameters))},
+                {"work", fmt::format("{} epochs of {} steps of {} pairs, on {} ranks; {:.3g} GFLOP a step",
+                                     options.epochs, facts.steps_per_epoch, options.batch, comm.size(),
+                                     1e-9 * facts.flops_per_step)}};
+  plan.work = work_of(facts, options, step, comm.size());
+  plan.basis = fmt::format("a step of {} pairs takes a rank {:.3g} s, measured now", pairs, step_s);
+  return plan;
+}
+
+}  // namespace outsole::wear

@@ -1,0 +1,71 @@
+// Evaluating casework, where nobody knows the truth.
+
+#include <gmock/gmock.h>
+
+#include <opencv2/imgcodecs.hpp>
+
+#include "database.h"
+
+namespace outsole::testing {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class Casework : public JobTest {
+ protected:
+  JobResult evaluate(const std::vector<std::string>& more) const {
+    const std::string base = Database::folder();
+    std::vector<std::string> command = {"evaluate", "retrieval", "--results", base + "/results.h5"};
+    command.insert(command.end(), more.begin(), more.end());
+    return run(command);
+  }
+  std::vector<std::string> pictures() const {
+    const std::string base = Database::folder();
+    return {"--candidates", "pictures", "--exemplars", base + "/exemplars.h5", "--marks", base + "/marks"};
+  }
+};
+
+/// Pixels of the frame around a true exemplar.
+int green_pixels(const fs::path& picture) {
+  cv::Mat mask;
+  cv::inRange(cv::imread(picture.string()), cv::Scalar(55, 150, 20), cv::Scalar(65, 170, 40), mask);
+  return cv::countNonZero(mask);
+}
+
+TEST_F(Casework, PicturesOfCandidatesNeedNoLabelsAndFrameNoneThen) {
+  const std::string base = Database::folder();
+  JobResult result = evaluate(pictures());
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  int marks = 0;
+  for (const auto& mark : fs::directory_iterator(base + "/marks")) {
+    if (mark.path().extension() != ".png") continue;
+    ++marks;
+    const fs::path picture = folder_ / "pictures" / mark.path().filename();
+    ASSERT_TRUE(fs::exists(picture)) << mark.path();
+    EXPECT_EQ(green_pixels(picture), 0);
+  }
+  EXPECT_GT(marks, 0);
+
+  std::vector<std::string> more = pictures();
+  more.insert(more.end(), {"--labels", base + "/marks/labels.csv", "--output", "e.json"});
+  result = evaluate(more);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_GT(green_pixels(folder_ / "pictures/mark00001.png"), 1000);
+}
+
+TEST_F(Casework, AMeasureOfTheListsNeedsLabels) {
+  for (const std::string option : {"--output", "--figure", "--group-column"}) {
+    std::vector<std::string> more = pictures();
+    more.insert(more.end(), {option, "out.json"});
+    const JobResult result = evaluate(more);
+    EXPECT_EQ(result.exit_code, 2);
+    EXPECT_THAT(result.errors, AllOf(HasSubstr(option), HasSubstr("--labels")));
+  }
+  EXPECT_THAT(evaluate({}).errors, HasSubstr("needs --labels, or --candidates"));
+  EXPECT_FALSE(fs::exists(folder_ / "pictures"));
+}
+
+}  // namespace
+}  // namespace outsole::testing
