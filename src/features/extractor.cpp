@@ -68,6 +68,7 @@ class OneThread {
 }  // namespace
 
 std::optional<Network> find_network(const ExtractorSpec& spec) {
+  if (spec.network) return spec.network;
   const auto [kind, stage] = parse_kind(spec.kind);
   if (kind.stages == nullptr) return std::nullopt;
   Network network = {convention_named(spec.weights_convention), {}};
@@ -80,7 +81,7 @@ std::optional<Network> find_network(const ExtractorSpec& spec) {
 }
 
 std::unique_ptr<Extractor> make_extractor(const ExtractorSpec& spec) {
-  if (const std::optional<Network> network = spec.network ? spec.network : find_network(spec)) {
+  if (const std::optional<Network> network = find_network(spec)) {
     if (spec.weights_path.empty()) throw UsageError("extractor '" + spec.kind + "' needs a weights file (safetensors)");
     return make_network(*network, spec.weights_path, spec.mean_grey);
   }

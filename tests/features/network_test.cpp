@@ -29,7 +29,7 @@ Layer convolution(const std::string& name, std::int64_t channels, const Window& 
 
 /// Weights of the network that `spec` names or holds, drawn at random.
 std::vector<NamedTensor> random_weights_of(const ExtractorSpec& spec) {
-  const std::optional<Network> network = spec.network ? spec.network : find_network(spec);
+  const std::optional<Network> network = find_network(spec);
   std::vector<std::pair<std::string, std::vector<std::int64_t>>> shapes;
   for (const PlacedConvolution& place : derived(network->layers).convolutions) {
     for (const WeightTensor& tensor : place.tensors()) shapes.emplace_back(tensor.name, tensor.shape);
