@@ -3,6 +3,7 @@
 #
 #   tests/long.sh              all of them, one after another
 #   tests/long.sh PART...      faults  every fault in every phase of every job
+#                              program the program alone, as the quickstart builds it, on data of its own
 #                              asan    all tests under the address and undefined-behaviour sanitizers
 #                              tsan    the tests of what has threads, under the thread sanitizer
 #                              fuzz    every fuzz target for FUZZ_SECONDS (600)
@@ -25,6 +26,15 @@ faults() {
   say "every fault in every phase of every job"
   build release fault_drills outsole
   build/release/tests/fault_drills
+}
+
+program() {
+  say "the quickstart with the program alone"
+  build program
+  local results
+  results=$(mktemp -d)
+  OUTSOLE=build/program/outsole jobs/quickstart.sh "$results"
+  rm -rf "$results"
 }
 
 asan() {
@@ -58,12 +68,12 @@ fuzz() {
 }
 
 parts=("$@")
-[ $# -gt 0 ] || parts=(faults asan tsan fuzz)
+[ $# -gt 0 ] || parts=(faults program asan tsan fuzz)
 for part in "${parts[@]}"; do
   case $part in
-    faults | asan | tsan | fuzz) "$part" ;;
+    faults | program | asan | tsan | fuzz) "$part" ;;
     *)
-      sed -n '2,9s/^# \?//p' "$0" >&2
+      sed -n '2,10s/^# \?//p' "$0" >&2
       exit 2
       ;;
   esac
