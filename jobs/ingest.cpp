@@ -112,6 +112,10 @@ void print_summary(const ingest::IngestSummary& summary, const ingest::IngestOpt
   if (!summary.manifest_mismatches.empty()) {
     std::printf("%zu rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
+  for (const ingest::Remark& remark : summary.remarks) {
+    std::printf("%lld images: %s; first:\n", static_cast<long long>(remark.images), remark.what.c_str());
+    for (const std::string& name : remark.first) std::printf("  %s\n", printable(name).c_str());
+  }
   if (!summary.skipped.empty()) std::printf("%zu files skipped:\n", summary.skipped.size());
   for (const ingest::SkippedFile& file : summary.skipped) std::printf("  %s\n", printable(file.reason).c_str());
 }

@@ -115,8 +115,8 @@ void print_plan(const wear::PredictPlan& plan, const wear::PredictOptions& predi
 /// Each rank pictures its share of the inputs.
 void write_pictures(const wear::PredictOptions& predict, const std::optional<cv::Rect>& crop,
                     const comm::Communicator& comm) {
+  const wear::WearInputs inputs(comm, predict.input, predict.choice);
   comm.together([&] {
-    const wear::WearInputs inputs(predict.input, predict.choice);
     const comm::UnitRange mine = comm::units_of(inputs.size(), comm.rank(), comm.size());
     report::write_wear_pictures({predict.output, predict.output.parent_path(), crop}, inputs, mine.begin, mine.end);
   });
