@@ -62,6 +62,10 @@ std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& 
   if (!summary.manifest_mismatches.empty()) {
     text += fmt::format("{} rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
+  for (const ingest::Remark& remark : summary.remarks) {
+    text += fmt::format("{} images: {}; first:\n", remark.images, remark.what);
+    for (const std::string& name : remark.first) text += fmt::format("  {}\n", printable(name));
+  }
   if (!summary.skipped.empty()) text += fmt::format("{} files skipped:\n", summary.skipped.size());
   for (const ingest::SkippedFile& file : summary.skipped) text += fmt::format("  {}\n", printable(file.reason));
   return text;

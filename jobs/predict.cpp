@@ -69,8 +69,8 @@ void declare(PredictJob& own, Options& options) {
 /// Each rank pictures its share of the inputs.
 void write_pictures(const wear::PredictOptions& predict, const std::optional<cv::Rect>& crop,
                     const comm::Communicator& comm) {
+  const wear::WearInputs inputs(comm, predict.input, predict.choice);
   comm.together([&] {
-    const wear::WearInputs inputs(predict.input, predict.choice);
     const comm::UnitRange mine = comm::units_of(inputs.size(), comm.rank(), comm.size());
     report::write_wear_pictures({predict.output, predict.output.parent_path(), crop}, inputs, mine.begin, mine.end);
   });

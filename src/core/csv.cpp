@@ -30,7 +30,7 @@ constexpr std::size_t kMostColumns = 4096;
 /// first record that tells, not when all of it has been taken into memory.
 class TableBuilder {
  public:
-  explicit TableBuilder(const std::filesystem::path& path) : table_{path, {}, {}} {}
+  explicit TableBuilder(const std::filesystem::path& path) : table_{path, {}, {}, {}} {}
 
   [[noreturn]] void refuse(std::size_t line, const std::string& complaint) const {
     throw DataError(table_.path.string() + ", line " + std::to_string(line) + ": " + complaint);
@@ -52,6 +52,7 @@ class TableBuilder {
              std::to_string(record.size()) + " fields where the header has " + std::to_string(table_.columns.size()));
     }
     table_.rows.push_back(std::move(record));
+    table_.lines.push_back(line);
   }
 
   CsvTable finish() {

@@ -14,6 +14,7 @@ struct CsvTable {
   std::filesystem::path path;
   std::vector<std::string> columns;
   std::vector<std::vector<std::string>> rows;
+  std::vector<std::size_t> lines;  // of the file, from 1, at which each row begins
 
   /// The index of a column, or nothing.
   std::optional<std::size_t> find_column(std::string_view name) const;

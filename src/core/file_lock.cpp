@@ -76,8 +76,7 @@ std::string holder_of(const std::string& beat) {
 /// Waits for a beat; throws UsageError when there is one.
 void wait_for_beat(const fs::path& path, const std::string& what, const FileLockOptions& options) {
   const std::string first = read_beat(path).value_or("");
-  spdlog::info("{}: the lock of a job that may be gone{}: looking for a sign of life", path.string(),
-               holder_of(first));
+  spdlog::info("{}: the lock of a job that may be gone{}: looking for a sign of life", path.string(), holder_of(first));
   const auto end = std::chrono::steady_clock::now() + options.patience;
   while (std::chrono::steady_clock::now() < end) {
     std::this_thread::sleep_for(options.heartbeat / 4);

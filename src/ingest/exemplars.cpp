@@ -1,5 +1,8 @@
 #include "ingest/exemplars.h"
 
+#include <optional>
+
+#include "comm/communicator.h"
 #include "core/errors.h"
 #include "store/image_rows.h"
 
@@ -11,10 +14,19 @@ store::Columns exemplar_columns(std::span<const ExemplarRecord> records) {
   return columns;
 }
 
-ExemplarStore::ExemplarStore(const std::filesystem::path& path) : store_(path, kExemplarsSchema) {
+ExemplarStore ExemplarStore::open_together(const comm::Communicator& comm, const std::filesystem::path& path) {
+  store::Store store = store::Store::open_together(
+      comm, path, kExemplarsSchema, {"id", "height_px", "width_px", "bit_depth", "was_colour", "mirror"});
+  std::optional<ExemplarStore> exemplars;
+  comm.together([&] { exemplars.emplace(ExemplarStore(std::move(store))); });
+  return std::move(*exemplars);
+}
+
+ExemplarStore::ExemplarStore(store::Store store) : store_(std::move(store)) {
   store::read_image_infos(store_, exemplars_);
   const auto mirrors = store::read_values<std::uint8_t>(store_, "mirror");
   for (std::size_t i = 0; i < exemplars_.size(); ++i) exemplars_[i].mirror = mirrors[i] != 0;
+  store_.forget_told();
 }
 
 std::vector<std::string> ExemplarStore::ids() const {

@@ -49,7 +49,10 @@ class ExemplarStore {
  public:
   /// Reads all but metadata and pixels. Throws DataError naming file and row when the store is broken, a size is
   /// impossible or an id appears twice.
-  explicit ExemplarStore(const std::filesystem::path& path);
+  explicit ExemplarStore(const std::filesystem::path& path) : ExemplarStore(store::Store(path, kExemplarsSchema)) {}
+
+  /// The same on every rank, of which rank 0 alone reads. Collective; throws on every rank.
+  static ExemplarStore open_together(const comm::Communicator& comm, const std::filesystem::path& path);
 
   std::int64_t size() const { return static_cast<std::int64_t>(exemplars_.size()); }
   const std::vector<ExemplarInfo>& exemplars() const { return exemplars_; }
@@ -62,6 +65,8 @@ class ExemplarStore {
   const store::Store& store() const { return store_; }
 
  private:
+  explicit ExemplarStore(store::Store store);
+
   store::Store store_;
   std::vector<ExemplarInfo> exemplars_;
 };

@@ -126,7 +126,7 @@ SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs:
     const auto source = finder.find(key);
     if (!source) {
       if (passes(table, row, where)) {
-        list.mismatches.push_back(row_name(table, row) + ": '" + key + "' is not among the inputs");
+        list.rows_without_file.push_back(row_name(table, row) + ": '" + key + "' is not among the inputs");
       }
       continue;
     }
@@ -137,7 +137,7 @@ SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs:
   }
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const auto row = row_of_source[i];
-    if (!row) list.mismatches.push_back(sources[i].file.string() + ": has no row in " + manifest.string());
+    if (!row) list.files_without_row.push_back(sources[i].file.string() + ": has no row in " + manifest.string());
     if (row ? !passes(table, *row, where) : !where.empty()) continue;
     if (row) apply_row(table, *row, sources[i]);
     list.sources.push_back(std::move(sources[i]));
@@ -151,7 +151,7 @@ SourceList list_image_sources(const std::vector<fs::path>& inputs, const std::op
                               const std::vector<ColumnFilter>& where) {
   if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by --input");
   if (!manifest && !where.empty()) throw UsageError("--where filters the rows of a manifest; name one by --manifest");
-  SourceList list{list_files(inputs), {}};
+  SourceList list{list_files(inputs), {}, {}};
   if (manifest) list = join_manifest(std::move(list.sources), inputs, *manifest, where);
   if (list.sources.empty()) throw DataError(manifest->string() + ": no row that passes --where has a file");
   check_ids(list.sources);

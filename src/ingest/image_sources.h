@@ -27,7 +27,7 @@ struct ImageSource {
 struct SourceList {
   std::vector<ImageSource> sources;  // in the order of the inputs
   /// Rows of the manifest without a file, and files without a row: one sentence each.
-  std::vector<std::string> mismatches;
+  std::vector<std::string> rows_without_file, files_without_row;
 };
 
 /// Lists the images that `inputs` name (see list_inputs) and joins the manifest to them. The manifest is a CSV file

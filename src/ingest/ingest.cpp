@@ -10,12 +10,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "comm/from_root.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/sha256.h"
-#include "comm/from_root.h"
 #include "store/image_rows.h"
 #include "store/make_store.h"
 
@@ -40,25 +40,34 @@ nlohmann::json json_of(const SourceList& list) {
   for (const ImageSource& s : list.sources) {
     sources.push_back({s.file.string(), s.id, s.file_bytes, s.metadata, s.manifest_row});
   }
-  return {{"sources", sources}, {"mismatches", list.mismatches}};
+  return {{"sources", sources}, {"rows", list.rows_without_file}, {"files", list.files_without_row}};
 }
 
 SourceList list_from(const nlohmann::json& message) {
-  SourceList list{{}, message.at("mismatches").get<std::vector<std::string>>()};
+  SourceList list{{}, message.at("rows"), message.at("files")};
   for (const auto& s : message.at("sources")) {
     list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
   }
   return list;
 }
 
+/// Rows of the manifest without a file, then files without a row.
+std::vector<std::string> mismatches_of(const SourceList& list) {
+  std::vector<std::string> all = list.rows_without_file;
+  all.insert(all.end(), list.files_without_row.begin(), list.files_without_row.end());
+  return all;
+}
+
+/// A few rows by name; files in one line, since a manifest may speak of a few only. Provenance names them all.
 void tell_mismatches(const SourceList& list, bool strict) {
-  if (list.mismatches.empty()) return;
-  if (strict) throw DataError(list.mismatches.front() + " (--strict)");
+  const std::vector<std::string>&rows = list.rows_without_file, &files = list.files_without_row;
+  if (strict && !(rows.empty() && files.empty())) throw DataError(mismatches_of(list).front() + " (--strict)");
   constexpr std::size_t kTold = 10;
-  for (std::size_t i = 0; i < std::min(kTold, list.mismatches.size()); ++i) spdlog::warn("{}", list.mismatches[i]);
-  if (list.mismatches.size() > kTold) {
-    spdlog::warn("and {} more rows or files that do not fit together", list.mismatches.size() - kTold);
-  }
+  for (std::size_t i = 0; i < std::min(kTold, rows.size()); ++i) spdlog::warn("{}", rows[i]);
+  if (rows.size() > kTold) spdlog::warn("and {} more rows of the manifest without a file", rows.size() - kTold);
+  if (files.size() == 1) spdlog::warn("{}", files.front());
+  if (files.size() > 1)
+    spdlog::warn("{} files have no row in the manifest; the first: {}", files.size(), files.front());
 }
 
 /// Names the columns that are only kept, once: 'mirrored' may have been meant as 'mirror'.
@@ -147,13 +156,32 @@ store::StoreHeader header_of(std::span<const ImageSource> sources, const image::
 
 // --- One unit -------------------------------------------------------------------------------------------------------
 
-store::Columns read_row(const ImageSource& source, const image::DecodeLimits& limits, const IngestKind& kind) {
-  const image::DecodedImage image = image::read_image(source.file, limits);
-  if (!image.support.empty()) {
-    spdlog::warn("{}: transparent pixels count as the grey they hold; only marks have support masks",
-                 source.file.string());
+/// What was odd about images, each remark once.
+class Remarks {
+ public:
+  void add(const ImageSource& source, const Oddity& oddity) {
+    if (oddity.what.empty()) return;
+    const std::string detail = oddity.detail.empty() ? "" : " (" + oddity.detail + ")";
+    add({oddity.what, 1, {source.file.string() + detail}});
   }
-  return kind.row(source, &image);
+  void add(const Remark& more) {
+    auto known = std::ranges::find(all_, more.what, &Remark::what);
+    if (known == all_.end()) known = all_.insert(all_.end(), {more.what, 0, {}});
+    known->images += more.images;
+    for (const std::string& name : more.first) {
+      if (known->first.size() < kNamed) known->first.push_back(name);
+    }
+  }
+  const std::vector<Remark>& all() const { return all_; }
+
+ private:
+  static constexpr std::size_t kNamed = 3;
+  std::vector<Remark> all_;
+};
+
+Oddity transparency_of(const image::DecodedImage& image) {
+  if (image.support.empty()) return {};
+  return {"transparent pixels count as the grey they hold; only marks have support masks", ""};
 }
 
 /// Makes the units of one rank.
@@ -167,7 +195,7 @@ class UnitMaker {
     std::int64_t bytes = 0;
     for (const ImageSource& source : sources) {
       try {
-        store::append_rows(unit, read_row(source, options_.limits, kind_));
+        store::append_rows(unit, read_row(source));
       } catch (const DataError& error) {
         if (options_.strict) throw;
         spdlog::warn("skipped: {}", error.what());
@@ -185,8 +213,17 @@ class UnitMaker {
   std::int64_t images() const { return images_; }
   /// The files without a row.
   const Reasons& reasons() const { return reasons_; }
+  const Remarks& remarks() const { return remarks_; }
 
  private:
+  store::Columns read_row(const ImageSource& source) {
+    const image::DecodedImage image = image::read_image(source.file, options_.limits);
+    store::Columns row = kind_.row(source, &image);
+    remarks_.add(source, transparency_of(image));
+    if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
+    return row;
+  }
+
   /// The unit, a new image, and the unit before, which is being written.
   void require_memory(std::int64_t unit_bytes, const ImageSource& source) const {
     if (2 * unit_bytes + bytes_before_ <= options_.memory_bytes) return;
@@ -197,6 +234,7 @@ class UnitMaker {
   const IngestOptions& options_;
   const IngestKind& kind_;
   Reasons reasons_;
+  Remarks remarks_;
   std::int64_t images_ = 0, bytes_before_ = 0;
 };
 
@@ -212,9 +250,28 @@ Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
   return all;
 }
 
+nlohmann::json json_of(const std::vector<Remark>& remarks) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const Remark& remark : remarks) {
+    all.push_back({{"what", remark.what}, {"images", remark.images}, {"first", remark.first}});
+  }
+  return all;
+}
+
+/// The remarks of all ranks, on rank 0.
+Remarks gathered(const comm::Communicator& comm, const Remarks& remarks) {
+  const auto bytes = nlohmann::json::to_cbor(json_of(remarks.all()));
+  Remarks all;
+  for (const std::string& message : comm.gather({bytes.begin(), bytes.end()})) {
+    for (const auto& remark : nlohmann::json::from_cbor(message)) {
+      all.add({remark.at("what"), remark.at("images"), remark.at("first")});
+    }
+  }
+  return all;
+}
+
 /// Throws DataError when no file of any rank could be read, and none by an earlier run.
-void require_images(const comm::Communicator& comm, const UnitMaker& made, const Reasons& reasons,
-                    std::int64_t files) {
+void require_images(const comm::Communicator& comm, const UnitMaker& made, const Reasons& reasons, std::int64_t files) {
   const bool is_empty = comm.sum(made.images()) == 0;
   comm.together([&] {
     const bool read_all = std::ssize(reasons) == files;
@@ -242,7 +299,7 @@ IngestSummary summarize(const IngestOptions& options, const SourceList& list, co
   IngestSummary summary;
   summary.files = static_cast<std::int64_t>(list.sources.size());
   summary.images = store.rows();
-  summary.manifest_mismatches = list.mismatches;
+  summary.manifest_mismatches = mismatches_of(list);
   const auto ids = store::read_values<std::string>(store, "id");
   const std::unordered_set<std::string> stored_ids(ids.begin(), ids.end());
   summary.colour_images = std::ranges::count(store::read_values<std::uint8_t>(store, "was_colour"), 1);
@@ -266,6 +323,7 @@ nlohmann::json details_of(const IngestSummary& summary) {
           {"images", summary.images},
           {"colour_images", summary.colour_images},
           {"manifest_mismatches", summary.manifest_mismatches},
+          {"remarks", json_of(summary.remarks)},
           {"skipped", skipped}};
 }
 
@@ -294,6 +352,7 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   const std::vector<FileRange> units = cut_into_units(list.sources, kind);
   UnitMaker maker(options, kind);
   Reasons reasons;  // of all ranks, on rank 0
+  Remarks remarks;  // likewise
   IngestSummary summary;
 
   store::StoreJob job;
@@ -310,11 +369,13 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   };
   job.made = [&] {
     reasons = gathered(comm, maker.reasons());
+    remarks = gathered(comm, maker.remarks());
     require_images(comm, maker, reasons, std::ssize(list.sources));
   };
   job.conclude = [&](bool was_finished) {
     summary = summarize(options, list, reasons);
     summary.was_finished = was_finished;
+    summary.remarks = remarks.all();
     return details_of(summary);
   };
   store::make_store(comm, job);

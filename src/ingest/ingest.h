@@ -15,6 +15,13 @@
 
 namespace outsole::ingest {
 
+/// Something odd about an image that has its row all the same. `what` is alike for all such images ("the file's
+/// resolution is not the manifest's"), `detail` is this one's.
+struct Oddity {
+  std::string what;
+  std::string detail;
+};
+
 /// What differs between kinds of images: the store's layout, and what the manifest must say.
 struct IngestKind {
   std::string schema;
@@ -27,6 +34,8 @@ struct IngestKind {
   std::function<void(const ImageSource& source)> check;
   /// An image as one row of the store; nullptr in place of an image: no row, but all columns.
   std::function<store::Columns(const ImageSource& source, const image::DecodedImage* image)> row;
+  /// Nothing odd: an empty `what`. No function: nothing ever is.
+  std::function<Oddity(const ImageSource& source, const image::DecodedImage& image)> oddity;
 };
 
 struct IngestOptions {
@@ -46,6 +55,13 @@ struct SkippedFile {
   std::string reason;
 };
 
+/// An oddity of some images of this run.
+struct Remark {
+  std::string what;
+  std::int64_t images = 0;
+  std::vector<std::string> first;  // a few of their names, with details
+};
+
 struct IngestSummary {
   std::int64_t files = 0;
   std::int64_t images = 0;
@@ -55,6 +71,7 @@ struct IngestSummary {
   bool was_finished = false;  // the store was there already, made by the same command
   std::vector<SkippedFile> skipped;
   std::vector<std::string> manifest_mismatches;
+  std::vector<Remark> remarks;
 };
 
 struct IngestPlan {

@@ -1,14 +1,14 @@
 #include "ingest/ingest_scans.h"
 
-#include <spdlog/spdlog.h>
-
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 #include <optional>
 
 #include "core/errors.h"
-#include "ingest/image_record.h"
 #include "ingest/exemplars.h"
+#include "ingest/image_record.h"
 #include "ingest/scans.h"
 
 namespace outsole::ingest {
@@ -78,18 +78,19 @@ ScanFacts take_facts(const ImageSource& source, const std::string& week_column, 
   return facts;
 }
 
-void warn_if_contradicted(const ImageSource& source, double manifest_dpi, double file_dpi) {
-  if (file_dpi > 0 && std::abs(file_dpi - manifest_dpi) > 0.01 * manifest_dpi) {
-    spdlog::warn("{}: the file says {:.1f} dpi, its manifest {:.1f}; the manifest counts", source.file.string(),
-                 file_dpi, manifest_dpi);
-  }
+Oddity oddity_of(const ImageSource& source, const image::DecodedImage& image, const std::string& week_column) {
+  nlohmann::json metadata = source.metadata;
+  const std::optional<double> dpi = take_facts(source, week_column, metadata).dpi;
+  if (!dpi || image.dpi <= 0 || std::abs(image.dpi - *dpi) <= 0.01 * *dpi) return {};
+  std::array<char, 64> detail{};
+  std::snprintf(detail.data(), detail.size(), "%.1f dpi, manifest %.1f", image.dpi, *dpi);
+  return {"the file says another resolution than the manifest, which counts", detail.data()};
 }
 
 store::Columns row(const ImageSource& source, const image::DecodedImage* image, const std::string& week_column) {
   if (image == nullptr) return ingest::scan_columns({});
   auto record = image_record<ScanRecord>(source, *image);
   ScanFacts facts = take_facts(source, week_column, record.metadata);
-  if (facts.dpi) warn_if_contradicted(source, *facts.dpi, image->dpi);
   record.dpi = facts.dpi.value_or(image->dpi);
   record.subject = std::move(facts.subject);
   return ingest::scan_columns(std::span(&record, 1));
@@ -111,6 +112,9 @@ IngestKind scan_kind(const std::string& week_column) {
   };
   kind.row = [week_column](const ImageSource& source, const image::DecodedImage* image) {
     return row(source, image, week_column);
+  };
+  kind.oddity = [week_column](const ImageSource& source, const image::DecodedImage& image) {
+    return oddity_of(source, image, week_column);
   };
   return kind;
 }

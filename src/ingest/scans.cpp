@@ -1,7 +1,9 @@
 #include "ingest/scans.h"
 
 #include <cmath>
+#include <optional>
 
+#include "comm/communicator.h"
 #include "core/errors.h"
 #include "store/image_rows.h"
 
@@ -37,7 +39,16 @@ std::vector<ScanSubject> read_subjects(const store::Store& store, std::span<cons
   return subjects;
 }
 
-ScanStore::ScanStore(const std::filesystem::path& path) : store_(path, kScansSchema) {
+ScanStore ScanStore::open_together(const comm::Communicator& comm, const std::filesystem::path& path) {
+  store::Store store = store::Store::open_together(
+      comm, path, kScansSchema,
+      {"id", "height_px", "width_px", "bit_depth", "was_colour", "dpi", "shoe", "pair", "foot", "week"});
+  std::optional<ScanStore> scans;
+  comm.together([&] { scans.emplace(ScanStore(std::move(store))); });
+  return std::move(*scans);
+}
+
+ScanStore::ScanStore(store::Store store) : store_(std::move(store)) {
   store::read_image_infos(store_, scans_);
   std::vector<std::string> ids;
   for (const ScanInfo& scan : scans_) ids.push_back(scan.id);
@@ -48,6 +59,7 @@ ScanStore::ScanStore(const std::filesystem::path& path) : store_(path, kScansSch
     scans_[i].dpi = dpi[i];
     scans_[i].subject = subjects[i];
   }
+  store_.forget_told();
 }
 
 ScanRecord ScanStore::record(std::int64_t index) const {

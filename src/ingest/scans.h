@@ -61,7 +61,10 @@ class ScanStore {
  public:
   /// Reads all but metadata and pixels. Throws DataError naming file and row when the store is broken, a value is
   /// impossible or an id appears twice.
-  explicit ScanStore(const std::filesystem::path& path);
+  explicit ScanStore(const std::filesystem::path& path) : ScanStore(store::Store(path, kScansSchema)) {}
+
+  /// The same on every rank, of which rank 0 alone reads. Collective; throws on every rank.
+  static ScanStore open_together(const comm::Communicator& comm, const std::filesystem::path& path);
 
   std::int64_t size() const { return static_cast<std::int64_t>(scans_.size()); }
   const std::vector<ScanInfo>& scans() const { return scans_; }
@@ -76,6 +79,8 @@ class ScanStore {
   const store::Store& store() const { return store_; }
 
  private:
+  explicit ScanStore(store::Store store);
+
   store::Store store_;
   std::vector<ScanInfo> scans_;
 };

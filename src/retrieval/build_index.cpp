@@ -10,16 +10,16 @@
 #include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/parallel.h"
 #include "image/geometry.h"
+#include "ingest/exemplars.h"
+#include "machine/memory_budget.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
 #include "match/support.h"
 #include "retrieval/exemplar_image.h"
 #include "retrieval/weights_identity.h"
-#include "machine/memory_budget.h"
-#include "core/parallel.h"
 #include "store/make_store.h"
-#include "ingest/exemplars.h"
 
 namespace outsole::retrieval {
 
@@ -256,19 +256,16 @@ BuildIndexPlan plan_index(const BuildIndexOptions& options) {
 }
 
 void build_index(const comm::Communicator& comm, const BuildIndexOptions& options) {
-  std::optional<ingest::ExemplarStore> exemplars;
+  const auto exemplars = ingest::ExemplarStore::open_together(comm, options.exemplars);
   std::unique_ptr<features::Extractor> extractor;
   BuildIndexPlan plan;
-  comm.together([&] {
-    exemplars.emplace(options.exemplars);
-    plan = plan_with(*exemplars, *features::make_extractor(options.extractor), options);
-  });
+  comm.together([&] { plan = plan_with(exemplars, *features::make_extractor(options.extractor), options); });
   IndexParameters& parameters = plan.parameters;
   if (comm.is_root() && plan.cropped_exemplars > 0) {
     spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
                  plan.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
   }
-  FramedExemplars framed(*exemplars, parameters, options.memory_bytes - plan.memory_bytes);
+  FramedExemplars framed(exemplars, parameters, options.memory_bytes - plan.memory_bytes);
   parameters.mean_grey = mean_grey_of(comm, plan, framed);
 
   at::Tensor white_response;
@@ -288,7 +285,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   job.doing = "indexing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);
-  job.whole = [&] { return whole_columns(*exemplars, white_response); };
+  job.whole = [&] { return whole_columns(exemplars, white_response); };
   job.conclude = [&](bool was_finished) {
     if (was_finished) spdlog::info("{} is complete already", options.output.string());
     return job.header.parameters;

@@ -16,7 +16,7 @@ std::string_view without_leading_zeros(std::string_view id) {
 }
 
 std::string place_of(const Labels& labels, const Label& label) {
-  return labels.path.string() + ", row " + std::to_string(label.row);
+  return labels.path.string() + ", line " + std::to_string(label.line);
 }
 
 /// Adds the row to the truth of mark `mark`.
@@ -59,8 +59,9 @@ Labels read_labels(const std::filesystem::path& path, const std::vector<std::str
   for (const std::string& name : group_columns) group_indices.push_back(table.column(name));
 
   Labels labels{path, group_columns, {}};
-  for (const std::vector<std::string>& fields : table.rows) {
-    Label label{fields[mark_column], fields[exemplar_column], {}, std::ssize(labels.rows) + 1};
+  for (std::size_t row = 0; row < table.rows.size(); ++row) {
+    const std::vector<std::string>& fields = table.rows[row];
+    Label label{fields[mark_column], fields[exemplar_column], {}, table.lines[row]};
     if (label.mark.empty() || label.exemplar.empty()) throw DataError(place_of(labels, label) + ": an id is empty");
     for (const std::size_t index : group_indices) label.groups.push_back(fields[index]);
     labels.rows.push_back(std::move(label));

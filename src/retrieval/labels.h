@@ -30,7 +30,7 @@ struct Label {
   std::string mark;
   std::string exemplar;
   std::vector<std::string> groups;  // one value for each group column
-  std::int64_t row = 0;             // counted from 1 after the header, for messages
+  std::size_t line = 0;             // of the file, for messages
 };
 
 struct Labels {
@@ -40,7 +40,7 @@ struct Labels {
 };
 
 /// Reads a table with the columns `mark,exemplar` or `query,ref`, and `group_columns`. A mark may have several rows,
-/// one for each true exemplar. Throws DataError naming file and row for a missing column or an empty id.
+/// one for each true exemplar. Throws DataError naming file and line for a missing column or an empty id.
 Labels read_labels(const std::filesystem::path& path, const std::vector<std::string>& group_columns = {});
 
 /// Labels as positions in the lists of a search.
@@ -52,7 +52,7 @@ struct Truth {
 };
 
 /// Matches labels with the marks and exemplars of a search. Rows of marks that were not searched are only counted.
-/// Throws DataError naming the row when a searched mark's exemplar is unknown, an id is ambiguous, or two rows of a
+/// Throws DataError naming the line when a searched mark's exemplar is unknown, an id is ambiguous, or two rows of a
 /// mark disagree on its group.
 Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_ids,
                      const std::vector<std::string>& exemplar_ids);

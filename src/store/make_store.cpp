@@ -177,7 +177,8 @@ bool make_store(const comm::Communicator& comm, const StoreJob& job) {
       if (job.made) job.made();
     } catch (const DataError& error) {
       const bool is_first_run = std::ssize(found.missing) == job.units;
-      if (job.leaves_nothing_after_bad_data && is_first_run && error.known_to_all_ranks()) remove_shards(comm, job, writer);
+      if (job.leaves_nothing_after_bad_data && is_first_run && error.known_to_all_ranks())
+        remove_shards(comm, job, writer);
       throw;
     }
     finish_store(comm, job, *writer);

@@ -3,9 +3,12 @@
 #include "store/store.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <optional>
 
+#include "comm/communicator.h"
+#include "comm/from_root.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/sha256.h"
@@ -46,6 +49,65 @@ ChildLimits validation_limits(const fs::path& view) {
   return limits;
 }
 
+// --- What rank 0 tells of a view ------------------------------------------------------------------------------------
+
+nlohmann::json json_of(const Layout& layout) {
+  nlohmann::json json = nlohmann::json::object();
+  for (const auto& [name, dataset] : layout) json[name] = {type_name(dataset.type), dataset.shape};
+  return json;
+}
+
+Layout layout_from(const nlohmann::json& json) {
+  Layout layout;
+  for (const auto& [name, dataset] : json.items()) {
+    layout[name] = {element_type(dataset[0].get<std::string>()), dataset[1].get<std::vector<std::int64_t>>()};
+  }
+  return layout;
+}
+
+nlohmann::json json_of(const View& view) {
+  nlohmann::json shards = nlohmann::json::array();
+  for (const ShardEntry& shard : view.shards) {
+    shards.push_back({shard.name, shard.size_bytes, shard.sha256, shard.rows});
+  }
+  return {{"schema", view.header.schema},
+          {"version", view.header.version},
+          {"parameters", view.header.parameters},
+          {"shards", shards},
+          {"rows", view.rows},
+          {"row_layout", json_of(view.row_layout)},
+          {"whole_layout", json_of(view.whole_layout)},
+          {"sha256", view.sha256}};
+}
+
+View view_from(const nlohmann::json& json) {
+  View view{{json.at("schema"), json.at("version"), json.at("parameters")},
+            {},
+            json.at("rows"),
+            layout_from(json.at("row_layout")),
+            layout_from(json.at("whole_layout")),
+            json.at("sha256")};
+  for (const auto& shard : json.at("shards")) view.shards.push_back({shard[0], shard[1], shard[2], shard[3]});
+  return view;
+}
+
+/// A column that rank 0 has, on every rank. Collective.
+Column column_from_root(const comm::Communicator& comm, const ElementType& type, Column own) {
+  std::vector<std::byte> fields;
+  const nlohmann::json sizes = comm::json_from_root(comm, [&] {
+    return nlohmann::json{
+        {"shape", own.shape}, {"row_lengths", own.row_lengths}, {"elements", element_count(own.values)}};
+  });
+  const std::string bytes = comm::from_root(comm, [&] {
+    const auto values = file_bytes(own.values, type, fields);
+    return std::string(reinterpret_cast<const char*>(values.data()), values.size());
+  });
+  if (comm.is_root()) return own;
+  const auto copy = [&](std::span<std::byte> values) { std::memcpy(values.data(), bytes.data(), values.size()); };
+  return {sizes.at("shape"), values_from_file(type, sizes.at("elements"), copy, "what rank 0 told"),
+          sizes.at("row_lengths")};
+}
+
 }  // namespace
 
 struct Store::State {
@@ -58,8 +120,11 @@ struct Store::State {
   View view;
   std::vector<std::int64_t> first_row;  // of each unit, and the end
   std::optional<OpenShard> open_shard;  // the last one read; I/O thread only
+  Columns told;                         // by rank 0; only changed while nobody reads
 
-  explicit State(const fs::path& view_path) : path(view_path), view(read_view(view_path)) {
+  explicit State(const fs::path& view_path) : State(view_path, read_view(view_path)) {}
+
+  State(fs::path view_path, View read) : path(std::move(view_path)), view(std::move(read)) {
     first_row.push_back(0);
     for (const ShardEntry& shard : view.shards) first_row.push_back(first_row.back() + shard.rows);
   }
@@ -226,6 +291,31 @@ Store::Store(fs::path path, const std::string& schema, Origin origin) {
   state_->require_shards();
 }
 
+Store::Store(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+Store Store::open_together(const comm::Communicator& comm, const fs::path& path, const std::string& schema,
+                           const std::vector<std::string>& told, Origin origin) {
+  std::optional<Store> opened;
+  const nlohmann::json view = comm::json_from_root(comm, [&] {
+    opened.emplace(path, schema, origin);
+    return json_of(opened->state_->view);
+  });
+  comm.together([&] {
+    if (!comm.is_root()) opened.emplace(Store(std::make_unique<State>(path, view_from(view))));
+  });
+  for (const std::string& dataset : told) {
+    if (!opened->has(dataset)) continue;
+    Column column;
+    comm.together([&] {
+      if (comm.is_root()) column = opened->read(dataset);
+    });
+    opened->state_->told[dataset] = column_from_root(comm, opened->state_->layout(dataset).type, std::move(column));
+  }
+  return std::move(*opened);
+}
+
+void Store::forget_told() { state_->told.clear(); }
+
 // On the I/O thread, after all reading that was asked for: HDF5 handles die where they live.
 Store::~Store() {
   if (state_) io_thread().run([this] { state_.reset(); });
@@ -274,6 +364,8 @@ std::int64_t Store::size_bytes() const {
 
 Column Store::read(const std::string& dataset, std::int64_t first, std::int64_t count) const {
   count = state_->checked_count(dataset, first, count);
+  const auto told = state_->told.find(dataset);
+  if (told != state_->told.end() && count == state_->layout(dataset).shape[0]) return told->second;
   return io_thread().run([&] { return state_->read(dataset, first, count); });
 }
 

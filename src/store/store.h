@@ -18,6 +18,10 @@
 #include <variant>
 #include <vector>
 
+namespace outsole::comm {
+class Communicator;
+}
+
 namespace outsole::store {
 
 /// The elements of a data set, row-major. Text is UTF-8 in fixed-size fields (the schema gives the size).
@@ -55,7 +59,8 @@ class StoreWriter {
   /// they are kept; with another header it throws DataError saying which parameter differs and how to get rid of them.
   /// `path` that already exists as a finished store with the same header: is_finished() is true and nothing needs
   /// doing. Call on every rank, rank 0 first (`create_folder` true there; a barrier; then the others with false, which
-  /// do not look at what is there: rank 0 tells them whether the store is finished and which units it has). Two jobs must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
+  /// do not look at what is there: rank 0 tells them whether the store is finished and which units it has). Two jobs
+  /// must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
   /// UsageError. `stamps`, one a unit where they are given, change with what a unit is made from but must not be in its
   /// bytes, such as times of files: an earlier run's shard is kept only if its stamp is the same. They lie in
   /// NAME.shards/stamps until the store is finished.
@@ -100,6 +105,16 @@ class Store {
   ~Store();
   Store(Store&&) noexcept;
 
+  /// The same store on every rank: rank 0 opens it as above (it alone tries a foreign one in a child, hashes the view
+  /// and looks for the shards) and tells the others, who touch no file until they read. The data sets `told`, as far as
+  /// the store has them, are read by rank 0, too, and kept by all until forget_told(): reading them whole opens no
+  /// shard. Collective; throws on every rank.
+  static Store open_together(const comm::Communicator& comm, const std::filesystem::path& path,
+                             const std::string& schema = "", const std::vector<std::string>& told = {},
+                             Origin origin = Origin::kOurs);
+  /// Gives the memory of what was told back.
+  void forget_told();
+
   const std::filesystem::path& path() const;
   const StoreHeader& header() const;
   std::int64_t rows() const;
@@ -143,6 +158,7 @@ class Store {
 
  private:
   struct State;
+  explicit Store(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 

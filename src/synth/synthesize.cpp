@@ -7,15 +7,16 @@
 #include <span>
 #include <string>
 
+#include "comm/from_root.h"
 #include "core/checked.h"
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/image.h"
-#include "synth/synthesis_folder.h"
 #include "synth/capture.h"
 #include "synth/exemplar.h"
+#include "synth/synthesis_folder.h"
 
 namespace outsole::synth {
 
@@ -181,12 +182,9 @@ void synthesize_exemplars(const comm::Communicator& comm, const SynthesizeExempl
 
 void synthesize_marks(const comm::Communicator& comm, const SynthesizeMarksOptions& options) {
   check_count(options.count);
-  std::vector<fs::path> exemplars;
-  std::string digest;
-  comm.together([&] {
-    exemplars = list_inputs(options.exemplars, image::image_extensions());
-    if (comm.is_root()) digest = digest_of(exemplars);
-  });
+  const std::vector<fs::path> exemplars =
+      comm::paths_from_root(comm, [&] { return list_inputs(options.exemplars, image::image_extensions()); });
+  const std::string digest = comm::from_root(comm, [&] { return digest_of(exemplars); });
   const SynthesisFolder folder(options.output, {{"kind", "marks"},
                                                 {"count", options.count},
                                                 {"seed", options.seed},

@@ -95,8 +95,9 @@ void choose_pairs(Trial& trial) {
   for (TrainingPair& pair : trial.pairs) pair.unseen_target = false;  // the model does not say
 }
 
-Trial open_trial(const EvaluateWearOptions& options) {
-  Trial trial{PreparedStore(options.scans), Predictor(options.model, options.device), false, {}, {}, {}};
+/// What every rank knows before the first pair. `scans` and `model` are open.
+Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions& options) {
+  Trial trial{std::move(scans), std::move(model), false, {}, {}, {}};
   check_size(trial, options);
   machine::ensure_memory(options.memory_bytes, needed_memory(trial), "judging images of this size");
   try {
@@ -302,8 +303,10 @@ ordered_json report_of(const Trial& trial, const std::vector<PairScores>& scores
 }  // namespace
 
 ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm) {
+  PreparedStore scans = PreparedStore::open_together(comm, options.scans);
+  Predictor model = Predictor::open_together(comm, options.model, options.device);
   std::optional<Trial> trial;
-  comm.together([&] { trial.emplace(open_trial(options)); });
+  comm.together([&] { trial.emplace(make_trial(std::move(scans), std::move(model), options)); });
   if (comm.is_root() && !trial->trained_on_these_scans) {
     spdlog::warn(
         "{}: not the scans the model was trained on; every pair counts as held out, and of the baselines only "

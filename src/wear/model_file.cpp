@@ -74,8 +74,9 @@ void save_model(const fs::path& path, const WearNetwork& network, const json& tr
   learn::save_tensors(path, {kModelSchema, kModelVersion, parameters}, weights_of(network));
 }
 
-Model load_model(const fs::path& path) {
-  const store::Store store(path, kModelSchema, store::Origin::kForeign);
+Model load_model(const fs::path& path) { return load_model(store::Store(path, kModelSchema, store::Origin::kForeign)); }
+
+Model load_model(const store::Store& store) {
   const NetworkShape shape = shape_from(store);
   require_plausible(shape, store);
   Model model{std::make_shared<WearNetwork>(shape, 0), training_of(store)};

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "learn/tensor_file.h"
+#include "store/store.h"
 #include "wear/network.h"
 
 namespace outsole::wear {
@@ -40,5 +41,7 @@ void save_model(const std::filesystem::path& path, const WearNetwork& network, c
 /// Throws DataError naming file and tensor when it is no model, of a version this program does not know, or damaged;
 /// sizes are checked before memory is taken. It may come from elsewhere: a child process tries it first.
 Model load_model(const std::filesystem::path& path);
+/// The same of a store that is open, tried before if it comes from elsewhere.
+Model load_model(const store::Store& store);
 
 }  // namespace outsole::wear

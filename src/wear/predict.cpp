@@ -7,6 +7,7 @@
 #include <set>
 #include <span>
 
+#include "comm/from_root.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "machine/memory_budget.h"
@@ -72,8 +73,8 @@ std::int64_t needed_memory(const Work& work, const PredictOptions& options) {
   return bytes;
 }
 
-Work open_work(const PredictOptions& options) {
-  Work work{Predictor(options.model, options.device), WearInputs(options.input, options.choice), {}, {}};
+/// Asks the questions and plans.
+void plan(Work& work, const PredictOptions& options) {
   const Task task = work.model.task();
   if (options.task && *options.task != task) {
     throw UsageError(options.model.string() + ": is a model of " + name_of(task) + ", not of " +
@@ -93,6 +94,13 @@ Work open_work(const PredictOptions& options) {
   work.plan.height_px = work.model.size().height;
   work.plan.width_px = work.model.size().width;
   work.plan.flops_per_image = work.model.flops();
+}
+
+/// Collective.
+Work open_work(const comm::Communicator& comm, const PredictOptions& options) {
+  auto model = Predictor::open_together(comm, options.model, options.device);
+  Work work{std::move(model), WearInputs(comm, options.input, options.choice), {}, {}};
+  comm.together([&] { plan(work, options); });
   return work;
 }
 
@@ -180,37 +188,31 @@ void count(const Work& work, const fs::path& output, PredictSummary& summary) {
 }  // namespace
 
 PredictPlan plan_prediction(const comm::Communicator& comm, const PredictOptions& options) {
-  PredictPlan plan;
-  comm.together([&] { plan = open_work(options).plan; });
-  return plan;
+  return open_work(comm, options).plan;
 }
 
 PredictSummary predict(const comm::Communicator& comm, const PredictOptions& options) {
-  std::optional<Work> work;
-  std::string inputs_sha256;
-  comm.together([&] {
-    work.emplace(open_work(options));
-    if (comm.is_root()) inputs_sha256 = work->inputs.sha256();
-  });
-  const std::int64_t inputs = work->plan.inputs, unit_inputs = work->plan.unit_inputs;
+  const Work work = open_work(comm, options);
+  const std::string inputs_sha256 = comm::from_root(comm, [&] { return work.inputs.sha256(); });
+  const std::int64_t inputs = work.plan.inputs, unit_inputs = work.plan.unit_inputs;
   PredictSummary summary;
-  summary.plan = work->plan;
+  summary.plan = work.plan;
 
   store::StoreJob job;
   job.output = options.output;
-  job.header = header_of(*work, comm.broadcast(inputs_sha256), options);
-  job.units = work->plan.units;
-  job.doing = name_of(work->plan.task);
+  job.header = header_of(work, inputs_sha256, options);
+  job.units = work.plan.units;
+  job.doing = name_of(work.plan.task);
   job.command_line = options.command_line;
   job.make = [&](std::int64_t unit, store::Columns) {
     Rows rows;
     for (std::int64_t input = unit * unit_inputs; input < std::min((unit + 1) * unit_inputs, inputs); ++input) {
-      add_input(*work, input, options, rows);
+      add_input(work, input, options, rows);
     }
     return std::move(rows).columns();
   };
   job.conclude = [&](bool) {
-    count(*work, options.output, summary);
+    count(work, options.output, summary);
     return job.header.parameters;
   };
   summary.was_finished = store::make_store(comm, job);

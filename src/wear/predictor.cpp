@@ -1,8 +1,10 @@
 #include "wear/predictor.h"
 
 #include <cstring>
+#include <optional>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "store/store.h"
@@ -17,7 +19,18 @@ struct Predictor::State {
 };
 
 Predictor::Predictor(const std::filesystem::path& model, at::Device device)
-    : state_(new State{load_model(model), store::Store(model).sha256(), device}) {
+    : Predictor(store::Store(model, kModelSchema, store::Origin::kForeign), device) {}
+
+Predictor Predictor::open_together(const comm::Communicator& comm, const std::filesystem::path& model,
+                                   at::Device device) {
+  const auto store = store::Store::open_together(comm, model, kModelSchema, {}, store::Origin::kForeign);
+  std::optional<Predictor> predictor;
+  comm.together([&] { predictor.emplace(Predictor(store, device)); });
+  return std::move(*predictor);
+}
+
+Predictor::Predictor(const store::Store& model, at::Device device)
+    : state_(new State{load_model(model), model.sha256(), device}) {
   state_->model.network->to(device);
   state_->model.network->eval();
 }

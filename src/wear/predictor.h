@@ -10,6 +10,7 @@
 #include <opencv2/core.hpp>
 #include <string>
 
+#include "store/store.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
@@ -18,6 +19,8 @@ class Predictor {
  public:
   /// Reads the model and moves it to `device`. Throws DataError as load_model, EnvironmentError for a missing device.
   Predictor(const std::filesystem::path& model, at::Device device);
+  /// The same on every rank; rank 0 alone tries the file in a child process. Collective; throws on every rank.
+  static Predictor open_together(const comm::Communicator& comm, const std::filesystem::path& model, at::Device device);
   ~Predictor();
   Predictor(Predictor&&) noexcept;
 
@@ -32,6 +35,7 @@ class Predictor {
   cv::Mat1f operator()(const cv::Mat1b& image, double weeks) const;
 
  private:
+  Predictor(const store::Store& model, at::Device device);
   struct State;
   std::unique_ptr<State> state_;
 };

@@ -265,9 +265,9 @@ void check_memory(const Work& work, const PrepareOptions& options) {
 }
 
 Work agreed_work(const comm::Communicator& comm, const PrepareOptions& options) {
+  ingest::ScanStore store = ingest::ScanStore::open_together(comm, options.scans);
   std::optional<Work> work;
   comm.together([&] {
-    ingest::ScanStore store(options.scans);
     Course course = plan_course(store, options);
     work.emplace(Work{std::move(store), std::move(course), {}, 1, {}});
   });

@@ -1,8 +1,10 @@
 #include "wear/prepared.h"
 
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 
+#include "comm/communicator.h"
 #include "core/errors.h"
 #include "store/image_rows.h"
 
@@ -68,12 +70,21 @@ store::Columns prepared_columns(std::span<const PreparedRecord> records, std::in
   return columns;
 }
 
-PreparedStore::PreparedStore(const std::filesystem::path& path) : store_(path, kPreparedSchema) {
+PreparedStore PreparedStore::open_together(const comm::Communicator& comm, const std::filesystem::path& path) {
+  std::vector<std::string> told = {"shoe", "pair", "foot", "week", "filled_share"};
+  for_each_field([&](const char* name, const auto&, auto) { told.emplace_back(name); });
+  store::Store store = store::Store::open_together(comm, path, kPreparedSchema, told);
+  std::optional<PreparedStore> scans;
+  comm.together([&] { scans.emplace(PreparedStore(std::move(store))); });
+  return std::move(*scans);
+}
+
+PreparedStore::PreparedStore(store::Store store) : store_(std::move(store)) {
   const auto shape = store_.shape("pixels");
   height_px_ = shape.at(1);
   width_px_ = shape.at(2);
   if (height_px_ < 1 || width_px_ < 1 || height_px_ > store::kMostPixels / width_px_) {
-    throw DataError(path.string() + ": data set 'pixels': images of impossible size");
+    throw DataError(store_.path().string() + ": data set 'pixels': images of impossible size");
   }
   const auto ids = store::read_values<std::string>(store_, "id");
   scans_.resize(ids.size());
@@ -89,6 +100,7 @@ PreparedStore::PreparedStore(const std::filesystem::path& path) : store_(path, k
     scans_[i].subject = subjects[i];
     if (!seen.insert(ids[i]).second) store::refuse_row(store_, "id", ids[i], "appears twice");
   }
+  store_.forget_told();
 }
 
 PreparedRecord PreparedStore::record(std::int64_t index) const {

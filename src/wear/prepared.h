@@ -52,7 +52,10 @@ store::Columns prepared_columns(std::span<const PreparedRecord> records, std::in
 class PreparedStore {
  public:
   /// Reads all but metadata and pixels. Throws DataError naming file and row when the store is broken.
-  explicit PreparedStore(const std::filesystem::path& path);
+  explicit PreparedStore(const std::filesystem::path& path) : PreparedStore(store::Store(path, kPreparedSchema)) {}
+
+  /// The same on every rank, of which rank 0 alone reads. Collective; throws on every rank.
+  static PreparedStore open_together(const comm::Communicator& comm, const std::filesystem::path& path);
 
   std::int64_t size() const { return static_cast<std::int64_t>(scans_.size()); }
   const std::vector<PreparedInfo>& scans() const { return scans_; }
@@ -64,6 +67,8 @@ class PreparedStore {
   const store::Store& store() const { return store_; }
 
  private:
+  explicit PreparedStore(store::Store store);
+
   store::Store store_;
   std::vector<PreparedInfo> scans_;
   std::int64_t height_px_ = 0, width_px_ = 0;

@@ -3,14 +3,15 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
-#include <set>
 #include <span>
 
+#include "comm/from_root.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/image.h"
 #include "ingest/image_record.h"
+#include "ingest/image_sources.h"
 
 namespace outsole::wear {
 
@@ -27,6 +28,18 @@ bool is_chosen(const PreparedInfo& scan, const WearInputs::Choice& choice) {
   return scan.flag.empty() && holds(choice.ids, scan.id) && holds(choice.weeks, scan.subject.week);
 }
 
+std::vector<fs::path> image_files(const std::vector<fs::path>& paths, const WearInputs::Choice& choice) {
+  if (!choice.ids.empty() || !choice.weeks.empty()) {
+    throw UsageError(
+        "scans are chosen by id or week in a prepared store (NAME.h5); of image files name those you want");
+  }
+  std::vector<fs::path> files;
+  for (const ingest::ImageSource& source : ingest::list_image_sources(paths, std::nullopt, {}).sources) {
+    files.push_back(source.file);
+  }
+  return files;
+}
+
 }  // namespace
 
 cv::Mat1b fitted_on_paper(const cv::Mat1b& image, cv::Size size) {
@@ -41,17 +54,15 @@ cv::Mat1b fitted_on_paper(const cv::Mat1b& image, cv::Size size) {
   return result;
 }
 
-WearInputs::WearInputs(const std::vector<fs::path>& paths, const Choice& choice) {
+WearInputs::WearInputs(const comm::Communicator& comm, const std::vector<fs::path>& paths, const Choice& choice) {
   if (paths.size() == 1 && paths.front().extension() == ".h5") {
-    store_.emplace(paths.front());
-    take_scans(choice);
+    store_.emplace(PreparedStore::open_together(comm, paths.front()));
+    comm.together([&] { take_scans(choice); });
     return;
   }
-  if (!choice.ids.empty() || !choice.weeks.empty()) {
-    throw UsageError(
-        "scans are chosen by id or week in a prepared store (NAME.h5); of image files name those you want");
+  for (fs::path& file : comm::paths_from_root(comm, [&] { return image_files(paths, choice); })) {
+    inputs_.push_back({id_of(file), std::move(file)});
   }
-  take_files(paths);
 }
 
 void WearInputs::take_scans(const Choice& choice) {
@@ -66,16 +77,6 @@ void WearInputs::take_scans(const Choice& choice) {
     if (is_chosen(scans[row], choice)) inputs_.push_back({scans[row].id, {}, static_cast<std::int64_t>(row)});
   }
   if (inputs_.empty()) throw UsageError(store_->store().path().string() + ": no registered scan is of these weeks");
-}
-
-void WearInputs::take_files(const std::vector<fs::path>& paths) {
-  std::set<std::string> seen;
-  for (const fs::path& file : list_inputs(paths, image::image_extensions())) {
-    inputs_.push_back({id_of(file), file});
-    if (!seen.insert(inputs_.back().id).second) {
-      throw UsageError(file.string() + ": another input has the id '" + inputs_.back().id + "', too; rename one");
-    }
-  }
 }
 
 const PreparedInfo* WearInputs::scan(std::int64_t input) const {

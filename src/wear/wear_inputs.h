@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "wear/prepared.h"
 
 namespace outsole::wear {
@@ -24,10 +25,10 @@ class WearInputs {
     std::vector<double> weeks;     // of the scans; empty: all
   };
 
-  /// `paths` is one prepared store (NAME.h5), or images and folders of images. Not collective: every rank makes its
-  /// own, all the same. Throws UsageError when a choice names no scan or is made of image files, or when two files have
-  /// one id; DataError for a damaged store or a missing path.
-  WearInputs(const std::vector<std::filesystem::path>& paths, const Choice& choice);
+  /// `paths` is one prepared store (NAME.h5), or images and folders of images. Rank 0 lists and opens them for all.
+  /// Throws on every rank: UsageError when a choice names no scan or is made of image files; DataError for a damaged
+  /// store, a missing path, two files of one id, or an id that a store cannot hold. Collective.
+  WearInputs(const comm::Communicator& comm, const std::vector<std::filesystem::path>& paths, const Choice& choice);
 
   std::int64_t size() const { return static_cast<std::int64_t>(inputs_.size()); }
   const std::string& id(std::int64_t input) const { return inputs_[static_cast<std::size_t>(input)].id; }
@@ -53,8 +54,6 @@ class WearInputs {
     std::int64_t row = -1;
   };
   void take_scans(const Choice& choice);
-  void take_files(const std::vector<std::filesystem::path>& paths);
-
   std::optional<PreparedStore> store_;
   std::vector<Input> inputs_;
 };

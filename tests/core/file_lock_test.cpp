@@ -1,7 +1,6 @@
 #include "core/file_lock.h"
 
 #include <gmock/gmock.h>
-
 #include <unistd.h>
 
 #include <memory>

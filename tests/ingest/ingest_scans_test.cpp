@@ -128,5 +128,23 @@ TEST_F(IngestScans, TakeCsafeAsItIs) {
   }
 }
 
+TEST_F(IngestScans, TellContradictedResolutionsOnceWithTheirNumbers) {
+  std::string manifest = "file,shoe,pair,foot,week,dpi\n";
+  for (int i = 0; i < 9; ++i) manifest += "images/" + std::to_string(i) + ".tiff,s,p,L," + std::to_string(i) + ",150\n";
+  prepare([&] {
+    for (int i = 0; i < 9; ++i) {
+      write_scan(std::to_string(i) + ".tiff", CV_8UC1, i,
+                 {cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 300, cv::IMWRITE_TIFF_YDPI, 300});
+    }
+    write("manifest.csv", manifest);
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind());
+  if (!comm_.is_root()) return;
+  ASSERT_EQ(summary.remarks.size(), 1u);
+  EXPECT_EQ(summary.remarks[0].images, 9);
+  ASSERT_EQ(summary.remarks[0].first.size(), 3u);
+  EXPECT_EQ(summary.remarks[0].first[0], (folder_ / "images/0.tiff").string() + " (300.0 dpi, manifest 150.0)");
+}
+
 }  // namespace
 }  // namespace outsole::ingest

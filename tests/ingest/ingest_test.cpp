@@ -1,17 +1,21 @@
 #include "ingest/ingest.h"
 
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
+#include <sstream>
 
+#include "../shared_folder.h"
 #include "core/errors.h"
+#include "core/files.h"
 #include "core/sha256.h"
 #include "image/geometry.h"
-#include "retrieval/exemplar_image.h"
-#include "ingest/ingest_exemplars.h"
-#include "../shared_folder.h"
 #include "ingest/exemplars.h"
+#include "ingest/ingest_exemplars.h"
+#include "retrieval/exemplar_image.h"
 
 namespace outsole::ingest {
 namespace {
@@ -225,6 +229,55 @@ TEST_F(Ingest, RefusesManifestsThatDoNotFit) {
   options_.where = {{"foot", "left"}};
   refusal<UsageError>();
   EXPECT_FALSE(has_output());
+}
+
+/// The warnings that `work` logs on this rank, a line each.
+template <typename Work>
+std::vector<std::string> warnings_of(const Work& work) {
+  std::ostringstream text;
+  const auto before = spdlog::default_logger();
+  const auto logger = std::make_shared<spdlog::logger>("", std::make_shared<spdlog::sinks::ostream_sink_mt>(text));
+  logger->set_level(spdlog::level::warn);
+  logger->set_pattern("%v");
+  spdlog::set_default_logger(logger);
+  work();
+  spdlog::set_default_logger(before);
+  std::vector<std::string> lines;
+  std::istringstream all(text.str());
+  for (std::string line; std::getline(all, line);) lines.push_back(line);
+  return lines;
+}
+
+TEST_F(Ingest, SaysInOneLineThatAManifestSpeaksOfFewFilesOnly) {
+  prepare([&] {
+    write_three_units();
+    write("manifest.csv", "id,foot\n1000,left\n1001,right\n");
+  });
+  options_.manifest = folder_ / "manifest.csv";
+  IngestSummary summary;
+  const auto warnings = warnings_of([&] { summary = ingest_images(comm_, options_, exemplar_kind()); });
+  if (!comm_.is_root()) return;
+  ASSERT_EQ(warnings.size(), 1u);
+  EXPECT_EQ(warnings[0].find("148 files have no row"), 0u) << warnings[0];
+  EXPECT_EQ(summary.manifest_mismatches.size(), 148u);
+}
+
+TEST_F(Ingest, TellsTransparencyOnceWithAFewNames) {
+  prepare([&] {
+    write_three_units();
+    for (int i = 0; i < 100; ++i) write_pattern(std::to_string(2000 + i) + ".png", 4, 4, CV_8UC4, i);
+  });
+  IngestSummary summary;
+  const auto warnings = warnings_of([&] { summary = ingest_images(comm_, options_, exemplar_kind()); });
+  EXPECT_TRUE(warnings.empty());
+  if (!comm_.is_root()) return;
+  ASSERT_EQ(summary.remarks.size(), 1u);
+  EXPECT_NE(summary.remarks[0].what.find("transparent"), std::string::npos);
+  EXPECT_EQ(summary.remarks[0].images, 100);
+  ASSERT_EQ(summary.remarks[0].first.size(), 3u);
+  EXPECT_EQ(summary.remarks[0].first[0], (folder_ / "images" / "2000.png").string());
+  const auto provenance = nlohmann::json::parse(read_text_file(folder_ / "exemplars.provenance.json"));
+  EXPECT_EQ(provenance.at("details").at("remarks").at(0).at("images"), 100);
 }
 
 TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {

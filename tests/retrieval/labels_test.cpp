@@ -80,7 +80,12 @@ TEST(Labels, WithoutANeededColumnAreRefused) {
 
 TEST(Labels, WithAnEmptyIdAreRefused) {
   const LabelsFile file("mark,exemplar\n1,2\n3,\n");
-  EXPECT_TRUE(has(data_error_of([&] { read_labels(file.path()); }), "row 2"));
+  EXPECT_TRUE(has(data_error_of([&] { read_labels(file.path()); }), ", line 3: "));
+}
+
+TEST(Labels, AreNamedByTheLineOfTheFileThoughOthersAreBlankOrQuotedOverSeveral) {
+  const LabelsFile file("mark,exemplar,note\n\n1,2,\"two\nlines\"\n\n3,,\n");
+  EXPECT_TRUE(has(data_error_of([&] { read_labels(file.path()); }), ", line 6: "));
 }
 
 TEST(Truth, HoldsSeveralExemplarsOfAMarkOnceEach) {
@@ -98,17 +103,17 @@ TEST(Truth, PassesOverMarksThatWereNotSearched) {
   EXPECT_EQ(truth.labels_without_mark, 1);
 }
 
-TEST(Truth, NamesTheRowOfAnUnknownExemplar) {
+TEST(Truth, NamesTheLineOfAnUnknownExemplar) {
   const LabelsFile file("mark,exemplar\nm1,1\nm2,8\n");
   const Labels labels = read_labels(file.path());
-  EXPECT_TRUE(has(data_error_of([&] { resolve_labels(labels, {"m1", "m2"}, {"00001"}); }), "row 2: exemplar '8'"));
+  EXPECT_TRUE(has(data_error_of([&] { resolve_labels(labels, {"m1", "m2"}, {"00001"}); }), "line 3: exemplar '8'"));
 }
 
-TEST(Truth, NamesTheRowOfAnAmbiguousId) {
+TEST(Truth, NamesTheLineOfAnAmbiguousId) {
   const LabelsFile file("mark,exemplar\nm1,1\n");
   const Labels labels = read_labels(file.path());
   const auto resolve = [&] { resolve_labels(labels, {"m1"}, {"1", "01"}); };
-  EXPECT_TRUE(has(data_error_of(resolve), "row 1: exemplar id '1' is ambiguous"));
+  EXPECT_TRUE(has(data_error_of(resolve), "line 2: exemplar id '1' is ambiguous"));
 }
 
 TEST(Truth, KeepsOneGroupAMark) {

@@ -62,6 +62,23 @@ TEST_F(Synthesize, GivesTheSameBytesOnAnyNumberOfRanks) {
   EXPECT_EQ(sha256_of_file(alone.output / "00005.png"), bytes);
 }
 
+TEST_F(Synthesize, DrawsFromTheExemplarsThatRankZeroSees) {
+  synthesize_exemplars(comm_, exemplars());
+  auto more = exemplars();
+  more.output = folder_ / "late";
+  more.seed = 9;
+  more.count = 30;
+  synthesize_exemplars(comm_, more);
+  auto seen = marks();
+  seen.count = 12;
+  if (!comm_.is_root()) seen.exemplars.insert(seen.exemplars.begin(), more.output);  // as if files had come meanwhile
+  synthesize_marks(comm_, seen);
+  comm_.barrier();
+  const CsvTable labels = read_csv(folder_ / "marks" / "labels.csv");
+  ASSERT_EQ(labels.rows.size(), 12u);
+  for (const auto& row : labels.rows) EXPECT_LE(row[labels.column("exemplar")], "00005");
+}
+
 TEST_F(Synthesize, LeavesAFinishedFolderAsItIs) {
   synthesize_exemplars(comm_, exemplars());
   const auto written = fs::last_write_time(folder_ / "exemplars" / "00001.png");

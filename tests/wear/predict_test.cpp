@@ -1,6 +1,7 @@
 #include "wear/predict.h"
 
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 
 #include <cmath>
 #include <opencv2/imgcodecs.hpp>
@@ -168,6 +169,51 @@ TEST_F(Predict, RefusesWhatTheModelCannotAnswer) {
   options_.model = folder_ / "prepared.h5";
   refusal<DataError>();
   EXPECT_FALSE(fs::exists(options_.output));
+}
+
+TEST_F(Predict, RefusesNamesThatMakeNoId) {
+  write_model(wear::Task::kPrediction);
+  options_.weeks = {8};
+  for (const std::string& name :
+       {std::string("\xFF.png"), std::string(129, 'x') + ".png", std::string("new\nline.png")}) {
+    prepare([&] { cv::imwrite((folder_ / name).string(), cv::Mat1b(kHeight, kWidth, uchar{60})); });
+    options_.input = {folder_ / name};
+    EXPECT_THAT(refusal<DataError>(), HasSubstr("rename it"));
+    EXPECT_FALSE(fs::exists(options_.output));
+  }
+}
+
+TEST_F(Predict, TakesTheInputsThatRankZeroSees) {
+  write_model(wear::Task::kPrediction);
+  prepare([&] {
+    for (const char* folder : {"images", "late"}) {
+      fs::create_directory(folder_ / folder);
+      for (const char* name : {"b.png", "c.png"}) {
+        cv::imwrite((folder_ / folder / name).string(), cv::Mat1b(kHeight, kWidth, uchar{60}));
+      }
+    }
+    cv::imwrite((folder_ / "late" / "a.png").string(), cv::Mat1b(kHeight, kWidth, uchar{200}));
+  });
+  // As if a file had come between the looks of two ranks.
+  options_.input = {folder_ / (comm_.is_root() ? "images" : "late")};
+  options_.weeks = {8};
+  predict(comm_, options_);
+  if (comm_.is_root()) {
+    EXPECT_THAT(column<std::string>("input_id"), ElementsAre("b", "c"));
+  }
+}
+
+TEST_F(Predict, OnlyRankZeroTriesAForeignModelInAChild) {
+  write_model(wear::Task::kPrediction);
+  const auto faults_of_children = [] {
+    rusage usage{};
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return usage.ru_minflt;
+  };
+  const auto before = faults_of_children();
+  const auto predictor = Predictor::open_together(comm_, options_.model, at::kCPU);
+  EXPECT_EQ(faults_of_children() > before, comm_.is_root());
+  EXPECT_EQ(predictor.sha256(), store::Store(options_.model).sha256());
 }
 
 }  // namespace
