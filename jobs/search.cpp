@@ -90,8 +90,11 @@ void print_plan(const retrieval::SearchPlan& plan, const JobContext& context, co
               plan.feature_flops / 1e12);
   std::printf("index         %s as 32-bit floats, %s\n", format_bytes(static_cast<double>(plan.index_bytes)).c_str(),
               plan.in_memory ? "kept in memory" : "streamed from disk for every mark");
-  std::printf("partition     %d ranks x %d threads share the %s, %.1f of them busy on average\n", context.comm.size(),
-              context.common.threads, plan.splits_marks ? "marks" : "exemplars", plan.ranks_used);
+  const auto& [teams, busy] = plan.teams;
+  std::printf(
+      "partition     %d ranks x %d threads in %d team%s, which share the marks; a team's ranks share the exemplars\n",
+      context.comm.size(), context.common.threads, teams, teams == 1 ? "" : "s");
+  std::printf("busy ranks    %.1f on average, %.0f%%\n", busy, 100 * busy / context.comm.size());
   std::printf("code          %s (by FFT: %.3g TFLOP, at a seventieth of a product's rate)\n", plan.path.c_str(),
               plan.fft_flops / 1e12);
   if (plan.seconds == 0) {

@@ -86,7 +86,7 @@ class Retrieval : public ::testing::Test {
     options.manifest = folder_ / "manifest.csv";
     options.output = folder_ / "exemplars.h5";
     options.strict = true;
-    ingest_images(comm_, options, exemplar_kind());
+    ingest_images(comm_, options, ingest::exemplar_kind());
   }
 
   static std::string id_of_exemplar(std::size_t index) {
