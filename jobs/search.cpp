@@ -46,7 +46,7 @@ void declare(SearchJob& own, Options& options) {
       .at_least(0);
   options
       .add("coarse-recall", "MARKS", search.coarse_recall,
-           "with --coarse: search so many marks (of each rank, where ranks share marks) in full besides, and say what "
+           "with --coarse: search so many marks of each team of ranks in full besides, and say what "
            "it lost")
       .at_least(0)
       .only_with("coarse");

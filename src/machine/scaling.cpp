@@ -25,8 +25,8 @@ double messages_s(int ranks, const JobWork& work, const NodeSpec& node) {
   const double hops = std::ceil(std::log2(ranks)), others = 1 - 1.0 / ranks;
   double round = 2 * hops * node.latency_s;  // all agree, once a round
   if (work.gathered_bytes > 0) round += ranks * node.latency_s + others * work.gathered_bytes / node.network_bytes_s;
-  // Every rank's part is broadcast in its turn: length and bytes.
-  if (work.spread_bytes > 0) round += 2 * ranks * hops * node.latency_s + work.spread_bytes / node.network_bytes_s;
+  // Lengths along a tree, then every rank's part from rank to rank.
+  if (work.spread_bytes > 0) round += (hops + ranks) * node.latency_s + work.spread_bytes / node.network_bytes_s;
   if (work.reduced_bytes > 0) {
     double bytes_s = work.sum_bytes_s > 0 ? work.sum_bytes_s : node.network_bytes_s;
     if (ranks > node.ranks) bytes_s = std::min(bytes_s, node.network_bytes_s);
@@ -80,18 +80,34 @@ NodeSpec parse_node_spec(const std::string& text) {
 
 namespace {
 
+/// How ranks share a partition out: in teams, or all as one.
+struct Cut {
+  int teams = 1;
+  int ranks = 1;     // of the smallest team
+  double busy = 1;   // of all
+  double items = 1;  // of the team that has most
+  double part = 1;   // which that is of all items
+};
+
+Cut cut_of(const Partition& partition, int ranks) {
+  if (!partition.teams) return {1, ranks, busy(partition.units, ranks)};
+  const comm::Teams teams = comm::choose_teams(*partition.teams, ranks);
+  const auto items = static_cast<double>(divide_up(partition.teams->items, teams.count));
+  return {teams.count, ranks / teams.count, teams.busy, items, items / static_cast<double>(partition.teams->items)};
+}
+
 /// What the busiest rank computes.
-double compute_s(int ranks, const Partition& partition, double all_s) {
+double compute_s(const Cut& cut, const Partition& partition, double all_s) {
   if (partition.rank_s.empty()) {
     double seconds = 0;
     for (const Share& share : partition.besides) {
-      seconds += share.seconds / busy(share.units, ranks);
+      seconds += (share.once ? 1 : cut.part) * share.seconds / busy(share.units, cut.ranks);
       all_s -= share.seconds;
     }
-    return seconds + all_s / busy(partition.units, ranks);
+    return seconds + cut.part * all_s / busy(partition.units, cut.ranks);
   }
   const auto& measured = partition.rank_s;
-  const auto share = divide_up(partition.units, ranks);
+  const auto share = divide_up(partition.units, cut.ranks);
   const auto above = measured.lower_bound(share);
   const auto line = [](auto from, auto to, std::int64_t at) {
     const auto part = static_cast<double>(at - from->first) / static_cast<double>(to->first - from->first);
@@ -110,27 +126,31 @@ ScalingRow predict_alike(int ranks, const JobWork& work, const NodeSpec& node) {
   row.nodes = static_cast<int>(divide_up(ranks, node.ranks));
   row.busy = 0;
   const Partition* chosen = nullptr;
+  Cut cut;
   for (const Partition& partition : work.partitions) {
-    const double candidate = busy(partition.units, ranks);
-    if (candidate <= 1.05 * row.busy) continue;
-    row.busy = candidate;
+    const Cut candidate = cut_of(partition, ranks);
+    if (candidate.busy <= 1.05 * row.busy) continue;
+    row.busy = candidate.busy;
     chosen = &partition;
+    cut = candidate;
   }
   ensure(chosen != nullptr, "work is shared out in some way");
-  row.partition = chosen->of;
-  const bool alone = chosen->alone;
-  const double passes = alone ? chosen->passes / row.busy : chosen->passes;  // of a rank over its data
-  const std::int64_t share = divide_up(chosen->units, ranks);                // of the busiest rank
-  const double own_bytes = alone ? work.read_bytes : work.read_bytes / row.busy;
+  row.partition = cut.teams == 1 ? chosen->of : std::to_string(cut.teams) + " teams";
+  const double passes =  // of a rank over its data
+      chosen->passes * (chosen->teams ? std::max(1.0, cut.items * chosen->teams->passes_an_item) : 1);
+  const std::int64_t share = divide_up(chosen->units, cut.ranks);  // of the busiest rank
+  const double busy_in_team = busy(chosen->units, cut.ranks);
+  const double own_bytes = work.read_bytes / busy_in_team;
   const bool keeps = own_bytes <= work.memory_for_data_bytes;
   row.memory_bytes = work.memory_bytes + static_cast<double>(share) * work.unit_memory_bytes +
                      (keeps ? own_bytes : work.memory_for_data_bytes);
-  row.compute_s = compute_s(ranks, *chosen, work.compute_s) / node.speed;
-  const double rank_bytes = own_bytes * (keeps ? 1 : passes), bytes = rank_bytes * row.busy + work.written_bytes;
+  row.compute_s = compute_s(cut, *chosen, work.compute_s) / node.speed;
+  const double rank_bytes = own_bytes * (keeps ? 1 : passes);
+  const double bytes = rank_bytes * busy_in_team * cut.teams + work.written_bytes;
   row.compute_s += rank_bytes * work.read_s_a_byte / node.speed;
   const double busy_nodes = std::max(1.0, std::min<double>(row.nodes, row.busy));
   row.io_s = bytes / std::min(busy_nodes * node.disk_bytes_s, node.shared_disk_bytes_s);
-  row.messages_s = alone ? 0 : messages_s(ranks, work, node);
+  row.messages_s = cut.part * messages_s(cut.ranks, work, node);
   row.seconds = std::max(row.compute_s, row.io_s) + row.messages_s;
   return row;
 }

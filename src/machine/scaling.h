@@ -4,15 +4,18 @@
 //   seconds(R) = max(sum over kinds of work of seconds / busy(R), reading and writing) + messages
 //
 // busy(R) = units / ceil(units / R) is what the partition of that work into whole units keeps busy; what every rank
-// does all of is one unit. Files are read and written beside the computation, at the speed of the nodes' disks, or of a
-// file system that all share; a broadcast or reduction takes ceil(log2 R) hops of latency, and its bytes at the
-// network's speed.
+// does all of is one unit. Ranks may be cut into teams, of which each has its part of the items and R is a team's.
+// Files are read and written beside the computation, at the speed of the nodes' disks, or of a file system that all
+// share; a broadcast or reduction takes ceil(log2 R) hops of latency, and its bytes at the network's speed.
 
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "comm/partition.h"
 
 namespace outsole::machine {
 
@@ -35,14 +38,16 @@ NodeSpec parse_node_spec(const std::string& text);
 struct Share {
   std::int64_t units = 1;  // 1: every rank does all of it
   double seconds = 0;      // on one rank
+  bool once = false;       // of ranks in teams: not for each item of the team
 };
 
 /// One way to share the work out: into so many whole units.
 struct Partition {
   std::string of;  // "blocks"
   std::int64_t units = 1;
-  bool alone = false;  // a rank needs all the data for its units, and no other rank
-  double passes = 1;  // over the data where they do not fit into memory: of all ranks together if `alone`, else of each
+  double passes = 1;  // of each rank over its data, where they do not fit into memory; in teams, times those for items
+  /// For items that each meet all units: ranks are cut into teams, which share out the items.
+  std::optional<comm::TeamWork> teams = {};
   std::vector<Share> besides = {};  // of the compute time, what is not shared out by these units
   /// Where a rank's time is no multiple of its units: its compute time for so many of them, measured; a line between
   /// two of these, and beyond the last one as much a unit as there. Empty: the compute time is proportional.

@@ -161,10 +161,8 @@ std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::ve
   std::string bytes;
   for (const match::MarkView& view : own) bytes += encode(view);
   std::vector<match::MarkView> views;
-  for (const std::string& part : comm.all_gather(bytes)) {
-    const char* position = part.data();
-    while (position < part.data() + part.size()) views.push_back(decode(position));
-  }
+  const std::vector<char> all = comm.all_gatherv(std::span<const char>(bytes)).values;
+  for (const char* position = all.data(); position < all.data() + all.size();) views.push_back(decode(position));
   return views;
 }
 

@@ -1,38 +1,27 @@
 #include "retrieval/search.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <functional>
-#include <future>
-#include <limits>
-#include <numeric>
 #include <optional>
 #include <set>
 #include <utility>
 
 #include "comm/partition.h"
 #include "comm/watchdog.h"
-#include "core/clock.h"
+#include "core/checked.h"
 #include "core/files.h"
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
 #include "core/stop.h"
 #include "image/image.h"
-#include "match/lanes.h"
 #include "retrieval/search_results.h"
 #include "retrieval/search_setup.h"
+#include "retrieval/team_search.h"
 #include "store/write_units.h"
 
 namespace outsole::retrieval {
 
 namespace {
-
-using match::BestPose;
-using match::kLanes;
 
 /// Refuses a table that could not be written once the search is done.
 void check_csv_folder(const std::filesystem::path& csv) {
@@ -98,382 +87,80 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
   return parameters;
 }
 
-/// A mark and some or all of its views.
-struct SeenMark {
-  ScaledMark mark;
-  std::vector<match::MarkView> views;
-};
-
-/// Marks in the order in which this rank searches them, each with what this rank sees of it. On a GPU the next mark is
-/// read, turned and sent through the extractor while this one is searched. On a CPU it is not: the search keeps every
-/// core busy, so the work would only be done at another time.
-class MarkQueue {
- public:
-  using See = std::function<SeenMark(const std::filesystem::path&)>;
-  struct Item {
-    std::filesystem::path file;
-    std::future<SeenMark> seen;
-  };
-
-  MarkQueue(std::vector<std::filesystem::path> files, See see, bool looks_ahead)
-      : files_(std::move(files)),
-        see_(std::move(see)),
-        policy_(looks_ahead ? std::launch::async : std::launch::deferred),
-        next_(begin(0)) {}
-
-  Item take() {
-    Item item = {files_.at(taken_++), std::move(next_)};
-    next_ = begin(taken_);
-    return item;
+/// Every rank's findings to root, which gets the summary. Collective.
+SearchSummary gather_summary(const comm::Communicator& comm, SearchSummary summary) {
+  using nlohmann::json;
+  const auto all = comm.gather(json(summary.skipped).dump(-1, ' ', false, json::error_handler_t::replace));
+  summary.skipped.clear();
+  for (const std::string& part : all) {
+    for (const auto& reason : json::parse(part)) summary.skipped.push_back(reason.get<std::string>());
   }
-
- private:
-  std::future<SeenMark> begin(std::size_t position) const {
-    if (position == files_.size()) return {};
-    return std::async(policy_, see_, files_[position]);
+  CoarseRecall& recall = summary.coarse_recall;
+  for (std::int64_t* count : {&recall.marks, &recall.first_kept, &recall.top, &recall.top_kept}) {
+    *count = comm.sum(*count);
   }
-
-  std::vector<std::filesystem::path> files_;
-  See see_;
-  std::launch policy_;
-  std::size_t taken_ = 0;
-  std::future<SeenMark> next_;
-};
-
-/// The `count` best of `found`, by score, then position; ascending.
-std::vector<std::int64_t> best_of(const std::vector<BestPose>& found, std::int64_t count) {
-  std::vector<std::int64_t> order(found.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto score = [&](std::int64_t i) { return found[static_cast<std::size_t>(i)].score; };
-  const auto last = order.begin() + std::min(count, std::ssize(order));
-  std::partial_sort(order.begin(), last, order.end(), [&](std::int64_t a, std::int64_t b) {
-    return score(a) > score(b) || (score(a) == score(b) && a < b);
-  });
-  order.erase(last, order.end());
-  std::sort(order.begin(), order.end());
-  return order;
+  return summary;
 }
 
-/// A search in progress; made by all ranks together. Where ranks share the exemplars, every rank calls its functions
-/// with the same marks; where they share the marks, each with its own.
-class Search {
- public:
-  Search(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup)
-      : comm_(comm),
-        options_(options),
-        setup_(setup),
-        own_(setup.partition.splits_marks ? comm::UnitRange{0, parameters().blocks()}
-                                          : comm::units_of(parameters().blocks(), comm.rank(), comm.size())),
-        blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes,
-                setup.path.block_access()),
-        marks_at_a_time_(-comm.max(-most_marks_at_a_time())) {}
-
-  /// What this rank sees of a mark: all of its views, or its share of them. Not collective.
-  SeenMark see(const std::filesystem::path& file) const {
-    SeenMark seen = {read_scaled_mark(file, parameters(), options_.protocol), {}};
-    const std::vector<ViewTask> tasks = view_tasks(seen.mark, parameters().geometry.stride_px);
-    const comm::UnitRange mine = splits_marks() ? comm::UnitRange{0, std::ssize(tasks)}
-                                                : comm::units_of(std::ssize(tasks), comm_.rank(), comm_.size());
-    const auto own =
-        std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
-    seen.views = make_views(seen.mark, own, *setup_.index.extractor, parameters(), options_.protocol, options_.device);
-    return seen;
-  }
-
-  /// The results of the next marks of the queue, of `counts[i]` marks in part i, in their order; without bad marks, and
-  /// on ranks other than root, where they share exemplars, without any. Where blocks are streamed, one pass over them
-  /// serves marks_at_a_time of these marks.
-  std::vector<std::vector<MarkResult>> search_marks(MarkQueue& queue, std::span<const std::int64_t> counts) {
-    std::vector<std::size_t> part_of;  // of each mark
-    for (std::size_t part = 0; part < counts.size(); ++part) {
-      part_of.insert(part_of.end(), static_cast<std::size_t>(counts[part]), part);
-    }
-    std::vector<std::vector<MarkResult>> parts(counts.size());
-    const auto at_a_time = static_cast<std::size_t>(marks_at_a_time_);
-    for (std::size_t begin = 0; begin < part_of.size(); begin += at_a_time) {
-      search_batch(queue, std::span(part_of).subspan(begin, std::min(at_a_time, part_of.size() - begin)), parts);
-    }
-    return parts;
-  }
-
-  /// The same on all ranks that search the same marks.
-  std::int64_t marks_at_a_time() const { return marks_at_a_time_; }
-
-  /// Every rank's findings to root, which gets the summary. Collective.
-  SearchSummary gather_summary() {
-    const auto all =
-        comm_.gather(nlohmann::json(summary_.skipped).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
-    summary_.skipped.clear();
-    for (const std::string& part : all) {
-      for (const auto& reason : nlohmann::json::parse(part)) summary_.skipped.push_back(reason.get<std::string>());
-    }
-    CoarseRecall& recall = summary_.coarse_recall;
-    for (std::int64_t* count : {&recall.marks, &recall.first_kept, &recall.top, &recall.top_kept}) {
-      *count = comm_.sum(*count);
-    }
-    return summary_;
-  }
-
- private:
-  struct ReadyMark {
-    SeenMark seen;  // without its image; the views only for a first pass
-    MarkMatcher matcher;
-    std::size_t part;  // of the results
-  };
-
-  const IndexParameters& parameters() const { return setup_.index.parameters; }
-  bool splits_marks() const { return setup_.partition.splits_marks; }
-
-  /// How many marks this rank could search at a time.
-  std::int64_t most_marks_at_a_time() const {
-    return splits_marks() || blocks_.in_memory() ? 1 : most_marks_a_pass(setup_, options_);
-  }
-
-  /// Searches the next marks of the queue at once, and adds their results to the parts they belong to.
-  void search_batch(MarkQueue& queue, std::span<const std::size_t> part_of,
-                    std::vector<std::vector<MarkResult>>& parts) {
-    const double start = now_s();
-    std::vector<ReadyMark> ready;
-    for (const std::size_t part : part_of) {
-      if (auto mark = make_ready(queue.take(), part)) ready.push_back(std::move(*mark));
-    }
-    summary_.seconds_features += now_s() - start;
-
-    std::vector<MarkResult> results;
-    if (options_.coarse > 0) {
-      for (const ReadyMark& mark : ready) results.push_back(search_coarsely_first(mark.matcher, mark.seen));
-    } else {
-      std::vector<const MarkMatcher*> matchers;
-      for (const ReadyMark& mark : ready) matchers.push_back(&mark.matcher);
-      for (auto& best : search_all(matchers)) results.push_back({{}, std::move(best), {}});
-    }
-    summary_.seconds_search += now_s() - start;
-    if (!splits_marks() && !comm_.is_root()) return;
-    for (std::size_t i = 0; i < ready.size(); ++i) {
-      results[i].mark = std::move(ready[i].seen.mark);
-      parts[ready[i].part].push_back(std::move(results[i]));
+/// The marks of some units, by position.
+std::vector<std::int64_t> marks_of(const SearchSetup& setup, std::span<const std::int64_t> units) {
+  std::vector<std::int64_t> marks;
+  for (const std::int64_t unit : units) {
+    for (std::int64_t i = 0; i < std::ssize(setup.marks_of_unit(unit)); ++i) {
+      marks.push_back(unit * setup.marks_per_unit + i);
     }
   }
+  return marks;
+}
 
-  /// A mark with all that its search needs; nothing when it is bad.
-  std::optional<ReadyMark> make_ready(MarkQueue::Item item, std::size_t part) {
-    std::optional<SeenMark> seen;
-    on_all_ranks([&] { seen = unless_bad(item.file, [&] { return item.seen.get(); }); });
-    agree_on(item.file, seen.has_value());
-    if (!seen) return std::nullopt;
-    if (!splits_marks()) seen->views = share_views(comm_, std::move(seen->views));
-    seen->mark.image = seen->mark.support = at::Tensor();  // no longer needed
-    std::optional<MarkMatcher> matcher;
-    on_all_ranks([&] {
-      // A first pass will need the views again.
-      auto views = options_.coarse > 0 ? seen->views : std::exchange(seen->views, {});
-      matcher = unless_bad(item.file, [&] { return prepare(std::move(views), item.file); });
-    });
-    if (!matcher) return std::nullopt;
-    return ReadyMark{std::move(*seen), std::move(*matcher), part};
-  }
-
-  /// A step of one mark, which does not communicate. Where ranks share a mark, an error on one reaches all.
-  void on_all_ranks(const std::function<void()>& step) const {
-    if (splits_marks()) return step();
-    comm_.together(step);
-  }
-
-  /// Runs `work` on one mark; a mark whose file is bad is told, counted and left out. Where ranks share the mark every
-  /// one finds the same fault, and rank 0 tells it.
-  template <typename Work>
-  auto unless_bad(const std::filesystem::path& file, Work&& work) -> std::optional<decltype(work())> {
-    try {
-      return work();
-    } catch (const DataError& error) {
-      if (options_.strict) throw;
-      if (!splits_marks() && !comm_.is_root()) return std::nullopt;
-      const std::string reason = error.what();  // of the mark, or of its mask
-      summary_.skipped.push_back(reason.starts_with(file.string()) ? reason : file.string() + ": " + reason);
-      spdlog::warn("skipped {}", summary_.skipped.back());
-      return std::nullopt;
-    }
-  }
-
-  /// Ranks that share a mark must all have read it, or none.
-  void agree_on(const std::filesystem::path& file, bool is_read) const {
-    if (splits_marks()) return;
-    const bool is_bad_somewhere = comm_.any_of(!is_read);
-    comm_.together([&] {
-      if (is_read && is_bad_somewhere) {
-        throw EnvironmentError(file.string() + ": only some ranks can read it; do all of them see the same folder?");
+/// Some units, whose marks come next in the team's search; where blocks are streamed one pass over them serves all.
+/// The team's root writes them. Collective over the team.
+void search_turn(const comm::Communicator& team, const SearchOptions& options, const SearchSetup& setup,
+                 std::span<const std::int64_t> units, TeamSearch& search, store::StoreWriter& writer) {
+  comm::now_doing("searching unit " + std::to_string(units.front()));
+  std::vector<MarkResult> results = search.search_next(std::ssize(marks_of(setup, units)));
+  team.together([&] {
+    if (!team.is_root()) return;
+    for (const std::int64_t unit : units) {
+      std::vector<MarkResult> of_unit;
+      for (MarkResult& result : results) {
+        if (result.position / setup.marks_per_unit == unit) of_unit.push_back(std::move(result));
       }
-    });
-  }
-
-  /// Throws DataError when nothing is left of the support at any pose.
-  MarkMatcher prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
-    MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol, setup_.index.channels);
-    if (matcher.useful_flops_per_exemplar() == 0) throw no_support_left(file);
-    return matcher;
-  }
-
-  /// The ranks' results one after another, on root, where they share exemplars; on this rank alone, its own.
-  std::vector<BestPose> gather(std::vector<BestPose> mine) const {
-    if (splits_marks()) return mine;
-    const std::string bytes(reinterpret_cast<const char*>(mine.data()), mine.size() * sizeof(BestPose));
-    std::vector<BestPose> all;
-    for (const std::string& part : comm_.gather(bytes)) {
-      const std::size_t begin = all.size();
-      all.resize(begin + part.size() / sizeof(BestPose));
-      std::memcpy(all.data() + begin, part.data(), part.size());
+      writer.write_unit(unit,
+                        result_columns(of_unit, setup.index, std::min(options.top, setup.index.parameters.exemplars),
+                                       options.all_scores, options.coarse > 0));
     }
-    return all;
-  }
+  });
+}
 
-  /// The best pose of every exemplar for each mark, in one pass over the blocks. On root, or on this rank alone.
-  std::vector<std::vector<BestPose>> search_all(std::span<const MarkMatcher* const> marks) {
-    std::vector<std::vector<BestPose>> best(marks.size());
-    for (auto& of_mark : best) of_mark.resize(static_cast<std::size_t>(own_.size() * kLanes));
-    on_all_ranks([&] {
-      if (marks.empty()) return;
-      blocks_.visit([&](std::span<const at::Tensor> run, std::int64_t first) {
-        // A pass from disk may outlast the time a cluster gives; what the marks before have found is saved.
-        if (!blocks_.in_memory() && stop_requested()) throw StopRequested("stopped on request while searching");
-        for (std::size_t i = 0; i < marks.size(); ++i) {
-          marks[i]->search(run,
-                           std::span(best[i]).subspan(static_cast<std::size_t>(first * kLanes), run.size() * kLanes));
-        }
-      });
-    });
-    for (auto& of_mark : best) {
-      of_mark = gather(std::move(of_mark));
-      // On root: without the last block's empty lanes.
-      if (!of_mark.empty()) of_mark.resize(static_cast<std::size_t>(parameters().exemplars));
-    }
-    return best;
-  }
+/// Searches the pending units and writes each. Every team takes its part of them, turn by turn, and all teams agree
+/// after each turn. Collective; the summary is rank 0's.
+SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
+                           std::span<const std::int64_t> pending, store::StoreWriter& writer) {
+  if (pending.empty()) return {};
+  const int teams = teams_for(setup, options, std::ssize(pending), comm.size()).count;
+  const int own_team = comm::team_of(comm.rank(), teams, comm.size());
+  const comm::Communicator team = comm.split(own_team);
+  const comm::UnitRange mine = comm::units_of(std::ssize(pending), own_team, teams);
+  const auto units = pending.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
+  std::optional<TeamSearch> search;
+  comm.together_by_teams([&] { search.emplace(team, options, setup, marks_of(setup, units)); });
 
-  std::vector<BestPose> search_all(const MarkMatcher& mark) {
-    const MarkMatcher* const marks[] = {&mark};
-    return std::move(search_all(marks).front());
-  }
-
-  /// The best pose of `exemplars` (ascending), in their order. On root, or on this rank alone.
-  std::vector<BestPose> search_some(const MarkMatcher& matcher, std::span<const std::int64_t> exemplars) {
-    std::vector<std::int64_t> mine;
-    for (const std::int64_t exemplar : exemplars) {
-      const std::int64_t own = exemplar - own_.begin * kLanes;
-      if (own >= 0 && own < own_.size() * kLanes) mine.push_back(own);
-    }
-    std::vector<BestPose> best;
-    on_all_ranks([&] {
-      blocks_.visit_exemplars(mine, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> numbers) {
-        std::vector<BestPose> found(packed.size() * kLanes);
-        matcher.search(packed, found);
-        best.insert(best.end(), found.begin(), found.begin() + std::ssize(numbers));
-      });
-    });
-    return gather(std::move(best));
-  }
-
-  /// A first pass over a coarse grid, then the best `coarse` exemplars of it in full.
-  MarkResult search_coarsely_first(const MarkMatcher& matcher, const SeenMark& seen) {
-    std::optional<MarkMatcher> coarse;
-    on_all_ranks([&] {
-      coarse.emplace(setup_.path, coarse_views(seen.views, seen.mark.grid, parameters().geometry.stride_px),
-                     parameters(), options_.protocol, setup_.index.channels);
-    });
-    if (coarse->useful_flops_per_exemplar() == 0) {  // the support lies between the coarse grid's cells
-      std::vector<BestPose> best = search_all(matcher);
-      std::vector<float> unknown(best.size(), std::numeric_limits<float>::quiet_NaN());
-      return {{}, std::move(best), std::move(unknown)};
-    }
-    const std::vector<BestPose> first_pass = search_all(*coarse);
-    const std::vector<std::int64_t> kept = agreed_best(first_pass);
-    const std::vector<BestPose> second_pass = search_some(matcher, kept);
-    if (searched_in_full_ < options_.coarse_recall) {
-      ++searched_in_full_;
-      count_recall(search_all(matcher), kept);
-    }
-    MarkResult result;
-    for (const BestPose& found : first_pass) result.coarse_score.push_back(found.score);
-    result.best.assign(first_pass.size(), {std::numeric_limits<float>::quiet_NaN(), {}});
-    for (std::size_t i = 0; i < second_pass.size(); ++i)
-      result.best[static_cast<std::size_t>(kept[i])] = second_pass[i];
-    return result;
-  }
-
-  /// The exemplars that the first pass keeps, known to every rank that searches the mark.
-  std::vector<std::int64_t> agreed_best(const std::vector<BestPose>& first_pass) const {
-    const std::vector<std::int64_t> best = best_of(first_pass, options_.coarse);
-    if (splits_marks()) return best;
-    return nlohmann::json::parse(comm_.broadcast(nlohmann::json(best).dump()));
-  }
-
-  /// Compares what was kept with the best of an exhaustive search (empty but on root where ranks share the mark).
-  void count_recall(const std::vector<BestPose>& exhaustive, std::span<const std::int64_t> kept) {
-    if (exhaustive.empty()) return;
-    const auto kept_of = [&](std::int64_t count) {
-      const std::vector<std::int64_t> best = best_of(exhaustive, count);
-      return std::count_if(best.begin(), best.end(), [&](std::int64_t exemplar) {
-        return std::binary_search(kept.begin(), kept.end(), exemplar);
-      });
-    };
-    CoarseRecall& recall = summary_.coarse_recall;
-    ++recall.marks;
-    recall.first_kept += kept_of(1);
-    recall.top += std::min(options_.top, std::ssize(exhaustive));
-    recall.top_kept += kept_of(options_.top);
-  }
-
-  const comm::Communicator& comm_;
-  const SearchOptions& options_;
-  const SearchSetup& setup_;
-  comm::UnitRange own_;    // blocks that this rank searches
-  ExemplarBlocks blocks_;  // those
-  std::int64_t marks_at_a_time_;
-  SearchSummary summary_;
-  std::int64_t searched_in_full_ = 0;
-};
-
-/// Searches the marks of the pending units and writes each unit. Collective.
-void search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
-                  std::span<const std::int64_t> pending, store::StoreWriter& writer, Search& search) {
-  const comm::UnitRange mine = setup.partition.splits_marks
-                                   ? comm::units_of(std::ssize(pending), comm.rank(), comm.size())
-                                   : comm::UnitRange{0, std::ssize(pending)};
-  std::vector<std::filesystem::path> files;
-  for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-    const auto marks = setup.marks_of_unit(pending[static_cast<std::size_t>(i)]);
-    files.insert(files.end(), marks.begin(), marks.end());
-  }
-  MarkQueue queue(
-      files, [&](const std::filesystem::path& file) { return search.see(file); }, options.device.is_cuda());
-  const auto columns_of = [&](const std::vector<MarkResult>& results) {
-    return result_columns(results, setup.index, std::min(options.top, setup.index.parameters.exemplars),
-                          options.all_scores, options.coarse > 0);
-  };
-  const auto marks_of = [&](std::int64_t unit) { return std::ssize(setup.marks_of_unit(unit)); };
-  if (setup.partition.splits_marks) {
-    return store::write_pending_units(comm, writer, setup.units, pending, "searching", [&](std::int64_t unit) {
-      const std::int64_t counts[] = {marks_of(unit)};
-      return columns_of(search.search_marks(queue, counts).front());
-    });
-  }
+  const auto at_a_time =
+      static_cast<std::size_t>(std::max<std::int64_t>(1, search->marks_at_a_time() / setup.marks_per_unit));
+  const std::int64_t turns = comm.max(divide_up(std::ssize(units), static_cast<std::int64_t>(at_a_time)));
   Progress progress("searching", setup.marks_per_unit == 1 ? "marks" : "units", setup.units, comm.is_root(),
                     setup.units - std::ssize(pending));
-  const auto units_at_a_time =
-      static_cast<std::size_t>(std::max<std::int64_t>(1, search.marks_at_a_time() / setup.marks_per_unit));
-  for (std::size_t begin = 0; begin < pending.size(); begin += units_at_a_time) {
-    const auto units = pending.subspan(begin, std::min(units_at_a_time, pending.size() - begin));
-    comm::now_doing("searching unit " + std::to_string(units.front()));
-    std::vector<std::int64_t> counts;
-    for (const std::int64_t unit : units) counts.push_back(marks_of(unit));
-    const auto results = search.search_marks(queue, counts);
-    for (std::size_t i = 0; i < units.size(); ++i) {
-      comm.together([&] {
-        if (comm.is_root()) writer.write_unit(units[i], columns_of(results[i]));
-      });
-      progress.advance();
-    }
-    if (units.back() != pending.back()) store::leave_if_asked_to_stop(comm);
+  for (std::int64_t turn = 0; turn < turns; ++turn) {
+    const std::size_t begin = std::min(static_cast<std::size_t>(turn) * at_a_time, units.size());
+    const auto of_turn = units.subspan(begin, std::min(at_a_time, units.size() - begin));
+    comm.together_by_teams([&] {
+      if (!of_turn.empty()) search_turn(team, options, setup, of_turn, *search, writer);
+    });
+    progress.advance(comm.sum(std::ssize(of_turn)));
+    if (turn + 1 < turns) store::leave_if_asked_to_stop(comm);
   }
+  return gather_summary(comm, search->summary());
 }
 
 /// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are
@@ -505,6 +192,22 @@ void conclude(const comm::Communicator& comm, const SearchOptions& options, cons
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
 }
 
+/// The store of results, all but its provenance. Collective; the summary is rank 0's.
+SearchSummary write_results(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
+                            const nlohmann::json& parameters) {
+  std::optional<store::StoreWriter> writer;
+  store::open_writer(comm, options.output, {kResultsSchema, 1, parameters}, setup.units, writer);
+  SearchSummary summary;
+  summary.was_finished = comm.any_of(writer->is_finished());
+  if (summary.was_finished) return summary;
+  const std::vector<std::int64_t> pending = store::agreed_pending_units(comm, *writer, setup.units);
+  summary = search_units(comm, options, setup, pending, *writer);
+  store::finish_store(comm, *writer, setup.units, [&]() -> store::Columns {
+    return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
+  });
+  return summary;
+}
+
 }  // namespace
 
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
@@ -512,22 +215,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
   comm.together([&] { check_csv_folder(options.csv); });
   const nlohmann::json parameters = header_parameters(comm, options, setup);
   if (options.strict) check_marks(comm, options, setup);
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, {kResultsSchema, 1, parameters}, setup.units, writer);
-
-  SearchSummary summary;
-  const bool was_finished = comm.any_of(writer->is_finished());
-  if (!was_finished) {
-    Search search(comm, options, setup);
-    const std::vector<std::int64_t> pending = store::agreed_pending_units(comm, *writer, setup.units);
-    search_units(comm, options, setup, pending, *writer, search);
-    summary = search.gather_summary();
-    store::finish_store(comm, *writer, setup.units, [&]() -> store::Columns {
-      return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
-    });
-  }
-  writer.reset();
-  summary.was_finished = was_finished;
+  SearchSummary summary = write_results(comm, options, setup, parameters);
   summary.exemplars = setup.index.parameters.exemplars;
   comm.together([&] {
     if (!comm.is_root()) return;

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "retrieval/mark_features.h"
+#include "comm/partition.h"
 #include "machine/scaling.h"
+#include "retrieval/mark_features.h"
 
 namespace outsole::retrieval {
 
@@ -26,7 +27,8 @@ struct SearchOptions {
   /// Only so many exemplars of each mark, the best of a first pass over a coarse grid, are searched exhaustively; 0:
   /// all of them, without a first pass.
   std::int64_t coarse = 0;
-  std::int64_t coarse_recall = 0;   // so many marks are searched in full besides, to say what the first pass lost
+  /// So many marks, spread evenly, are searched in full besides, to say what the first pass lost.
+  std::int64_t coarse_recall = 0;
   std::int64_t plan_exemplars = 0;  // plan for an index of so many; 0: of those it has
   bool strict = false;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process; and as much of a GPU
@@ -34,6 +36,7 @@ struct SearchOptions {
   std::string kernel = "auto";                        // see choose_search_path
   std::string compute_precision = "32";
   int threads = 1;
+  int mark_groups = 0;  // teams of ranks, of which each takes its own marks; 0: as many as end soonest. For tests
   std::vector<std::string> command_line;
 };
 
@@ -46,8 +49,7 @@ struct SearchPlan {
   double fft_flops = 0;          // of the same search by FFT, the exemplars' spectra kept
   std::string path;              // the code that compares
   std::int64_t index_bytes = 0;  // as 32-bit floats
-  bool splits_marks = false;     // ranks take marks; otherwise blocks of exemplars
-  double ranks_used = 0;         // ranks that the partition keeps busy on average
+  comm::Teams teams;             // each takes its own marks, its ranks share the exemplars
   bool in_memory = false;        // each rank keeps its blocks
   /// Useful operations a second of a rank, measured now on some marks and a block.
   double compare_gflops = 0;
@@ -75,10 +77,10 @@ struct SearchSummary {
   double seconds_features = 0, seconds_search = 0;
 };
 
-/// Searches all marks x all exemplars x all poses. With fewer blocks than ranks can share evenly, ranks take marks,
-/// otherwise blocks; scores do not depend on it. A mark that is no readable image is named, counted and left out; one
-/// that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Collective; the summary
-/// is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
+/// Searches all marks x all exemplars x all poses. Ranks are cut into teams: each takes its own marks, its ranks share
+/// the blocks of exemplars; results do not depend on it. A mark that is no readable image is named, counted and left
+/// out; one that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Collective;
+/// the summary is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options);
 
 }  // namespace outsole::retrieval

@@ -17,8 +17,10 @@ machine::Plan search_plan(const comm::Communicator& comm, const SearchOptions& o
                                          1e-12 * facts.useful_flops, 1e-12 * facts.feature_flops)},
                 {"index", fmt::format("{} as 32-bit floats, {}", format_bytes(static_cast<double>(facts.index_bytes)),
                                       facts.in_memory ? "kept in memory" : "streamed from disk for every mark")},
-                {"partition", fmt::format("{} ranks share the {}, {:.1f} of them busy on average", comm.size(),
-                                          facts.splits_marks ? "marks" : "exemplars", facts.ranks_used)},
+                {"partition", fmt::format("{} ranks in {} team{}, which share the marks; a team's ranks share the exemplars",
+                                          comm.size(), facts.teams.count, facts.teams.count == 1 ? "" : "s")},
+                {"busy ranks", fmt::format("{:.1f} on average, {:.0f}%", facts.teams.busy,
+                                           100 * facts.teams.busy / comm.size())},
                 {"code", fmt::format("{} (by FFT: {:.3g} TFLOP, at a seventieth of a product's rate)", facts.path,
                                      1e-12 * facts.fft_flops)}};
   plan.work = facts.work;

@@ -14,6 +14,7 @@
 #include "machine/plan.h"
 #include "match/lanes.h"
 #include "retrieval/search.h"
+#include "retrieval/search_results.h"
 #include "retrieval/search_setup.h"
 
 namespace outsole::retrieval {
@@ -211,26 +212,25 @@ double lanes_of(std::int64_t exemplars) {
   return static_cast<double>(divide_up(exemplars, match::kLanes) * match::kLanes);
 }
 
-/// Ranks that share blocks share a mark's views first, tell each other what they saw, lay all of it out, each for
-/// itself, and tell root the best pose of every exemplar. `setup_s` is what every rank took before the first mark.
-machine::JobWork work_of(const SearchPlan& plan, const Cost& cost, const Rates& rates, double setup_s, const SearchSetup& setup,
-                const SearchOptions& options) {
+/// The ranks of a team share a mark's views first, tell each other what they saw, lay all of it out, each for itself,
+/// and tell the team's root the best they found. `setup_s` is what every rank took before the first mark.
+machine::JobWork work_of(const SearchPlan& plan, const Cost& cost, const Rates& rates, double setup_s,
+                         const SearchSetup& setup, const SearchOptions& options) {
   machine::JobWork work;
   // A coarse pass goes over all blocks, too, before the one that goes over those kept.
   const double passes_a_mark = options.coarse > 0 ? 2 : 1;
-  const auto shared_passes = static_cast<double>(divide_up(plan.marks, most_marks_a_pass(setup, options)));
   const double features_s = rates.feature_s * cost.view_px, layout_s = rates.layout_s * cost.view_px;
   const double in_full = lanes_of(options.coarse > 0 ? std::min(options.coarse, plan.exemplars) : plan.exemplars);
   const double coarse_flops = options.coarse > 0 ? cost.coarse_flops * lanes_of(plan.exemplars) : 0;
   const double compare_s = rates.compare_s * (cost.useful_flops * in_full + coarse_flops);
   const auto views_a_mark = std::llround(cost.views / static_cast<double>(plan.marks));
-  work.partitions = {
-      {"blocks",
-       plan.blocks,
-       /*alone=*/false,
-       passes_a_mark * shared_passes,
-       {{std::max<std::int64_t>(1, views_a_mark), features_s}, {1, layout_s}, {1, setup_s}}},
-      {"marks", setup.units, /*alone=*/true, passes_a_mark * static_cast<double>(plan.marks), {{1, setup_s}}}};
+  work.partitions = {{.of = "blocks",
+                      .units = plan.blocks,
+                      .passes = passes_a_mark,
+                      .teams = team_work(setup, options, setup.units),
+                      .besides = {{std::max<std::int64_t>(1, views_a_mark), features_s},
+                                  {1, layout_s},
+                                  {.units = 1, .seconds = setup_s, .once = true}}}};
   work.compute_s = setup_s + features_s + layout_s + compare_s;
   work.read_bytes = static_cast<double>(setup.index.store.size_bytes()) * static_cast<double>(plan.blocks) /
                     static_cast<double>(setup.index.store.rows());
@@ -240,7 +240,8 @@ machine::JobWork work_of(const SearchPlan& plan, const Cost& cost, const Rates& 
       static_cast<double>(setup.block_memory_bytes) * work.read_bytes / static_cast<double>(plan.index_bytes);
   work.read_s_a_byte = rates.read_s * static_cast<double>(plan.index_bytes) / work.read_bytes;
   work.rounds = plan.marks;
-  work.gathered_bytes = static_cast<double>(plan.exemplars) * sizeof(match::BestPose);
+  const std::int64_t found = std::min(plan.exemplars, plan.blocks * candidates_a_mark(setup, options));
+  work.gathered_bytes = static_cast<double>(found) * sizeof(Candidate);
   work.spread_bytes = static_cast<double>(setup.view_bytes);
   if (options.all_scores) work.written_bytes = 28.0 * static_cast<double>(plan.exemplars * plan.marks);
   return work;
@@ -258,10 +259,9 @@ SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& opti
   plan.exemplars = p.exemplars;
   plan.blocks = p.blocks();
   plan.index_bytes = checked_product({p.blocks(), p.block_floats(), sizeof(float)}, "the index");
-  plan.splits_marks = setup.partition.splits_marks;
-  plan.ranks_used = setup.partition.ranks_used;
+  plan.teams = teams_for(setup, options, setup.units, comm.size());
   plan.path = setup.path.description();
-  const std::int64_t own_blocks = plan.splits_marks ? plan.blocks : divide_up(plan.blocks, comm.size());
+  const std::int64_t own_blocks = divide_up(plan.blocks, comm.size() / plan.teams.count);
   plan.in_memory = own_blocks <= ExemplarBlocks::most_in_memory(p, setup.block_memory_bytes, setup.path.block_access());
   std::vector<SampledMark> sampled;
   comm.together([&] { sampled = sample_marks(setup, options.protocol, comm.is_root()); });

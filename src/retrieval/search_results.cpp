@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <numeric>
+#include <span>
 
 #include "core/csv.h"
 #include "core/errors.h"
@@ -15,13 +15,15 @@ namespace outsole::retrieval {
 
 namespace {
 
-/// The pose as interfaces.md defines it for people and scripts.
+/// The pose for people and scripts, as `outsole search --help` explains it.
 struct PublishedPose {
   double angle_deg, y_px, x_px;
   bool mirrored;
 };
 
-PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const OpenIndex& index, std::size_t exemplar) {
+PublishedPose publish(const Candidate& candidate, const ScaledMark& mark, const OpenIndex& index) {
+  const match::Pose& pose = candidate.found.pose;
+  const auto exemplar = static_cast<std::size_t>(candidate.exemplar);
   const IndexParameters& p = index.parameters;
   const auto to_frame = [](double scaled, std::int64_t frame, std::int64_t search) {
     return (scaled + 0.5) * static_cast<double>(frame) / static_cast<double>(search) - 0.5;
@@ -40,71 +42,96 @@ PublishedPose publish(const match::Pose& pose, const ScaledMark& mark, const Ope
   return result;
 }
 
+/// The `top` best exemplars of each mark.
+void add_top(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
+             store::Columns& columns) {
+  std::vector<std::int32_t> exemplar;
+  std::vector<float> score;
+  std::vector<double> angle_deg, y_px, x_px;
+  std::vector<std::uint8_t> mirrored;
+  for (const MarkResult& result : results) {
+    ensure(std::ssize(result.best) >= top, "a mark has as many candidates as are listed");
+    for (const Candidate& candidate : std::span(result.best).first(static_cast<std::size_t>(top))) {
+      const PublishedPose pose = publish(candidate, result.mark, index);
+      exemplar.push_back(candidate.exemplar);
+      score.push_back(candidate.found.score);
+      angle_deg.push_back(pose.angle_deg);
+      y_px.push_back(pose.y_px);
+      x_px.push_back(pose.x_px);
+      mirrored.push_back(pose.mirrored);
+    }
+  }
+  const std::vector<std::int64_t> shape = {std::ssize(results), top};
+  columns["top_exemplar"] = {shape, std::move(exemplar), {}};
+  columns["top_score"] = {shape, std::move(score), {}};
+  columns["top_angle_deg"] = {shape, std::move(angle_deg), {}};
+  columns["top_y_px"] = {shape, std::move(y_px), {}};
+  columns["top_x_px"] = {shape, std::move(x_px), {}};
+  columns["top_mirrored"] = {shape, std::move(mirrored), {}};
+}
+
+/// Score and pose of every exemplar.
+void add_all_scores(const std::vector<MarkResult>& results, const OpenIndex& index, store::Columns& columns) {
+  const auto exemplars = static_cast<std::size_t>(index.parameters.exemplars), all = results.size() * exemplars;
+  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+  std::vector<float> score(all, std::numeric_limits<float>::quiet_NaN());
+  std::vector<double> angle_deg(all, kUnknown), y_px(all, kUnknown), x_px(all, kUnknown);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    for (const Candidate& candidate : results[i].best) {
+      if (std::isnan(candidate.found.score)) continue;
+      const PublishedPose pose = publish(candidate, results[i].mark, index);
+      const std::size_t at = i * exemplars + static_cast<std::size_t>(candidate.exemplar);
+      score[at] = candidate.found.score;
+      angle_deg[at] = pose.angle_deg;
+      y_px[at] = pose.y_px;
+      x_px[at] = pose.x_px;
+    }
+  }
+  const std::vector<std::int64_t> shape = {std::ssize(results), index.parameters.exemplars};
+  columns["score"] = {shape, std::move(score), {}};
+  columns["angle_deg"] = {shape, std::move(angle_deg), {}};
+  columns["y_px"] = {shape, std::move(y_px), {}};
+  columns["x_px"] = {shape, std::move(x_px), {}};
+}
+
+void add_coarse_scores(const std::vector<MarkResult>& results, std::int64_t exemplars, store::Columns& columns) {
+  std::vector<float> score;
+  for (const MarkResult& result : results) {
+    score.insert(score.end(), result.coarse_score.begin(), result.coarse_score.end());
+  }
+  columns["coarse_score"] = {{std::ssize(results), exemplars}, std::move(score), {}};
+}
+
 }  // namespace
+
+bool is_better(const Candidate& a, const Candidate& b) {
+  const float score_a = a.found.score, score_b = b.found.score;
+  if (std::isnan(score_a) != std::isnan(score_b)) return std::isnan(score_b);
+  return score_a > score_b || (!(score_b > score_a) && a.exemplar < b.exemplar);
+}
+
+void keep_best(std::vector<Candidate>& candidates, std::int64_t count) {
+  if (std::ssize(candidates) <= count) return;
+  std::ranges::nth_element(candidates, candidates.begin() + count, is_better);
+  candidates.resize(static_cast<std::size_t>(count));
+}
 
 store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
                               bool all_scores, bool has_coarse_scores) {
-  constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
-  const auto marks = static_cast<std::int64_t>(results.size());
-  const std::int64_t exemplars = index.parameters.exemplars;
   std::vector<std::string> ids, sha256;
   std::vector<double> scale;
-  std::vector<std::int32_t> top_exemplar;
-  std::vector<float> top_score, score, coarse_score;
-  std::vector<double> top_angle, top_y, top_x, angle, y, x;
-  std::vector<std::uint8_t> top_mirrored;
   for (const MarkResult& result : results) {
     ids.push_back(result.mark.id);
     sha256.push_back(result.mark.sha256);
     scale.push_back(result.mark.scale);
-    std::vector<std::int32_t> order(result.best.size());
-    std::iota(order.begin(), order.end(), 0);
-    const auto better = [&](std::int32_t a, std::int32_t b) {
-      const float score_a = result.best[static_cast<std::size_t>(a)].score,
-                  score_b = result.best[static_cast<std::size_t>(b)].score;
-      if (std::isnan(score_a) != std::isnan(score_b)) return std::isnan(score_b);
-      return score_a > score_b || (!(score_b > score_a) && a < b);
-    };
-    std::partial_sort(order.begin(), order.begin() + top, order.end(), better);
-    for (std::int64_t k = 0; k < top; ++k) {
-      const auto exemplar = static_cast<std::size_t>(order[static_cast<std::size_t>(k)]);
-      const PublishedPose pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
-      top_exemplar.push_back(order[static_cast<std::size_t>(k)]);
-      top_score.push_back(result.best[exemplar].score);
-      top_angle.push_back(pose.angle_deg);
-      top_y.push_back(pose.y_px);
-      top_x.push_back(pose.x_px);
-      top_mirrored.push_back(pose.mirrored);
-    }
-    if (!all_scores) continue;
-    coarse_score.insert(coarse_score.end(), result.coarse_score.begin(), result.coarse_score.end());
-    for (std::size_t exemplar = 0; exemplar < result.best.size(); ++exemplar) {
-      PublishedPose pose = {kUnknown, kUnknown, kUnknown, false};
-      if (!std::isnan(result.best[exemplar].score)) {
-        pose = publish(result.best[exemplar].pose, result.mark, index, exemplar);
-      }
-      score.push_back(result.best[exemplar].score);
-      angle.push_back(pose.angle_deg);
-      y.push_back(pose.y_px);
-      x.push_back(pose.x_px);
-    }
   }
-  store::Columns columns = {{"mark_id", {{marks}, ids, {}}},
-                            {"mark_sha256", {{marks}, sha256, {}}},
-                            {"scale", {{marks}, scale, {}}},
-                            {"top_exemplar", {{marks, top}, top_exemplar, {}}},
-                            {"top_score", {{marks, top}, top_score, {}}},
-                            {"top_angle_deg", {{marks, top}, top_angle, {}}},
-                            {"top_y_px", {{marks, top}, top_y, {}}},
-                            {"top_x_px", {{marks, top}, top_x, {}}},
-                            {"top_mirrored", {{marks, top}, top_mirrored, {}}}};
-  if (all_scores) {
-    columns["score"] = {{marks, exemplars}, score, {}};
-    columns["angle_deg"] = {{marks, exemplars}, angle, {}};
-    columns["y_px"] = {{marks, exemplars}, y, {}};
-    columns["x_px"] = {{marks, exemplars}, x, {}};
-    if (has_coarse_scores) columns["coarse_score"] = {{marks, exemplars}, coarse_score, {}};
-  }
+  const std::vector<std::int64_t> shape = {std::ssize(results)};
+  store::Columns columns = {{"mark_id", {shape, std::move(ids), {}}},
+                            {"mark_sha256", {shape, std::move(sha256), {}}},
+                            {"scale", {shape, std::move(scale), {}}}};
+  add_top(results, index, top, columns);
+  if (all_scores) add_all_scores(results, index, columns);
+  if (all_scores && has_coarse_scores) add_coarse_scores(results, index.parameters.exemplars, columns);
   return columns;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 // What a search found, as its store and its table hold it.
 
+#include <cstdint>
 #include <filesystem>
 #include <vector>
 
@@ -13,16 +14,29 @@ namespace outsole::retrieval {
 
 inline constexpr char kResultsSchema[] = "outsole.results";
 
-/// One mark's outcome: the best pose of every exemplar.
-struct MarkResult {
-  ScaledMark mark;                    // without its image
-  std::vector<match::BestPose> best;  // [exemplars]; score NaN: left out after the first pass
-  std::vector<float> coarse_score;    // [exemplars] of the first pass, if there was one
+/// An exemplar, by its position in the index, and the best pose found for it.
+struct Candidate {
+  std::int32_t exemplar = 0;
+  match::BestPose found;
 };
 
-/// The results of some marks as a unit of a store of schema outsole.results: the `top` best exemplars of each (equal
-/// scores by position in the index), and with `all_scores` the score and pose of every exemplar, NaN for those left out
-/// after a first pass, and with `has_coarse_scores` the scores of that.
+/// A higher score is better, of equal ones the lower exemplar; one that is no number comes last.
+bool is_better(const Candidate& a, const Candidate& b);
+
+/// Leaves the `count` best, in any order. These do not depend on the order in which parts of a list were merged.
+void keep_best(std::vector<Candidate>& candidates, std::int64_t count);
+
+/// One mark's outcome.
+struct MarkResult {
+  std::int64_t position = 0;             // among the marks of the search
+  ScaledMark mark = {};                  // without its image
+  std::vector<Candidate> best = {};      // best first: the top of the list, or all exemplars that were searched in full
+  std::vector<float> coarse_score = {};  // [exemplars] of the first pass, if there was one and all scores are kept
+};
+
+/// The results of some marks as a unit of a store of schema outsole.results: the `top` best exemplars of each, and with
+/// `all_scores` the score and pose of every exemplar, NaN for those left out after a first pass, and with
+/// `has_coarse_scores` the scores of that.
 store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
                               bool all_scores, bool has_coarse_scores);
 

@@ -5,9 +5,10 @@
 #include <optional>
 
 #include "core/checked.h"
-#include "match/support.h"
 #include "ingest/image_sources.h"
 #include "machine/memory_budget.h"
+#include "match/support.h"
+#include "retrieval/search_results.h"
 
 namespace outsole::retrieval {
 
@@ -49,10 +50,10 @@ std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters&
                          "a mark's views");
 }
 
-/// What a rank knows of every exemplar: its entry in the index, and, for the marks that share a unit of the results,
-/// its best pose, beside the columns they are written from.
+/// What a rank knows of every exemplar, and what it has found for the marks that share a unit of the results, beside
+/// the columns these are written from.
 std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup& setup) {
-  constexpr std::int64_t kColumns = 28;  // score and pose, where all are kept
+  constexpr std::int64_t kListed = 33, kScored = 28;  // in the columns of the top, and of all scores
   const std::int64_t exemplars = setup.index.parameters.exemplars;
   std::size_t bytes = 0;
   for (const std::string& id : setup.index.ids) {
@@ -61,20 +62,22 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
              sizeof setup.index.mirrored[0];
   }
   const double entry_bytes = static_cast<double>(bytes) / static_cast<double>(setup.index.ids.size());
-  const std::int64_t per_mark =
-      static_cast<std::int64_t>(sizeof(match::BestPose)) + (options.all_scores ? kColumns : 0);
+  const std::int64_t a_mark =
+      checked_product({candidates_a_mark(setup, options), sizeof(Candidate)}, "a mark's candidates") +
+      checked_product({std::min(options.top, exemplars), kListed}, "a mark's list") +
+      (options.all_scores ? checked_product({exemplars, kScored}, "a mark's scores") : 0);
   return std::llround(entry_bytes * static_cast<double>(exemplars)) +
-         checked_product({setup.marks_per_unit, exemplars, per_mark}, "the results");
+         checked_product({setup.marks_per_unit, a_mark}, "the results");
 }
 
 /// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
 /// exemplars, and a mark, whose views are there about twice.
 std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
   const IndexParameters& index = setup.index.parameters;
-  const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes + setup.path.working_bytes(index) +
-                             bytes_of_exemplars(options, setup);
+  const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes +
+                             setup.path.working_bytes(index) + bytes_of_exemplars(options, setup);
   machine::ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, setup.path.block_access()),
-                "this index and protocol");
+                         "this index and protocol");
   return options.memory_bytes - taken;
 }
 
@@ -97,15 +100,6 @@ std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, 
   return files;
 }
 
-SearchPartition choose_partition(std::int64_t marks_units, std::int64_t blocks, int ranks) {
-  const auto busy = [&](std::int64_t units) {
-    return static_cast<double>(units) / static_cast<double>(std::max<std::int64_t>(1, divide_up(units, ranks)));
-  };
-  const double by_blocks = busy(blocks), by_marks = busy(marks_units);
-  // Blocks are preferred: each rank then holds only its own.
-  return by_marks > 1.05 * by_blocks ? SearchPartition{true, by_marks} : SearchPartition{false, by_blocks};
-}
-
 }  // namespace
 
 std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t unit) const {
@@ -125,13 +119,35 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     const auto count = std::ssize(marks);
     setup->marks_per_unit = divide_up(count, kUnits);
     setup->units = divide_up(count, setup->marks_per_unit);
-    setup->partition = choose_partition(setup->units, index.blocks(), comm.size());
     setup->view_bytes = bytes_of_views(options, index);
-    // Found by the ranks, and gathered on root.
-    setup->mark_bytes = setup->view_bytes + 2 * index.exemplars * static_cast<std::int64_t>(sizeof(match::BestPose));
+    // Found by the ranks, and gathered on root; or first found coarsely.
+    const std::int64_t found = std::max(candidates_a_mark(*setup, options), std::min(options.coarse, index.exemplars));
+    setup->mark_bytes = setup->view_bytes + 2 * found * static_cast<std::int64_t>(sizeof(Candidate));
     setup->block_memory_bytes = memory_for_blocks(options, *setup);
   });
   return std::move(*setup);
+}
+
+std::int64_t candidates_a_mark(const SearchSetup& setup, const SearchOptions& options) {
+  const std::int64_t exemplars = setup.index.parameters.exemplars;
+  return options.all_scores ? exemplars : std::min(options.top, exemplars);
+}
+
+comm::TeamWork team_work(const SearchSetup& setup, const SearchOptions& options, std::int64_t units) {
+  const IndexParameters& index = setup.index.parameters;
+  const auto unit_marks = static_cast<double>(setup.marks_per_unit);
+  comm::TeamWork work = {.items = units, .blocks = index.blocks()};
+  work.kept_blocks = ExemplarBlocks::most_in_memory(index, setup.block_memory_bytes, setup.path.block_access());
+  work.passes_an_item = unit_marks / static_cast<double>(most_marks_a_pass(setup, options));
+  // A GPU compares a block faster than it comes from a disk.
+  work.reading *= (setup.path.device.is_cpu() ? 1 : 30) / unit_marks;
+  return work;
+}
+
+comm::Teams teams_for(const SearchSetup& setup, const SearchOptions& options, std::int64_t units, int ranks) {
+  const comm::TeamWork work = team_work(setup, options, units);
+  if (options.mark_groups == 0) return comm::choose_teams(work, ranks);
+  return comm::cut_into_teams(work, std::min(options.mark_groups, ranks), ranks);
 }
 
 std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options) {

@@ -1,5 +1,5 @@
 #pragma once
-// What a search and its plan both need before the first mark: marks, index, code path, partition, memory.
+// What a search and its plan both need before the first mark: marks, index, code path, teams, memory.
 
 #include <cstdint>
 #include <filesystem>
@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "comm/partition.h"
 #include "core/errors.h"
 #include "retrieval/open_index.h"
 #include "retrieval/search.h"
@@ -14,20 +15,13 @@
 
 namespace outsole::retrieval {
 
-/// How ranks share the work.
-struct SearchPartition {
-  bool splits_marks = false;  // ranks take marks; otherwise blocks of exemplars
-  double ranks_used = 1;      // busy on average
-};
-
 struct SearchSetup {
   std::vector<std::filesystem::path> marks;  // as rank 0 sees them
   OpenIndex index;
   SearchPath path;
   std::int64_t marks_per_unit = 1, units = 0;
-  SearchPartition partition = {};
   std::int64_t view_bytes = 0;          // a mark's views, at most
-  std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the best poses found for it
+  std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the candidates found for it
   std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
 
   /// The marks of a unit.
@@ -39,9 +33,17 @@ struct SearchSetup {
 /// memory that will do.
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options);
 
+/// How many candidates of a mark are kept: its top, unless all scores are wanted.
+std::int64_t candidates_a_mark(const SearchSetup& setup, const SearchOptions& options);
+
+/// The work on so many units of marks, as ranks are cut into teams for it.
+comm::TeamWork team_work(const SearchSetup& setup, const SearchOptions& options, std::int64_t units);
+
+/// The teams for it: as many as the options say, or the best number.
+comm::Teams teams_for(const SearchSetup& setup, const SearchOptions& options, std::int64_t units, int ranks);
+
 /// How many marks share a pass over blocks that are streamed: as many as fit into the memory for blocks, up to a number
-/// that makes reading cheap, since what a pass has found is lost when the job is killed. Of ranks that share the
-/// blocks; one with --coarse.
+/// that makes reading cheap, since what a pass has found is lost when the job is killed. One with --coarse.
 std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options);
 
 /// Of a mark whose support the erosion has eaten.

@@ -11,7 +11,9 @@ using ::testing::HasSubstr;
 
 JobWork search_of(std::int64_t blocks, std::int64_t marks) {
   JobWork work;
-  work.partitions = {{"blocks", blocks}, {"marks", marks, /*alone=*/true}};
+  work.partitions = {{.of = "blocks",
+                      .units = blocks,
+                      .teams = comm::TeamWork{.items = marks, .blocks = blocks, .kept_blocks = blocks}}};
   work.compute_s = 1000;
   return work;
 }
@@ -23,10 +25,20 @@ TEST(Scaling, WholeUnitsLeaveRanksIdle) {
   EXPECT_NEAR(row.compute_s, 1000.0 / 37, 1e-9);
 }
 
-TEST(Scaling, RanksTakeWhatKeepsMoreOfThemBusy) {
-  EXPECT_EQ(predict_on(1000, search_of(37, 300), {}).partition, "marks");
+TEST(Scaling, RanksAreCutIntoTheTeamsThatKeepMostOfThemBusy) {
+  EXPECT_EQ(predict_on(300, search_of(1, 300), {}).partition, "300 teams");
   EXPECT_EQ(predict_on(1000, search_of(31250, 300), {}).partition, "blocks");
   EXPECT_EQ(predict_on(37, search_of(37, 37), {}).partition, "blocks");  // each then holds only its own
+  const ScalingRow row = predict_on(4096, search_of(37, 150), {});
+  EXPECT_GE(row.busy, 0.6 * 4096);
+  EXPECT_NEAR(row.compute_s, 1000 / row.busy, 1e-9);
+}
+
+TEST(Scaling, WhatATeamDoesForEachMarkIsSharedOutWithTheMarks) {
+  JobWork work = search_of(1, 100);  // 1000 s
+  work.partitions[0].besides = {{.units = 1, .seconds = 300}, {.units = 1, .seconds = 50, .once = true}};
+  EXPECT_DOUBLE_EQ(predict_on(1, work, {}).compute_s, 1000);
+  EXPECT_DOUBLE_EQ(predict_on(100, work, {}).compute_s, 6.5 + 3 + 50);
 }
 
 TEST(Scaling, OneRankIsTheMeasureOfEfficiency) {
@@ -65,7 +77,6 @@ TEST(Scaling, ASumWithinANodeIsAsFastAsItWasMeasuredBetweenNodesNoFasterThanTheN
 
 TEST(Scaling, DataThatFitsIntoAllRanksIsReadOnce) {
   JobWork work = search_of(1000, 1);
-  work.partitions.pop_back();
   work.read_bytes = 100e9;
   work.partitions[0].passes = 10;
   work.memory_for_data_bytes = 10e9;
@@ -83,9 +94,9 @@ TEST(Scaling, ReadingTakesProcessorTimeFromTheComputation) {
   EXPECT_DOUBLE_EQ(predict_on(4, work, {}).compute_s, 252);
 }
 
-TEST(Scaling, ARankThatWorksAloneReadsAllTheDataForItsOwnUnits) {
+TEST(Scaling, ATeamReadsAllTheDataForItsOwnItems) {
   JobWork work;
-  work.partitions = {{"marks", 10, /*alone=*/true, /*passes=*/10}};
+  work.partitions = {{.of = "blocks", .units = 1, .teams = comm::TeamWork{.items = 10, .blocks = 1}}};
   work.read_bytes = 1e9;
   NodeSpec node;
   node.disk_bytes_s = node.shared_disk_bytes_s = 1e9;

@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <opencv2/imgproc.hpp>
+#include <random>
 
 #include "../features/weights_fixture.h"
 #include "core/errors.h"
@@ -13,6 +16,7 @@
 #include "retrieval/exemplar_blocks.h"
 #include "retrieval/mark_features.h"
 #include "retrieval/open_index.h"
+#include "retrieval/search_results.h"
 #include "retrieval/search_setup.h"
 #include "retrieval_fixture.h"
 #include "synth/mark.h"
@@ -20,6 +24,7 @@
 namespace outsole::retrieval::testing {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr double kScoreTolerance = 1e-5;
@@ -256,6 +261,33 @@ class SearchBytes : public Retrieval {
     options.protocol.angles_deg = {-4, 0};
     return options;
   }
+
+  /// SHA-256 of the results, which are made anew.
+  std::string bytes_of(const comm::Communicator& comm, const SearchOptions& options) const {
+    if (comm.is_root()) {
+      fs::remove(options.output);
+      fs::remove_all(fs::path(options.output).replace_extension(".shards"));
+    }
+    comm.barrier();
+    search(comm, options);
+    return comm.broadcast(comm.is_root() ? store::Store(options.output).sha256() : "");
+  }
+
+  /// Expects the same bytes from every cut of all ranks into teams as from one rank.
+  void expect_same_bytes_from_every_cut(SearchOptions options) const {
+    const comm::Communicator alone = comm_.split(comm_.rank());
+    const std::string expected = comm_.broadcast(comm_.is_root() ? bytes_of(alone, options) : "");
+    for (options.mark_groups = 0; options.mark_groups <= comm_.size(); ++options.mark_groups) {
+      EXPECT_EQ(bytes_of(comm_, options), expected) << options.mark_groups << " teams";
+    }
+  }
+
+  /// The least memory that will do and as much more as two marks take: the blocks are streamed.
+  std::int64_t memory_for_streaming(const SearchOptions& options) const {
+    const SearchSetup setup = set_up_search(comm_, options);
+    return options.memory_bytes - setup.block_memory_bytes + ExemplarBlocks::least_bytes(setup.index.parameters) +
+           2 * setup.mark_bytes;
+  }
 };
 
 TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
@@ -342,10 +374,130 @@ TEST_F(SearchBytes, ThePlanOfALargerIndexIsMadeOnASmallerOne) {
 
 TEST_F(SearchBytes, MemoryForBlocksIsLessByWhatMoreIdsAndPosesTake) {
   const SearchSetup setup = set_up_search(comm_, search_options());
-  EXPECT_EQ(setup.mark_bytes - setup.view_bytes, 2 * 70 * 16);
+  EXPECT_EQ(setup.mark_bytes - setup.view_bytes, 2 * 70 * 20);
   SearchOptions keeps_few = search_options();
   keeps_few.all_scores = false;
-  EXPECT_EQ(set_up_search(comm_, keeps_few).block_memory_bytes - setup.block_memory_bytes, 70 * 28);
+  const SearchSetup few = set_up_search(comm_, keeps_few);
+  EXPECT_EQ(few.mark_bytes - few.view_bytes, 2 * 20 * 20);
+  // The marks that are searched, and the one that a unit of the results holds, with its columns.
+  EXPECT_EQ(few.block_memory_bytes - setup.block_memory_bytes, 2 * 50 * 20 + 50 * 20 + 70 * 28);
+}
+
+TEST_F(SearchBytes, AMarkTakesNoMoreMemoryAgainstAMillionExemplarsThanAgainstTen) {
+  SearchOptions options = search_options();
+  options.all_scores = false;
+  options.top = 10;
+  options.plan_exemplars = 10;
+  const std::int64_t against_ten = set_up_search(comm_, options).mark_bytes;
+  options.plan_exemplars = 1'000'000;
+  EXPECT_EQ(set_up_search(comm_, options).mark_bytes, against_ten);
+}
+
+// --- Teams ----------------------------------------------------------------------------------------------------------
+
+TEST_F(SearchBytes, AllScoresAreTheSameFromEveryCutIntoTeams) { expect_same_bytes_from_every_cut(search_options()); }
+
+TEST_F(SearchBytes, ListsAreTheSameFromEveryCutIntoTeams) {
+  SearchOptions options = search_options();
+  options.all_scores = false;
+  options.top = 7;
+  expect_same_bytes_from_every_cut(options);
+}
+
+TEST_F(SearchBytes, AreTheSameFromEveryCutIntoTeamsThatStreamTheBlocks) {
+  SearchOptions options = search_options();
+  options.all_scores = false;
+  options.memory_bytes = memory_for_streaming(options);
+  expect_same_bytes_from_every_cut(options);
+}
+
+TEST_F(SearchBytes, OfAFirstPassAreTheSameFromEveryCutIntoTeams) {
+  SearchOptions options = search_options();
+  options.coarse = 24;
+  expect_same_bytes_from_every_cut(options);
+  options.all_scores = false;
+  options.top = 7;
+  expect_same_bytes_from_every_cut(options);
+}
+
+TEST_F(SearchBytes, ListsAreTheTopOfAllScores) {
+  SearchOptions options = search_options();
+  search(comm_, options);
+  const std::string with_all_scores = options.output;
+  options.all_scores = false;
+  options.output = folder_ / "lists.h5";
+  search(comm_, options);
+  on_root([&] {
+    const store::Store all(with_all_scores), lists(options.output);
+    for (const char* name : {"top_exemplar", "top_score", "top_angle_deg", "top_y_px", "top_x_px", "top_mirrored"}) {
+      EXPECT_TRUE(all.read(name).values == lists.read(name).values) << name;
+    }
+    const auto found = read_all_scores(with_all_scores);
+    std::int64_t row = 0;
+    for (const auto& [mark, scores] : found) {
+      std::vector<float> best = scores.scores;
+      std::ranges::sort(best, std::greater());
+      best.resize(20);
+      EXPECT_EQ(std::get<std::vector<float>>(lists.read("top_score", row++, 1).values), best) << mark;
+    }
+  });
+}
+
+TEST_F(SearchBytes, TheFirstPassIsMeasuredOnTheSameMarksByEveryCut) {
+  SearchOptions options = search_options();
+  options.coarse = 20;
+  options.coarse_recall = 2;
+  const CoarseRecall alone = search(comm_.split(comm_.rank()),
+                                    [&] {
+                                      SearchOptions own = options;
+                                      own.output = folder_ / ("alone" + std::to_string(comm_.rank()) + ".h5");
+                                      own.csv.clear();
+                                      return own;
+                                    }())
+                                 .coarse_recall;
+  for (options.mark_groups = 1; options.mark_groups <= comm_.size(); ++options.mark_groups) {
+    options.output = folder_ / ("cut" + std::to_string(options.mark_groups) + ".h5");
+    const CoarseRecall recall = search(comm_, options).coarse_recall;
+    if (!comm_.is_root()) continue;
+    EXPECT_EQ(recall.marks, 2);
+    EXPECT_EQ(recall.top, 2 * 20);
+    EXPECT_EQ(recall.first_kept, alone.first_kept);
+    EXPECT_EQ(recall.top_kept, alone.top_kept);
+  }
+}
+
+TEST_F(SearchBytes, ThePlanSaysHowRanksAreCutAndHowManyAreBusy) {
+  SearchOptions options = search_options();
+  const SearchPlan plan = plan_search(comm_, options);
+  const comm::Teams best = choose_teams({.items = 5, .blocks = 3, .kept_blocks = 3}, comm_.size());
+  EXPECT_EQ(plan.teams.count, best.count);
+  EXPECT_DOUBLE_EQ(plan.teams.busy, best.busy);
+  const machine::ScalingRow row = predict_on(3, plan.work, {});
+  EXPECT_DOUBLE_EQ(row.busy, 3);
+  EXPECT_EQ(row.partition, "blocks");
+  EXPECT_GE(predict_on(12, plan.work, {}).busy, 7);
+}
+
+TEST(KeepBest, LeavesTheSameInWhateverOrderPartsAreMerged) {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  const std::vector<float> scores = {0.5F, kNan, 0.7F, 0.5F, -1, 0.7F, kNan, 0.5F, 0.1F};
+  const std::vector<std::int32_t> best_first = {2, 5, 0, 3, 7, 8, 4, 1, 6};
+  std::vector<Candidate> all;
+  for (std::size_t i = 0; i < scores.size(); ++i) all.push_back({static_cast<std::int32_t>(i), {scores[i], {}}});
+  std::mt19937 random(1);
+  for (int time = 0; time < 50; ++time) {
+    std::ranges::shuffle(all, random);
+    for (std::int64_t count = 0; count <= 10; ++count) {
+      std::vector<Candidate> merged;
+      for (const Candidate& candidate : all) {
+        merged.push_back(candidate);
+        keep_best(merged, count);
+      }
+      std::ranges::sort(merged, is_better);
+      ASSERT_EQ(std::ssize(merged), std::min<std::int64_t>(count, 9));
+      for (std::size_t i = 0; i < merged.size(); ++i) EXPECT_EQ(merged[i].exemplar, best_first[i]);
+    }
+  }
 }
 
 TEST_F(SearchBytes, AreTheSameWhenMarksShareAPassOverStreamedBlocks) {
@@ -356,10 +508,7 @@ TEST_F(SearchBytes, AreTheSameWhenMarksShareAPassOverStreamedBlocks) {
     fs::remove(folder_ / "results.h5");
     fs::remove_all(folder_ / "results.shards");
   });
-  const SearchSetup setup = set_up_search(comm_, options);
-  // The least that will do, and room for two more marks; not for the blocks.
-  options.memory_bytes += ExemplarBlocks::least_bytes(setup.index.parameters) + 2 * setup.mark_bytes;
-  options.memory_bytes -= setup.block_memory_bytes;
+  options.memory_bytes = memory_for_streaming(options);
   search(comm_, options);
   on_root([&] { EXPECT_EQ(sha256("results.h5"), kept); });
 }
@@ -372,7 +521,9 @@ TEST_F(SearchBytes, AreTheSameAfterAnInterruption) {
       fs::remove(folder_ / "results.h5");
       fs::remove(folder_ / "results.shards" / ("0000" + std::to_string(lost) + ".h5"));
     });
-    EXPECT_FALSE(search(comm_, search_options()).was_finished);
+    SearchOptions options = search_options();
+    options.mark_groups = lost % (comm_.size() + 1);
+    EXPECT_FALSE(search(comm_, options).was_finished);
     on_root([&] { EXPECT_EQ(sha256("results.h5"), undisturbed); });
   }
 }
@@ -509,6 +660,23 @@ TEST_F(BadMarks, AMaskOfAnotherSizeIsNamed) {
   write_mark("masked", {cv::Mat1b(60, 40, 128), cv::Mat1b(60, 41, 255)});
   const std::string told = reason();
   on_root([&] { EXPECT_THAT(told, HasSubstr("masked")); });
+}
+
+TEST_F(BadMarks, OfEveryTeamAreNamedInTheOrderOfMarks) {
+  for (const char* name : {"a.png", "m1b.png", "m3b.png", "z.png"}) {
+    on_root([&] { std::ofstream(folder_ / "marks" / name) << "no image"; });
+  }
+  SearchOptions options = search_options();
+  options.strict = false;
+  for (options.mark_groups = 1; options.mark_groups <= comm_.size(); ++options.mark_groups) {
+    options.output = folder_ / ("cut" + std::to_string(options.mark_groups) + ".h5");
+    const SearchSummary summary = search(comm_, options);
+    on_root([&] {
+      EXPECT_EQ(summary.marks, 5);
+      EXPECT_THAT(summary.skipped,
+                  ElementsAre(HasSubstr("a.png"), HasSubstr("m1b.png"), HasSubstr("m3b.png"), HasSubstr("z.png")));
+    });
+  }
 }
 
 TEST_F(BadMarks, StrictStopsBeforeAnythingIsWritten) {
