@@ -7,6 +7,7 @@
 #include "core/text.h"
 #include "image/image.h"
 #include "job.h"
+#include "match/search_kernel.h"
 #include "report/contact_sheet.h"
 #include "store/find.h"
 #include "store/store.h"
@@ -19,9 +20,10 @@ namespace fs = std::filesystem;
 
 void add_options(po::options_description& options) {
   options.add_options()("path",
-                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR...")->required(),
+                        po::value<std::vector<std::string>>()->multitoken()->value_name("FILE|DIR..."),
                         "stores (NAME.h5), JSON files, or folders of stores")  //
-      ("contact-sheet", po::value<std::string>()->value_name("FILE.png"), "a picture of the images of one store");
+      ("contact-sheet", po::value<std::string>()->value_name("FILE.png"), "a picture of the images of one store")  //
+      ("kernels", po::bool_switch(), "list the kernels of the search, and which of them this machine can run");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -81,7 +83,19 @@ void write_contact_sheet(const store::FoundStores& found, const fs::path& pictur
               static_cast<long long>(sheet.images));
 }
 
+void print_kernels() {
+  for (const match::SearchKernel& kernel : match::search_kernels()) {
+    std::printf("%-8s  %-15s  %s; needs %s\n", kernel.name.c_str(), kernel.runs_here() ? "runs here" : "cannot run here",
+                kernel.description.c_str(), kernel.needs.c_str());
+  }
+}
+
 void run(const po::variables_map& options, const JobContext& context) {
+  if (options["kernels"].as<bool>()) {
+    if (context.comm.is_root()) print_kernels();
+    return;
+  }
+  if (options.count("path") == 0) throw UsageError("the option '--path' is required but missing; see `outsole info --help`");
   const auto& paths = options["path"].as<std::vector<std::string>>();
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
@@ -100,6 +114,7 @@ Job info_job() {
           "tell what a file is: schema, rows, parameters, data sets",
           "path",
           "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
+          "  outsole info --kernels\n"
           "A folder is searched for stores, with all folders in it.",
           add_options,
           run};

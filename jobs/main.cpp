@@ -74,6 +74,8 @@ po::options_description common_options(CommonOptions& common, std::string& log_l
        "where to compute features")  //
       ("memory-gib", po::value(&common.memory_gib)->default_value(common.memory_gib),
        "memory a rank may use, the whole process")  //
+      ("device-memory-gib", po::value(&common.device_memory_gib)->value_name("G")->default_value(common.device_memory_gib),
+       "memory of its GPU that a rank may use to search; 0: most of what is free, shared by the ranks of that GPU")  //
       ("threads", po::value(&common.threads)->default_value(common.threads),
        "threads a rank; 0: its share of the cores")                                                          //
       ("log-level", po::value(&log_level)->default_value("info"), "trace, debug, info, warn, error or off")  //
@@ -112,6 +114,8 @@ void run_job(const std::vector<std::string>& words, const comm::Communicator& co
   if (!(common.memory_gib >= 0.75 && common.memory_gib <= 1e6)) {
     throw UsageError("--memory-gib: at least 0.75, since the libraries alone take half of that, and at most a million");
   }
+  if (!(common.device_memory_gib >= 0 && common.device_memory_gib <= 1e6))
+    throw UsageError("--device-memory-gib: must be 0 (automatic) or a number of GiB, at most a million");
   if (common.threads < 0 || common.threads > 4096)
     throw UsageError("--threads: must be 0 (automatic) or a number of threads");
   if (!(common.watchdog_minutes >= 0 && common.watchdog_minutes <= 1e6))

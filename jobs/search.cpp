@@ -27,7 +27,7 @@ void add_options(po::options_description& options) {
       ("erosion", po::value<double>()->default_value(0.1, "0.1"),
        "supports are eroded by this share of the exemplar map's short side")  //
       ("similarity", po::value<std::string>()->value_name("CENTRING,SCALING")->default_value("mu_c,sigma_c"),
-       "mu_c,sigma_c is MCNCC; others come later")                                            //
+       "mu_c,sigma_c is MCNCC; mu or none, sigma or none: over all channels alike, or not at all")  //
       ("top", po::value<std::int64_t>()->default_value(20), "candidates kept for each mark")  //
       ("all-scores", po::bool_switch(), "keep the score and pose of every exemplar")          //
       ("coarse", po::value<std::int64_t>()->value_name("N")->default_value(0),
@@ -35,8 +35,9 @@ void add_options(po::options_description& options) {
       ("coarse-recall", po::value<std::int64_t>()->value_name("MARKS")->default_value(0),
        "with --coarse: search so many marks (of each rank, where ranks share marks) in full besides, and say what it "
        "lost")  //
-      ("kernel", po::value<std::string>()->value_name("auto|direct|tensors")->default_value("auto"),
-       "direct: the kernel for CPUs; tensors: tensor operations on --device; auto: tensors on a GPU")  //
+      ("kernel", po::value<std::string>()->value_name("auto|NAME")->default_value("auto"),
+       "one that `outsole info --kernels` lists, or direct: the fastest for CPUs that all ranks have; auto: tensors on a "
+       "GPU, else direct")  //
       ("compute-precision", po::value<std::string>()->value_name("32|tf32|16")->default_value("32"),
        "of the products' inputs, in tensor operations")                                                //
       ("output", po::value<std::string>()->value_name("NAME.h5")->required(), "the results to write")  //
@@ -59,9 +60,7 @@ retrieval::SearchOptions parse(const po::variables_map& options, const JobContex
   if (!(search.protocol.erosion_fraction >= 0 && search.protocol.erosion_fraction < 0.5)) {
     throw UsageError("--erosion: must be at least 0 and below 0.5");
   }
-  if (const auto& similarity = options["similarity"].as<std::string>(); similarity != "mu_c,sigma_c") {
-    throw UsageError("--similarity " + similarity + ": this version knows mu_c,sigma_c");
-  }
+  search.protocol.similarity = match::similarity_named(options["similarity"].as<std::string>());
   search.top = options["top"].as<std::int64_t>();
   search.all_scores = options["all-scores"].as<bool>();
   search.coarse = options["coarse"].as<std::int64_t>();
@@ -75,6 +74,7 @@ retrieval::SearchOptions parse(const po::variables_map& options, const JobContex
   search.compute_precision = options["compute-precision"].as<std::string>();
   search.strict = context.common.strict;
   search.memory_bytes = static_cast<std::int64_t>(context.common.memory_gib * (std::int64_t{1} << 30));
+  search.device_memory_gib = context.common.device_memory_gib;
   search.device = machine::choose_device(context.common.device, context.comm);
   search.command_line = context.command_line;
   return search;
