@@ -1,3 +1,5 @@
+#include <spdlog/fmt/fmt.h>
+
 #include <cstdio>
 
 #include "core/errors.h"
@@ -7,6 +9,7 @@
 #include "core/text.h"
 #include "image/image.h"
 #include "job.h"
+#include "match/search_kernel.h"
 #include "report/contact_sheet.h"
 #include "store/find.h"
 #include "store/store.h"
@@ -20,11 +23,13 @@ namespace fs = std::filesystem;
 struct InfoJob {
   std::vector<fs::path> paths;
   std::optional<fs::path> contact_sheet;
+  bool kernels = false;
 };
 
 void declare(InfoJob& own, Options& options) {
-  options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores").required();
-  options.add("contact-sheet", "FILE.png", own.contact_sheet, "a picture of the images of one store");
+  options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores");
+  options.add("contact-sheet", "FILE.png", own.contact_sheet, "a picture of the images of one store").only_with("path");
+  options.add_switch("kernels", own.kernels, "list the kernels of the search, and which of them this machine can run");
 }
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
@@ -84,8 +89,19 @@ void write_contact_sheet(const store::FoundStores& found, const fs::path& pictur
               static_cast<long long>(sheet.images));
 }
 
+std::string kernels_text() {
+  std::string text;
+  for (const match::SearchKernel& kernel : match::search_kernels()) {
+    text += fmt::format("{:<8}  {:<15}  {}; needs {}\n", kernel.name, kernel.runs_here() ? "runs here" : "cannot run here",
+                        kernel.description, kernel.needs);
+  }
+  return text;
+}
+
 /// Prints as it reads: what is told before a file that cannot be read stays told.
 Report run(InfoJob& own, const JobContext& context) {
+  if (own.kernels) return [] { return kernels_text(); };
+  if (own.paths.empty()) throw UsageError("the option '--path' is required but missing; see `outsole info --help`");
   context.comm.together([&] {
     if (!context.comm.is_root()) return;
     const store::FoundStores found = store::find_stores(own.paths);
@@ -103,6 +119,7 @@ Report run(InfoJob& own, const JobContext& context) {
 Job info_job() {
   return make_job({"info", "tell what a file is: schema, rows, parameters, data sets", "path",
                    "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
+                   "  outsole info --kernels\n"
                    "A folder is searched for stores, with all folders in it.\n"},
                   declare, run);
 }

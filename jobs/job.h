@@ -20,6 +20,7 @@ namespace outsole::jobs {
 struct CommonOptions {
   std::string device = "auto";   // auto | cpu | cuda
   double memory_gib = 4;         // per rank, the whole process
+  double device_memory_gib = 0;  // of a GPU, per rank; 0: its share of most of what is free
   int threads = 0;               // per rank; 0: the cores this rank may use, shared among the ranks of the machine
   double watchdog_minutes = 30;  // a rank that does not move for so long while others wait ends the job; 0: never
   bool strict = false;           // one bad input stops the job

@@ -83,6 +83,12 @@ void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
       .at_least(0.75)
       .at_most(1e6)
       .in("GiB");
+  options
+      .add("device-memory-gib", "N", common.device_memory_gib,
+           "memory of its GPU that a rank may use to search; 0: most of what is free, shared by the ranks of that GPU")
+      .at_least(0)
+      .at_most(1e6)
+      .in("GiB");
   options.add("threads", "N", common.threads, "threads a rank; 0: its share of the cores").at_least(0).at_most(4096);
   options.add("log-level", "LEVEL", own.log_level, "trace, debug, info, warn, error or off")
       .one_of({"trace", "debug", "info", "warn", "error", "off"});

@@ -15,7 +15,6 @@ namespace {
 
 struct SearchJob {
   retrieval::SearchOptions search;
-  std::string similarity = "mu_c,sigma_c";
 };
 
 void declare(SearchJob& own, Options& options) {
@@ -36,8 +35,8 @@ void declare(SearchJob& own, Options& options) {
            "supports are eroded by this share of the exemplar map's short side")
       .at_least(0)
       .below(0.5);
-  options.add("similarity", "CENTRING,SCALING", own.similarity, "mu_c,sigma_c is MCNCC; others come later")
-      .one_of({"mu_c,sigma_c"});
+  options.add_parsed("similarity", "CENTRING,SCALING", search.protocol.similarity, match::similarity_named, "mu_c,sigma_c",
+                     "mu_c,sigma_c is MCNCC; mu or none, sigma or none: over all channels alike, or not at all");
   options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
   options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
   options
@@ -46,14 +45,13 @@ void declare(SearchJob& own, Options& options) {
       .at_least(0);
   options
       .add("coarse-recall", "MARKS", search.coarse_recall,
-           "with --coarse: search so many marks of each team of ranks in full besides, and say what "
+           "with --coarse: search so many marks, spread evenly, in full besides, and say what "
            "it lost")
       .at_least(0)
       .only_with("coarse");
-  options
-      .add("kernel", "auto|direct|tensors", search.kernel,
-           "direct: the kernel for CPUs; tensors: tensor operations on --device; auto: tensors on a GPU")
-      .one_of({"auto", "direct", "tensors"});
+  options.add("kernel", "auto|NAME", search.kernel,
+           "one that `outsole info --kernels` lists, or direct: the fastest for CPUs that all ranks have; auto: tensors on a "
+           "GPU, else direct");
   options
       .add("compute-precision", "32|tf32|16", search.compute_precision, "of the products' inputs, in tensor operations")
       .one_of({"32", "tf32", "16"});
@@ -92,6 +90,7 @@ Report run(SearchJob& own, const JobContext& context) {
   retrieval::SearchOptions& search = own.search;
   search.strict = context.common.strict;
   search.memory_bytes = context.memory_bytes();
+  search.device_memory_gib = context.common.device_memory_gib;
   search.command_line = context.command_line;
   context.comm.together([&] { search.device = machine::choose_device(context.common.device, context.comm); });
   if (context.common.plan) return plan_report(retrieval::search_plan(context.comm, search), context);

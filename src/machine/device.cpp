@@ -1,6 +1,7 @@
 #include "machine/device.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/DeviceGuard.h>
 #include <dlfcn.h>
 #include <omp.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <limits>
+#include <sstream>
 
 #include "core/errors.h"
 #include "core/host.h"
@@ -100,6 +102,95 @@ int choose_threads(int threads, const comm::Communicator& comm) {
 
 void wait_for(const at::Device& device) {
   if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
+}
+
+DevicePlace place_of(at::Device device) {
+  DevicePlace place;
+  place.host = own_place().host;
+  if (device.is_cpu()) return place;
+  const int number = device.has_index() ? device.index() : 0;
+  place.gpu = std::to_string(number);
+  // With --gpus-per-task every rank's GPU is its number 0: only the bus tells them apart.
+  char address[64] = "";
+  using Address = int (*)(char*, int, int);
+  if (const auto ask = reinterpret_cast<Address>(dlsym(RTLD_DEFAULT, "cudaDeviceGetPCIBusId"));
+      ask != nullptr && ask(address, sizeof address, number) == 0) {
+    place.gpu = address;
+  }
+  const c10::DeviceGuard here(device);
+  std::size_t free = 0, total = 0;
+  using Memory = int (*)(std::size_t*, std::size_t*);
+  if (const auto ask = reinterpret_cast<Memory>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
+      ask != nullptr && ask(&free, &total) == 0) {
+    place.free_bytes = static_cast<std::int64_t>(free);
+    place.total_bytes = static_cast<std::int64_t>(total);
+  }
+  return place;
+}
+
+std::int64_t device_share_bytes(std::span<const DevicePlace> ranks, std::size_t rank, std::int64_t wanted_bytes) {
+  const DevicePlace& own = ranks[rank];
+  if (own.gpu.empty()) return 0;
+  std::int64_t sharers = 0, free_bytes = own.free_bytes;
+  for (const DevicePlace& other : ranks) {
+    if (!own.shares_gpu_with(other)) continue;
+    ++sharers;
+    free_bytes = std::min(free_bytes, other.free_bytes);  // asked at about the same time
+  }
+  const std::string where = "rank " + std::to_string(rank) + ": GPU " + own.gpu + " of " + own.host;
+  if (wanted_bytes > 0) {
+    if (own.total_bytes >= 0 && wanted_bytes > own.total_bytes / sharers) {
+      throw EnvironmentError(where + " has less memory than `device_memory_gib` says for its " +
+                             std::to_string(sharers) + " ranks");
+    }
+    return wanted_bytes;
+  }
+  if (free_bytes < 0) throw EnvironmentError(where + " does not tell its free memory; give `device_memory_gib`");
+  return free_bytes / 5 * 4 / sharers;
+}
+
+std::vector<std::string> device_lines(std::span<const DevicePlace> ranks) {
+  std::vector<std::string> lines;
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    const DevicePlace& place = ranks[rank];
+    std::string line = "rank " + std::to_string(rank) + ": " + place.host + ", ";
+    line += place.gpu.empty() ? "CPU" : "GPU " + place.gpu;
+    for (std::size_t other = 0; other < ranks.size(); ++other) {
+      if (other != rank && place.shares_gpu_with(ranks[other])) line += ", shared with rank " + std::to_string(other);
+    }
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+std::int64_t agreed_device_bytes(const comm::Communicator& comm, at::Device device, double wanted_gib) {
+  std::string mine;
+  comm.together([&] {
+    const DevicePlace place = place_of(device);
+    mine = place.host + " " + (place.gpu.empty() ? "-" : place.gpu) + " " + std::to_string(place.free_bytes) + " " +
+           std::to_string(place.total_bytes);
+  });
+  std::vector<DevicePlace> ranks;
+  for (const std::string& words : comm.all_gather(mine)) {
+    DevicePlace& place = ranks.emplace_back();
+    std::istringstream(words) >> place.host >> place.gpu >> place.free_bytes >> place.total_bytes;
+    if (place.gpu == "-") place.gpu.clear();
+  }
+  if (comm.is_root() && !device.is_cpu()) {
+    for (const std::string& line : device_lines(ranks)) {
+      if (line.find("shared") == std::string::npos) {
+        spdlog::info("{}", line);
+      } else {
+        spdlog::warn("{}: give each rank a GPU of its own", line);
+      }
+    }
+  }
+  std::int64_t bytes = 0;
+  comm.together([&] {
+    bytes = device_share_bytes(ranks, static_cast<std::size_t>(comm.rank()),
+                               static_cast<std::int64_t>(wanted_gib * (std::int64_t{1} << 30)));
+  });
+  return bytes;
 }
 
 double measured_sgemm_gflops() {

@@ -16,6 +16,17 @@ inline constexpr int kMaxTileShifts = 8;
 /// Rows of zeros above and below each column of a plane of pairs.
 inline constexpr std::int32_t kPairPadding = kMaxTileShifts - 1;
 
+/// What a kernel makes of the sums of a channel over a window, P: what a similarity comes to, channel by channel.
+enum class Epilogue {
+  kNcc,      // score += product / sqrt(variance sum of y) * x_scale, 0 where y is flat
+  kProduct,  // score += product * x_scale
+  kPooled,   // the same, and beside it energies and sums of y are added up over the channels
+};
+inline constexpr int kEpilogues = 3;
+
+/// Floats that a pose and exemplar take while channels are added up: its score; where pooled, energy and sum of y, too.
+constexpr std::int64_t planes_of(Epilogue epilogue) { return epilogue == Epilogue::kPooled ? 3 : 1; }
+
 /// The stored maps, and which of their cells may be support.
 struct MapGeometry {
   std::int32_t height, width;
@@ -50,9 +61,10 @@ struct ViewWindow {
   std::int32_t shifts_y, shifts_x;
   const float* inverse_count;  // [shifts_x][shifts_y]: 1 / |P|; 0 where P is empty
   const std::int32_t* cut;     // [shifts_x][shifts_y]: index of the way the frame cuts the support
-  const float* x_mean;         // [cuts] of this channel: mean of the stored x over P
-  const float* x_scale;        // [cuts] w_c / sqrt(sum_P (x - mean)^2); 0 where x is flat
-  float* scores;               // [shifts_x][shifts_y][ChannelKernel::lanes], added to
+  const float* x_mean;         // [cuts] of this channel: what is still subtracted from the stored x over P
+  const float* x_scale;        // [cuts] factor of the product, such as w_c / sqrt(sum_P (x - mean)^2); 0: it adds nothing
+  float* scores;               // [planes][shifts_x][shifts_y][ChannelKernel::lanes], added to; planes_of the epilogue
+  std::int64_t plane_floats;   // from plane to plane
 };
 
 /// What is needed next, fetched from memory bit by bit while something else is computed.
@@ -84,7 +96,8 @@ struct ChannelWork {
   std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0; even where paired
   std::int32_t step;                // cells between shifts; 1 where paired
   Ahead* ahead;                     // the y of the work to come
-  float flat_square;                // a y whose variance over P is not above this is flat
+  float flat_square;                // a y whose variance over P is not above this is flat (kNcc)
+  float energy_centring;            // kPooled: 1: energies of y are about its mean over P; 0: about zero
   ViewWindow view[kMaxGroupViews];
 };
 
@@ -110,10 +123,10 @@ struct ChannelKernel {
   /// [width][height + 1][2][lanes]: sums of y and y^2 over the rows above. plane or pair_planes may be null: nothing
   /// needs it. Their padding must be zero before, and is left so.
   void (*prepare)(const MapGeometry& map, const float* y, float* plane, float* pair_planes, float* prefix);
-  /// Adds this channel's w_c NCC_c to the scores of every view and shift.
-  void (*correlate)(const ChannelWork& work);
+  /// By Epilogue: adds what this channel comes to, such as its w_c NCC_c, to the scores of every view and shift.
+  void (*correlate[kEpilogues])(const ChannelWork& work);
 };
 
-extern const ChannelKernel kAvx512Kernel, kAvx2Kernel, kGenericKernel;
+extern const ChannelKernel kGenericKernel;
 
 }  // namespace outsole::match

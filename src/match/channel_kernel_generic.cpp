@@ -24,5 +24,5 @@ bool any_not_above(Vector a, Vector b) {
 #include "match/channel_kernel_impl.h"
 
 namespace outsole::match {
-const ChannelKernel kGenericKernel = {"generic", kVectorLanes, prepare, correlate};
+constinit const ChannelKernel kGenericKernel = this_kernel("generic");
 }

@@ -259,8 +259,11 @@ void multiply(const Term& term, const Products<Views, Shifts, Ragged>* before,
 struct Statistics {
   float inverse_count, x_mean, x_scale;
 
-  /// Whether this channel adds to the score at all.
-  bool counts() const { return inverse_count != 0 && x_scale != 0; }
+  /// Whether this channel adds anything at all.
+  template <Epilogue E>
+  bool counts() const {
+    return inverse_count != 0 && (E == Epilogue::kPooled || x_scale != 0);
+  }
 };
 
 Statistics statistics_at(const ViewWindow& view, int shift_x, int shift_y) {
@@ -268,24 +271,31 @@ Statistics statistics_at(const ViewWindow& view, int shift_x, int shift_y) {
   return {view.inverse_count[pose], view.x_mean[view.cut[pose]], view.x_scale[view.cut[pose]]};
 }
 
-/// The centred sums of a near-dead window in two passes over its cells.
-void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
-                  Vector& product, Vector& variance_sum) {
+/// Calls visit(x, y) for every cell of a window.
+template <typename Visit>
+inline __attribute__((always_inline)) void for_each_cell_of_window(const ChannelWork& work, int view_index, int shift_x,
+                                                                   int shift_y, Visit&& visit) {
   const MapGeometry& map = work.map;
   const ViewWindow& view = work.view[view_index];
   const CellLayout cell{work.rows, work.views, work.paired};
   const int row_offset = work.origin_y - shift_y * work.step;
-  const auto for_each_cell = [&](auto&& visit) {
-    for (int run = 0; run < view.runs; ++run) {
-      const int column = view.run_column[run], map_column = work.origin_x + column - shift_x * work.step;
-      if (map_column < map.column_begin || map_column >= map.column_end) continue;
-      const int begin = max(map.row_begin - row_offset, view.run_begin[run]);
-      const int end = min(map.row_end - row_offset, view.run_end[run]);
-      const float* y = work.y + (static_cast<std::int64_t>(map_column) * map.height + row_offset) * kLanes;
-      for (int row = begin; row < end; ++row) {
-        visit(work.x[cell(column, row, view_index)], load(y + static_cast<std::int64_t>(row) * kLanes));
-      }
+  for (int run = 0; run < view.runs; ++run) {
+    const int column = view.run_column[run], map_column = work.origin_x + column - shift_x * work.step;
+    if (map_column < map.column_begin || map_column >= map.column_end) continue;
+    const int begin = max(map.row_begin - row_offset, view.run_begin[run]);
+    const int end = min(map.row_end - row_offset, view.run_end[run]);
+    const float* y = work.y + (static_cast<std::int64_t>(map_column) * map.height + row_offset) * kLanes;
+    for (int row = begin; row < end; ++row) {
+      visit(work.x[cell(column, row, view_index)], load(y + static_cast<std::int64_t>(row) * kLanes));
     }
+  }
+}
+
+/// The centred sums of a near-dead window in two passes over its cells.
+void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
+                  Vector& product, Vector& variance_sum) {
+  const auto for_each_cell = [&](auto&& visit) {
+    for_each_cell_of_window(work, view_index, shift_x, shift_y, visit);
   };
   Vector sum{};
   for_each_cell([&](float, Vector y) { sum += y; });
@@ -299,6 +309,28 @@ void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shif
     variance_sum += centred * centred;
   });
   variance_sum -= rest * rest * at.inverse_count;
+}
+
+/// The sums of a channel that is pooled with others, anew from the cells of the window.
+void sum_directly_pooled(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
+                         Vector& product, Vector& energy, Vector& sum) {
+  const auto for_each_cell = [&](auto&& visit) {
+    for_each_cell_of_window(work, view_index, shift_x, shift_y, visit);
+  };
+  sum = Vector{};
+  for_each_cell([&](float, Vector y) { sum += y; });
+  const Vector centre = sum * (at.inverse_count * work.energy_centring);
+  Vector rest{}, centred_product{}, x_sum{};
+  energy = Vector{};
+  for_each_cell([&](float x, Vector y) {
+    const Vector centred = y - centre;
+    rest += centred;
+    x_sum += broadcast(x - at.x_mean);
+    centred_product += centred * (x - at.x_mean);
+    energy += centred * centred;
+  });
+  product = centred_product + centre * x_sum;
+  energy -= rest * rest * (at.inverse_count * work.energy_centring);
 }
 
 /// Sums over the window of one shift. `reached`, what the sum of squares had come to on the way, says how much of it
@@ -342,10 +374,47 @@ __attribute__((noinline)) void settle_doubtful(const ChannelWork& work, int view
   variance_sum = variance_sum > flat_sum ? variance_sum : broadcast(1);
 }
 
+/// Sums anew the windows of a pooled channel whose energy rounding may have eaten.
+__attribute__((noinline)) void settle_doubtful_pooled(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                      const Statistics& at, Vector limit, Vector& product,
+                                                      Vector& energy, Vector& sum) {
+  Vector exact_product, exact_energy, exact_sum;
+  sum_directly_pooled(work, view_index, shift_x, shift_y, at, exact_product, exact_energy, exact_sum);
+  product = energy > limit ? product : exact_product;
+  sum = energy > limit ? sum : exact_sum;
+  energy = energy > limit ? energy : exact_energy;
+}
+
+/// Adds the product, energy and sum of one view at one shift to what the channels before came to.
+inline __attribute__((always_inline)) void add_pooled(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                      const Statistics& at, const WindowSums& sums, Vector product) {
+  product -= at.x_mean * sums.sum;
+  Vector energy = sums.squares - sums.sum * sums.sum * (at.inverse_count * work.energy_centring), sum = sums.sum;
+  const Vector limit = sums.reached * kDoubtfulShare;
+  if (any_not_above(energy, limit)) [[unlikely]] {
+    settle_doubtful_pooled(work, view_index, shift_x, shift_y, at, limit, product, energy, sum);
+  }
+  const ViewWindow& view = work.view[view_index];
+  float* score = view.scores + (static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y) * kVectorLanes;
+  float *energies = score + view.plane_floats, *y_sums = energies + view.plane_floats;
+  store(score, load(score) + product * at.x_scale);
+  store(energies, load(energies) + energy);
+  store(y_sums, load(y_sums) + sum);
+}
+
+/// Weighs the product of one view at one shift, and adds it to its score.
+inline __attribute__((always_inline)) void add_product(const ChannelWork& work, int view_index, int shift_x,
+                                                       int shift_y, const Statistics& at, const WindowSums& sums,
+                                                       Vector product) {
+  const ViewWindow& view = work.view[view_index];
+  float* score = view.scores + (static_cast<std::int64_t>(shift_x) * view.shifts_y + shift_y) * kVectorLanes;
+  store(score, load(score) + (product - at.x_mean * sums.sum) * at.x_scale);
+}
+
 /// Normalizes the product of one view at one shift, weighs it, and adds it to its score.
-inline __attribute__((always_inline)) void add_score(const ChannelWork& work, int view_index, int shift_x, int shift_y,
-                                                     const Statistics& at, float flat_square_sum,
-                                                     const WindowSums& sums, Vector product) {
+inline __attribute__((always_inline)) void add_ncc(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                   const Statistics& at, float flat_square_sum,
+                                                   const WindowSums& sums, Vector product) {
   const Vector flat_sum = broadcast(flat_square_sum);
   product -= at.x_mean * sums.sum;
   Vector variance_sum = sums.squares - sums.sum * sums.sum * at.inverse_count;
@@ -361,15 +430,28 @@ inline __attribute__((always_inline)) void add_score(const ChannelWork& work, in
   store(score, load(score) + product * reciprocal_sqrt(variance_sum) * at.x_scale);
 }
 
+template <Epilogue E>
+inline __attribute__((always_inline)) void add_score(const ChannelWork& work, int view_index, int shift_x, int shift_y,
+                                                     const Statistics& at, float flat_square_sum,
+                                                     const WindowSums& sums, Vector product) {
+  if constexpr (E == Epilogue::kNcc) {
+    add_ncc(work, view_index, shift_x, shift_y, at, flat_square_sum, sums, product);
+  } else if constexpr (E == Epilogue::kProduct) {
+    add_product(work, view_index, shift_x, shift_y, at, sums, product);
+  } else {
+    add_pooled(work, view_index, shift_x, shift_y, at, sums, product);
+  }
+}
+
 /// Scores of a view at the first `shifts` of `Shifts` shifts, one cell apart: the window of the first from prefix sums,
 /// the others by the cells that each shift gains and loses. One look at a run serves all. `Cut`: the frame may cut off
 /// some of a window; without, x has the same statistics at all shifts.
-template <int Shifts, bool Cut, typename Product>
+template <Epilogue E, int Shifts, bool Cut, typename Product>
 inline __attribute__((always_inline)) void slide(const ChannelWork& work, int view_index, int shift_x, int shift_y,
                                                  int shifts, const Product& product) {
   const ViewWindow& view = work.view[view_index];
   Statistics at = statistics_at(view, shift_x, shift_y);
-  if (!Cut && !at.counts()) return;
+  if (!Cut && !at.counts<E>()) return;
   const MapGeometry& map = work.map;
   const int first_column = work.origin_x - shift_x, first_row = work.origin_y - shift_y;
   WindowSums sums = {};
@@ -403,18 +485,19 @@ inline __attribute__((always_inline)) void slide(const ChannelWork& work, int vi
     }
     if (Cut) {
       at = statistics_at(view, shift_x, shift_y + s);
-      if (!at.counts()) continue;
+      if (!at.counts<E>()) continue;
       flat_square_sum = work.flat_square / at.inverse_count;
     }
-    add_score(work, view_index, shift_x, shift_y + s, at, flat_square_sum, sums, product(s));
+    add_score<E>(work, view_index, shift_x, shift_y + s, at, flat_square_sum, sums, product(s));
   }
 }
 
 /// The score of a view at one shift.
+template <Epilogue E>
 void score_alone(const ChannelWork& work, int view_index, int shift_x, int shift_y, Vector product) {
   const ViewWindow& view = work.view[view_index];
   const Statistics at = statistics_at(view, shift_x, shift_y);
-  if (!at.counts()) return;
+  if (!at.counts<E>()) return;
   const MapGeometry& map = work.map;
   const int first_column = work.origin_x - shift_x * work.step, first_row = work.origin_y - shift_y * work.step;
   WindowSums sums = {};
@@ -425,11 +508,11 @@ void score_alone(const ChannelWork& work, int view_index, int shift_x, int shift
             clamp(first_row + view.run_begin[run], map.row_begin, map.row_end),
             clamp(first_row + view.run_end[run], map.row_begin, map.row_end), sums);
   }
-  add_score(work, view_index, shift_x, shift_y, at, work.flat_square / at.inverse_count, sums, product);
+  add_score<E>(work, view_index, shift_x, shift_y, at, work.flat_square / at.inverse_count, sums, product);
 }
 
-/// Normalizes the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y + s.
-template <int Views, int Shifts, typename Product>
+/// Makes scores of the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y + s.
+template <Epilogue E, int Views, int Shifts, typename Product>
 void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product& product) {
   for (int v = 0; v < Views; ++v) {
     const ViewWindow& view = work.view[v];
@@ -437,11 +520,11 @@ void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product
     const int shifts = min(Shifts, view.shifts_y - shift_y);
     const auto product_of_view = [&](int s) { return product(v, s); };
     if (work.step > 1) {
-      for (int s = 0; s < shifts; ++s) score_alone(work, v, shift_x, shift_y + s, product(v, s));
+      for (int s = 0; s < shifts; ++s) score_alone<E>(work, v, shift_x, shift_y + s, product(v, s));
     } else if (frame_cuts(work, view, shift_x, shift_y, Shifts)) {
-      slide<Shifts, true>(work, v, shift_x, shift_y, shifts, product_of_view);
+      slide<E, Shifts, true>(work, v, shift_x, shift_y, shifts, product_of_view);
     } else {
-      slide<Shifts, false>(work, v, shift_x, shift_y, shifts, product_of_view);
+      slide<E, Shifts, false>(work, v, shift_x, shift_y, shifts, product_of_view);
     }
   }
 }
@@ -449,7 +532,7 @@ void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product
 // ---- Tiles ---------------------------------------------------------------------------------------------------------
 
 /// `Shifts` shifts along y from `shift_y` on, at one shift along x.
-template <int Views, int Shifts, bool Ragged>
+template <Epilogue E, int Views, int Shifts, bool Ragged>
 void correlate_tile(const ChannelWork& work, int shift_x, int shift_y) {
   const MapGeometry& map = work.map;
   const Term term{work.x,
@@ -470,7 +553,7 @@ void correlate_tile(const ChannelWork& work, int shift_x, int shift_y) {
                   work.ahead};
   Products<Views, Shifts, Ragged> products;
   multiply<Views, Shifts, Ragged>(term, nullptr, products);
-  add_scores<Views, Shifts>(work, shift_x, shift_y, [&](int v, int s) { return products.sum[s][v]; });
+  add_scores<E, Views, Shifts>(work, shift_x, shift_y, [&](int v, int s) { return products.sum[s][v]; });
 }
 
 /// x of the nine products, [Part along x][Part along y][columns / 2][rows / 2][views].
@@ -525,7 +608,7 @@ Term pair_term(const ChannelWork& work, Part part_x, Part part_y, int shift_x, i
 }
 
 /// `Shifts` pairs of shifts along y from `shift_y` on, at a pair of shifts along x.
-template <int Views, int Shifts>
+template <Epilogue E, int Views, int Shifts>
 void correlate_pair_tile(const ChannelWork& work, int shift_x, int shift_y) {
   using Tile = Products<Views, Shifts, false>;
   const auto products_of = [&](Part part_x, Part part_y, const Tile* before, Tile& products) {
@@ -543,8 +626,8 @@ void correlate_pair_tile(const ChannelWork& work, int shift_x, int shift_y) {
       add(shared_along_x[y], shared_along_y, products[y]);
       products_of(part_x, y == 0 ? kFirst : kSecond, &products[y], products[y]);
     }
-    add_scores<Views, 2 * Shifts>(work, shift_x + x, shift_y,
-                                  [&](int v, int s) { return products[s % 2].sum[s / 2][v]; });
+    add_scores<E, Views, 2 * Shifts>(work, shift_x + x, shift_y,
+                                     [&](int v, int s) { return products[s % 2].sum[s / 2][v]; });
   }
 }
 
@@ -557,29 +640,29 @@ bool odd_views_lack(const ChannelWork& work, int shift_y) {
 }
 
 /// Tiles of nearly equal size, none above kTileShifts, that make up `units` shifts (pairs of shifts, where paired).
-template <int Views, int Shifts = kTileShifts<Views>>
+template <Epilogue E, int Views, int Shifts = kTileShifts<Views>>
 void correlate_units(const ChannelWork& work, int shift_x, int unit, int units) {
   constexpr int kMost = kTileShifts<Views>;
   while (unit < units) {
     const int tiles = (units - unit + kMost - 1) / kMost, size = (units - unit + tiles - 1) / tiles;
     if (size < Shifts) break;
     if (work.paired) {
-      correlate_pair_tile<Views, Shifts>(work, shift_x, 2 * unit);
+      correlate_pair_tile<E, Views, Shifts>(work, shift_x, 2 * unit);
     } else if (Views > 1 && unit + Shifts == units && odd_views_lack<Views>(work, units - 1)) {
-      correlate_tile<Views, Shifts, true>(work, shift_x, unit);
+      correlate_tile<E, Views, Shifts, true>(work, shift_x, unit);
     } else {
-      correlate_tile<Views, Shifts, false>(work, shift_x, unit);
+      correlate_tile<E, Views, Shifts, false>(work, shift_x, unit);
     }
     unit += Shifts;
   }
   if constexpr (Shifts > 1) {
-    if (unit < units) correlate_units<Views, Shifts - 1>(work, shift_x, unit, units);
+    if (unit < units) correlate_units<E, Views, Shifts - 1>(work, shift_x, unit, units);
   }
 }
 
 /// The first `Views` views at one shift, or pair of shifts, along x. Views are ordered by their shifts along x,
 /// falling, so where only some have that shift, they are the first ones.
-template <int Views>
+template <Epilogue E, int Views>
 void correlate_views(const ChannelWork& work, int shift_x) {
   int active = 0, shifts_y = 0;
   for (int v = 0; v < Views && work.view[v].shifts_x > shift_x; ++v) {
@@ -587,22 +670,28 @@ void correlate_views(const ChannelWork& work, int shift_x) {
     shifts_y = max(shifts_y, work.view[v].shifts_y);
   }
   if constexpr (Views > 1) {
-    if (active <= Views / 2) return correlate_views<Views / 2>(work, shift_x);
+    if (active <= Views / 2) return correlate_views<E, Views / 2>(work, shift_x);
   }
-  correlate_units<Views>(work, shift_x, 0, work.paired ? (shifts_y + 1) / 2 : shifts_y);
+  correlate_units<E, Views>(work, shift_x, 0, work.paired ? (shifts_y + 1) / 2 : shifts_y);
 }
 
+template <Epilogue E>
 void correlate(const ChannelWork& work) {
   if (work.paired) sum_pairs(work);
   for (int shift_x = 0; shift_x < work.view[0].shifts_x; shift_x += work.paired ? 2 : 1) {
     if (work.views == 1) {
-      correlate_views<1>(work, shift_x);
+      correlate_views<E, 1>(work, shift_x);
     } else if (work.views == 2) {
-      correlate_views<2>(work, shift_x);
+      correlate_views<E, 2>(work, shift_x);
     } else {
-      correlate_views<kMaxGroupViews>(work, shift_x);
+      correlate_views<E, kMaxGroupViews>(work, shift_x);
     }
   }
+}
+
+constexpr ChannelKernel this_kernel(const char* name) {
+  return {name, kVectorLanes, prepare,
+          {correlate<Epilogue::kNcc>, correlate<Epilogue::kProduct>, correlate<Epilogue::kPooled>}};
 }
 
 }  // namespace

@@ -3,12 +3,12 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
+#include <cmath>
 #include <optional>
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/parallel.h"
 #include "match/channel_kernel.h"
 #include "match/lanes.h"
 #include "match/prepared_mark.h"
@@ -16,23 +16,6 @@
 namespace outsole::match {
 
 namespace {
-
-/// The kernels this processor can run, fastest first.
-std::vector<const ChannelKernel*> runnable_kernels() {
-  std::vector<const ChannelKernel*> kernels;
-#ifdef __x86_64__
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")) kernels.push_back(&kAvx512Kernel);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) kernels.push_back(&kAvx2Kernel);
-#endif
-  kernels.push_back(&kGenericKernel);
-  return kernels;
-}
-
-/// The kernel in use.
-std::atomic<const ChannelKernel*>& channel_kernel() {
-  static std::atomic<const ChannelKernel*> kernel = runnable_kernels().front();
-  return kernel;
-}
 
 MapGeometry map_geometry(const PreparedMark::Layout& mark) {
   MapGeometry map{};
@@ -113,6 +96,30 @@ struct Slice {
   BestPose* best;  // of the slice's exemplars
 };
 
+/// Makes the scores of every pose of one view from what was pooled over the channels: [planes][shifts_x][shifts_y][lanes]
+/// of products, energies and sums of y. They take the products' place.
+void score_pooled(const ViewLayout& view, const PreparedMark::Layout& mark, float* products, std::int64_t lanes) {
+  const std::int64_t poses = view.offset.shifts_x * view.offset.shifts_y;
+  const float *energies = products + poses * lanes, *sums = energies + poses * lanes;
+  for (std::int64_t pose = 0; pose < poses; ++pose) {
+    const double inverse_count = view.inverse_count[static_cast<std::size_t>(pose)];
+    if (inverse_count == 0) continue;
+    const double rest = view.x_rest[static_cast<std::size_t>(view.cut[static_cast<std::size_t>(pose)])];
+    for (std::int64_t i = pose * lanes; i < (pose + 1) * lanes; ++i) {
+      double product = products[i], energy = energies[i];
+      if (mark.similarity.centring == Centring::kMu) {
+        const double mean = sums[i] * inverse_count / static_cast<double>(mark.channels);
+        product -= mean * rest;
+        energy -= mean * sums[i];
+      }
+      if (mark.similarity.scaling == Scaling::kSigma) {
+        product = energy * inverse_count > mark.flat_energy ? product / std::sqrt(energy) : 0;
+      }
+      products[i] = static_cast<float>(product);
+    }
+  }
+}
+
 /// The scores of every pose of one view, [shifts_x][shifts_y][lanes], merged into the best of each lane.
 void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell_px, const float* scores,
                    std::int64_t lanes, BestPose* best) {
@@ -130,19 +137,29 @@ void reduce_scores(const ViewLayout& view, std::int32_t angle, std::int64_t cell
   }
 }
 
+/// Marks the exemplars of a slice whose maps are not finite (or so large that their squares are not): the sums of
+/// squares at the ends of the columns have passed over every cell.
+void note_not_finite(const MapGeometry& map, const float* prefix, std::int64_t lanes, char* not_finite) {
+  const std::int64_t row = 2 * lanes, column = (map.height + 1) * row;
+  for (std::int64_t x = 0; x < map.width; ++x) {
+    const float* squares = prefix + x * column + map.height * row + lanes;
+    for (std::int64_t lane = 0; lane < lanes; ++lane) not_finite[lane] |= !std::isfinite(squares[lane]);
+  }
+}
+
 /// Angles [first, last) of the mark against some slices: all channels, all translations. What a channel needs of the
 /// mark is fetched once for all slices, what it needs of a slice once for all angles.
 void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::size_t last, std::span<const Slice> slices,
-                   Scratch& scratch) {
-  const ChannelKernel& kernel = *channel_kernel();
+                   const ChannelKernel& kernel, Scratch& scratch) {
+  const Epilogue epilogue = epilogue_of(mark.similarity);
   struct Job {
     const GroupLayout& group;
     std::int32_t angle_index;
     ChannelWork work;
-    std::vector<AlignedBuffer> scores;  // of each view, [slices][shifts_x][shifts_y][lanes]
+    std::vector<AlignedBuffer> scores;  // of each view, [slices][planes][shifts_x][shifts_y][lanes]
   };
   const auto scores_of = [&](const ViewLayout& view) {
-    return view.offset.shifts_y * view.offset.shifts_x * kernel.lanes;
+    return planes_of(epilogue) * view.offset.shifts_y * view.offset.shifts_x * kernel.lanes;
   };
   const MapGeometry map = map_geometry(mark);
   bool any_single = false, any_paired = false;
@@ -156,19 +173,28 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
       job.work.pair_planes = scratch.pair_planes.data();
       job.work.prefix = scratch.prefix.data();
       job.work.pair_terms = scratch.pair_terms.data();
+      job.work.energy_centring = mark.similarity.centring == Centring::kMuC ? 1 : 0;
+      for (std::size_t v = 0; v < group.views.size(); ++v) {
+        const ViewOffset& offset = group.views[v].offset;
+        job.work.view[v].plane_floats = offset.shifts_y * offset.shifts_x * kernel.lanes;
+      }
       jobs.push_back(std::move(job));
     }
   }
   const std::int64_t plane = mark.frame.width * mark.frame.height * kLanes;
+  std::vector<char> not_finite(slices.size() * static_cast<std::size_t>(kernel.lanes));
   for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
     const auto is_flat = [&](const Job& job) {
       return bool(job.group.channel_is_flat[static_cast<std::size_t>(channel)]);
     };
-    if (std::all_of(jobs.begin(), jobs.end(), is_flat)) continue;
+    const bool counts = !std::all_of(jobs.begin(), jobs.end(), is_flat);
     for (std::size_t slice = 0; slice < slices.size(); ++slice) {
       const float* y = slices[slice].y + channel * plane;
-      kernel.prepare(map, y, any_single ? scratch.plane.data() : nullptr,
-                     any_paired ? scratch.pair_planes.data() : nullptr, scratch.prefix.data());
+      kernel.prepare(map, y, counts && any_single ? scratch.plane.data() : nullptr,
+                     counts && any_paired ? scratch.pair_planes.data() : nullptr, scratch.prefix.data());
+      note_not_finite(map, scratch.prefix.data(), kernel.lanes,
+                      not_finite.data() + static_cast<std::int64_t>(slice) * kernel.lanes);
+      if (!counts) continue;
       const float* next =
           slice + 1 < slices.size() ? slices[slice + 1].y + channel * plane : slices[0].y + (channel + 1) * plane;
       const bool is_last = slice + 1 == slices.size() && channel + 1 == mark.channels;
@@ -186,7 +212,7 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
           view.x_scale = group.views[v].x_scale.data() + channel * group.views[v].cuts;
           view.scores = job.scores[v].data() + static_cast<std::int64_t>(slice) * scores_of(group.views[v]);
         }
-        kernel.correlate(job.work);
+        kernel.correlate[static_cast<int>(epilogue)](job.work);
       }
     }
   }
@@ -194,11 +220,15 @@ void search_angles(const PreparedMark::Layout& mark, std::size_t first, std::siz
     for (std::size_t v = 0; v < job.group.views.size(); ++v) {
       const ViewLayout& view = job.group.views[v];
       for (std::size_t slice = 0; slice < slices.size(); ++slice) {
-        reduce_scores(view, job.angle_index, mark.frame.cell_px,
-                      job.scores[v].data() + static_cast<std::int64_t>(slice) * scores_of(view), kernel.lanes,
-                      slices[slice].best);
+        float* scores = job.scores[v].data() + static_cast<std::int64_t>(slice) * scores_of(view);
+        if (epilogue == Epilogue::kPooled) score_pooled(view, mark, scores, kernel.lanes);
+        reduce_scores(view, job.angle_index, mark.frame.cell_px, scores, kernel.lanes, slices[slice].best);
       }
     }
+  }
+  for (std::size_t i = 0; i < not_finite.size(); ++i) {
+    const std::size_t lanes = static_cast<std::size_t>(kernel.lanes);
+    if (not_finite[i]) slices[i / lanes].best[i % lanes] = {std::numeric_limits<float>::quiet_NaN(), {}};
   }
 }
 
@@ -212,6 +242,7 @@ struct TaskSize {
 };
 
 TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::int64_t lanes) {
+  const std::int64_t planes = planes_of(epilogue_of(mark.similarity));
   constexpr std::int64_t kMostSlices = 8;
   const std::int64_t tasks_wanted = omp_get_max_threads() == 1 ? 1 : 8 * omp_get_max_threads();
   const auto angles = static_cast<std::int64_t>(mark.angles.size());
@@ -221,7 +252,7 @@ TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::i
       for (const ViewLayout& view : group.views) poses += static_cast<std::int64_t>(view.cut.size());
     }
   }
-  const std::int64_t bytes_per_angle = divide_up(poses * lanes * static_cast<std::int64_t>(sizeof(float)), angles);
+  const std::int64_t bytes_per_angle = divide_up(poses * planes * lanes * static_cast<std::int64_t>(sizeof(float)), angles);
   TaskSize size;
   size.angles =
       std::clamp<std::int64_t>(std::min(kScoreBytes / bytes_per_angle, angles * slices / tasks_wanted), 1, angles);
@@ -234,7 +265,8 @@ TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::i
 }  // namespace
 
 void BestPose::merge(const BestPose& other) {
-  if (other.score > score || (other.score == score && other.pose < pose)) *this = other;
+  if (std::isnan(score)) return;
+  if (std::isnan(other.score) || other.score > score || (other.score == score && other.pose < pose)) *this = other;
 }
 
 ChannelModel plain_channel_model(const at::Tensor& square_mean) {
@@ -244,7 +276,8 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
           (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous()};
 }
 
-void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
+void search_blocks(const PreparedMark& mark, const ChannelKernel& kernel, std::span<const at::Tensor> blocks,
+                   std::span<BestPose> best) {
   const PreparedMark::Layout& layout = mark.layout();
   ensure(best.size() == blocks.size() * kLanes, "one result per exemplar");
   for (const at::Tensor& block : blocks) {
@@ -255,67 +288,55 @@ void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks,
   }
   const auto angles = static_cast<std::int64_t>(layout.angles.size());
   if (angles == 0 || blocks.empty()) return;
-  const std::int64_t lanes = channel_kernel().load()->lanes;
+  const std::int64_t lanes = kernel.lanes;
   const std::int64_t slices = std::ssize(blocks) * (kLanes / lanes);
   const TaskSize size = task_size(layout, slices, lanes);
   const std::int64_t angle_tasks = divide_up(angles, size.angles), tasks = divide_up(slices, size.slices) * angle_tasks;
-  std::exception_ptr failure;
-#pragma omp parallel
-  {
-    std::optional<Scratch> scratch;
-#pragma omp for schedule(dynamic)
-    for (std::int64_t task = 0; task < tasks; ++task) {
-      const std::int64_t first = task % angle_tasks * size.angles;
-      const std::int64_t first_slice = task / angle_tasks * size.slices;
-      const std::int64_t last_slice = std::min(first_slice + size.slices, slices);
-      std::vector<BestPose> found(static_cast<std::size_t>((last_slice - first_slice) * lanes));
-      try {
-        if (!scratch) scratch.emplace(make_scratch(layout, *channel_kernel()));
-        std::vector<Slice> task_slices;
-        for (std::int64_t slice = first_slice; slice < last_slice; ++slice) {
-          const std::int64_t lane = slice * lanes;
-          const at::Tensor& block = blocks[static_cast<std::size_t>(lane / kLanes)];
-          task_slices.push_back({block.data_ptr<float>() + lane % kLanes, found.data() + lane - first_slice * lanes});
-        }
-        search_angles(layout, static_cast<std::size_t>(first),
-                      static_cast<std::size_t>(std::min(first + size.angles, angles)), task_slices, *scratch);
-      } catch (...) {
-#pragma omp critical(outsole_search_failure)
-        failure = std::current_exception();
-      }
-#pragma omp critical(outsole_search_merge)
-      for (std::size_t lane = 0; lane < found.size(); ++lane) {
-        best[static_cast<std::size_t>(first_slice * lanes) + lane].merge(found[lane]);
-      }
+  std::vector<std::optional<Scratch>> scratch_of_thread(static_cast<std::size_t>(omp_get_max_threads()));
+  for_each_on_threads(static_cast<std::size_t>(tasks), [&](std::size_t turn) {
+    const auto task = static_cast<std::int64_t>(turn);
+    const std::int64_t first = task % angle_tasks * size.angles;
+    const std::int64_t first_slice = task / angle_tasks * size.slices;
+    const std::int64_t last_slice = std::min(first_slice + size.slices, slices);
+    std::vector<BestPose> found(static_cast<std::size_t>((last_slice - first_slice) * lanes));
+    std::vector<Slice> task_slices;
+    for (std::int64_t slice = first_slice; slice < last_slice; ++slice) {
+      const std::int64_t lane = slice * lanes;
+      const at::Tensor& block = blocks[static_cast<std::size_t>(lane / kLanes)];
+      task_slices.push_back({block.data_ptr<float>() + lane % kLanes, found.data() + lane - first_slice * lanes});
     }
-  }
-  if (failure) std::rethrow_exception(failure);
+    std::optional<Scratch>& scratch = scratch_of_thread[static_cast<std::size_t>(omp_get_thread_num())];
+    if (!scratch) scratch.emplace(make_scratch(layout, kernel));
+    search_angles(layout, static_cast<std::size_t>(first),
+                  static_cast<std::size_t>(std::min(first + size.angles, angles)), task_slices, kernel, *scratch);
+#pragma omp critical(outsole_search_merge)
+    for (std::size_t lane = 0; lane < found.size(); ++lane) {
+      best[static_cast<std::size_t>(first_slice * lanes) + lane].merge(found[lane]);
+    }
+  });
 }
 
-std::int64_t search_working_bytes(const FrameCells& frame) {
+std::int64_t search_working_bytes(const ChannelKernel& kernel, const FrameCells& frame, std::int64_t stride_px,
+                                  Similarity similarity) {
+  const std::int64_t step = std::max<std::int64_t>(1, stride_px / frame.cell_px);
+  const std::int64_t lanes = kernel.lanes, planes = planes_of(epilogue_of(similarity));
   MapGeometry map{};
   map.height = narrow<std::int32_t>(frame.height);
   map.width = narrow<std::int32_t>(frame.width);
-  map.padding = plane_padding(1);
-  const std::int64_t cells = map.plane_cells() + 9 * map.pair_plane_cells() + map.prefix_cells();
-  return kScoreBytes + cells * channel_kernel().load()->lanes * static_cast<std::int64_t>(sizeof(float));
-}
-
-std::vector<std::string> runnable_instructions() {
-  std::vector<std::string> names;
-  for (const ChannelKernel* kernel : runnable_kernels()) names.emplace_back(kernel->name);
-  return names;
-}
-
-std::string kernel_instructions() { return channel_kernel().load()->name; }
-
-void use_instructions(const std::string& name) {
-  for (const ChannelKernel* kernel : runnable_kernels()) {
-    if (kernel->name != name) continue;
-    channel_kernel() = kernel;
-    return;
+  map.padding = plane_padding(narrow<std::int32_t>(step));
+  std::int64_t floats = (map.plane_cells() + map.prefix_cells()) * lanes;
+  if (step == 1) {  // shifts may share products
+    // A turned mark is no longer along an axis than the frame's diagonal, and lies on a canvas below twice the frame.
+    const std::int64_t height = frame.height + 2 * frame.border, width = frame.width + 2 * frame.border;
+    const auto diagonal = static_cast<std::int64_t>(std::hypot(height, width)) + 3;
+    const std::int64_t box = std::min(2 * height, diagonal) * std::min(2 * width, diagonal);
+    floats += 9 * map.pair_plane_cells() * lanes + box * kMaxGroupViews / 4 * 9;
   }
-  throw UsageError(name + ": this processor has no such instructions");
+  // A task has the scores of at least one angle: of a small mark they may outgrow the cache.
+  const auto shifts = [&](std::int64_t cells) { return (cells + 2 * frame.border) * frame.cell_px / stride_px + 1; };
+  const std::int64_t score_bytes =
+      shifts(frame.height) * shifts(frame.width) * planes * lanes * static_cast<std::int64_t>(sizeof(float));
+  return std::max(kScoreBytes, score_bytes) + floats * static_cast<std::int64_t>(sizeof(float));
 }
 
 }  // namespace outsole::match

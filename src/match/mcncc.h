@@ -1,5 +1,6 @@
 #pragma once
-// Exhaustive search with multi-channel normalized cross-correlation, on one mark and some blocks of exemplars.
+// Exhaustive search on one mark and some blocks of exemplars, by default with multi-channel normalized cross-correlation
+// (similarity.h has the others):
 //
 //   score(pose) = sum_c w_c * NCC_c,   NCC_c = sum_P (x - mean_x)(y - mean_y) / sqrt(sum_P (x - mean_x)^2 sum_P (y -
 //   mean_y)^2)
@@ -19,15 +20,19 @@
 
 #include "match/mark_view.h"
 #include "match/pose_grid.h"
+#include "match/similarity.h"
 
 namespace outsole::match {
 
-/// The best pose found for one exemplar.
+struct ChannelKernel;
+
+/// The best pose found for one exemplar. A score of NaN says that its maps are not finite: no pose can be told.
 struct BestPose {
   float score = -std::numeric_limits<float>::infinity();
   Pose pose;
 
-  /// Replaces this by `other` if that is better: a higher score, or the same at an earlier pose. Merging is order-free.
+  /// Replaces this by `other` if that is better: NaN, a higher score, or the same at an earlier pose. Merging is
+  /// order-free.
   void merge(const BestPose& other);
 };
 
@@ -35,6 +40,7 @@ struct BestPose {
 struct ChannelModel {
   at::Tensor weight;    // [C] float32: w_c
   at::Tensor flat_std;  // [C] float32: a channel whose standard deviation over P is not above this is flat
+  at::Tensor white;     // [C] float32, or undefined: what was subtracted from the exemplars' features
 };
 
 /// w_c = 1/C, and flat below 1e-5 of the channel's root mean square over the exemplars, `square_mean` [C] float64.
@@ -53,7 +59,7 @@ class PreparedMark {
  public:
   /// `views` by angle. `erosion_radius` >= frame.border: cells nearer to the frame's edge than this are no support.
   PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-               ChannelModel channels);
+               ChannelModel channels, Similarity similarity = {});
   ~PreparedMark();
   PreparedMark(PreparedMark&&) noexcept;
   PreparedMark& operator=(PreparedMark&&) noexcept;
@@ -71,17 +77,17 @@ class PreparedMark {
 /// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, CPU, see pack_block). best[b * kLanes + l] is
 /// merged with the best pose of lane l of block b. Runs on all OpenMP threads; results do not depend on their number,
 /// nor on which blocks are searched together. Near-dead windows (variance below 1e-3 of the energy the prefix sums
-/// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5.
-void search_blocks(const PreparedMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
+/// passed through) are summed anew from the cells, so the 32-bit sums keep the score within 1e-5. An exemplar with a
+/// NaN or an infinity anywhere in its maps has the score NaN.
+void search_blocks(const PreparedMark& mark, const ChannelKernel& kernel, std::span<const at::Tensor> blocks,
+                   std::span<BestPose> best);
 
-/// What a thread of search_blocks works in beside the blocks, about, for maps of this size.
-std::int64_t search_working_bytes(const FrameCells& frame);
+/// What a thread of search_blocks works in beside the blocks, at most, for maps of this size and translations of
+/// stride_px.
+std::int64_t search_working_bytes(const ChannelKernel& kernel, const FrameCells& frame, std::int64_t stride_px,
+                                  Similarity similarity = {});
 
-/// The vector instructions the kernel can use on this processor, fastest first: of "avx512", "avx2", "generic". The
-/// first is used unless another is asked for, as tests and benchmarks do: scores then differ in the last bits.
-std::vector<std::string> runnable_instructions();
+/// The fastest kernel for CPUs that runs on this machine: "avx512", "avx2", "generic".
 std::string kernel_instructions();
-/// Throws UsageError when this processor cannot run them. Not while a search runs.
-void use_instructions(const std::string& name);
 
 }  // namespace outsole::match

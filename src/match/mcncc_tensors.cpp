@@ -78,45 +78,91 @@ std::int64_t product_bytes(const Hull& hull, std::int64_t views, std::int64_t st
   return checked_product({views, shifts, channels, cells + 8 * exemplars, sizeof(float)}, "a mark's products");
 }
 
+/// What the mark's side of the score needs of one view: of every channel [C, ...] and shift [shifts_y, shifts_x], in
+/// double precision.
+struct ViewStatistics {
+  at::Tensor x;              // [C, h, w] centred over the support, of norm 1, 0 outside
+  at::Tensor count;          // [shifts_y, shifts_x] |P|
+  at::Tensor x_mean, scale;  // [C, shifts_y, shifts_x]
+  at::Tensor x_rest;         // [shifts_y, shifts_x]
+};
+
+/// What is subtracted from x over the whole support: [C, 1, 1].
+at::Tensor centre_of(const at::Tensor& x, const at::Tensor& support, const Similarity& similarity) {
+  const at::Tensor means = (x * support).sum({1, 2}, true) / support.sum();
+  if (similarity.centring == Centring::kMuC) return means;
+  return similarity.centring == Centring::kMu ? means.mean().expand_as(means) : at::zeros_like(means);
+}
+
+ViewStatistics statistics_of(const MarkView& view, const KeptSpans& rows, const KeptSpans& columns,
+                             const ChannelModel& channels, const Similarity& similarity, at::Device device) {
+  const auto of_channels = [&](const at::Tensor& values) { return values.to(device).to(at::kDouble).view({-1, 1, 1}); };
+  const at::Tensor support = view.support.to(device).to(at::kDouble);
+  at::Tensor x = view.features.to(device).to(at::kDouble);
+  // Features are those beyond white paper's, as the exemplars' are.
+  if (similarity.centring != Centring::kMuC && channels.white.defined()) x = x - of_channels(channels.white);
+  ViewStatistics result;
+  result.x = (x - centre_of(x, support, similarity)) * support;
+  const at::Tensor norm = result.x.square().sum({1, 2}, true).sqrt().clamp_min(1e-30);
+  result.x /= norm;
+  result.count = sums_kept(support, rows, columns);
+  const at::Tensor sum = sums_kept(result.x, rows, columns), squares = sums_kept(result.x.square(), rows, columns);
+  const at::Tensor zero = at::zeros({}, sum.options());
+  const at::Tensor weight = of_channels(channels.weight), flat_std = of_channels(channels.flat_std);
+  if (similarity.scaling == Scaling::kSigmaC) {
+    const at::Tensor variance_sum = squares - sum.square() / result.count;
+    const at::Tensor live =
+        (result.count > 0).logical_and(variance_sum > result.count * (flat_std / norm).square());
+    result.x_mean = at::where(live, sum / result.count, zero);
+    result.scale = at::where(live, weight * variance_sum.rsqrt(), zero);
+    result.x_rest = at::zeros_like(result.count);
+    return result;
+  }
+  const at::Tensor count = result.count.clamp_min(1);
+  at::Tensor mean = at::zeros_like(sum);
+  if (similarity.centring == Centring::kMu) mean = (sum * norm / count).mean(0, true) / norm;
+  if (similarity.centring == Centring::kMuC) mean = sum / count;
+  at::Tensor scale = count.reciprocal();
+  if (similarity.scaling == Scaling::kSigma) {
+    const at::Tensor energy = ((squares - 2 * mean * sum + count * mean.square()) * norm.square()).sum(0);
+    const at::Tensor live = energy > count * flat_std.square().sum();
+    scale = at::where(live, static_cast<double>(x.size(0)) * energy.rsqrt(), zero);
+  }
+  result.x_mean = mean;
+  result.scale = at::where(result.count > 0, weight * norm * scale, zero);
+  result.x_rest = (result.scale * (sum - count * mean)).sum(0);
+  return result;
+}
+
 /// Fills the rows of one view of the group: x, support, and the statistics of every shift. Returns its support cells,
 /// over all poses.
 double lay_out_view(const MarkView& view, std::int64_t index, const FrameCells& frame, std::int64_t margin,
-                    const ChannelModel& channels, ViewGroup& group) {
+                    const ChannelModel& channels, const Similarity& similarity, ViewGroup& group) {
   const at::Device device = group.x.device();
   const std::int64_t origin_y = view.origin_y - frame.border, origin_x = view.origin_x - frame.border;
+  const std::int64_t height = view.support.size(0), width = view.support.size(1);
   const ViewOffset& offset = view.offset;
-  const at::Tensor support = view.support.to(device).to(at::kDouble);
-  at::Tensor x = view.features.to(device).to(at::kDouble);
-  x = (x - (x * support).sum({1, 2}, true) / support.sum()) * support;
-  const at::Tensor norm = x.square().sum({1, 2}, true).sqrt().clamp_min(1e-30);
-  x /= norm;
-  const auto box = [&](const at::Tensor& tensor) {
-    return tensor.slice(-2, origin_y - group.origin_y, origin_y - group.origin_y + support.size(0))
-        .slice(-1, origin_x - group.origin_x, origin_x - group.origin_x + support.size(1));
-  };
-  box(group.x.select(1, index)).copy_(x);
-  box(group.support[index]).copy_(support);
-
   const KeptSpans rows =
-      kept_spans(origin_y, support.size(0), offset.shifts_y, offset.step_cells, frame.height, margin, device);
+      kept_spans(origin_y, height, offset.shifts_y, offset.step_cells, frame.height, margin, device);
   const KeptSpans columns =
-      kept_spans(origin_x, support.size(1), offset.shifts_x, offset.step_cells, frame.width, margin, device);
-  const at::Tensor count = sums_kept(support, rows, columns);
-  const at::Tensor sum = sums_kept(x, rows, columns);
-  const at::Tensor variance_sum = sums_kept(x.square(), rows, columns) - sum.square() / count;
-  const auto of_channels = [&](const at::Tensor& values) { return values.to(device).to(at::kDouble).view({-1, 1, 1}); };
-  const at::Tensor flat_sum = count * (of_channels(channels.flat_std) / norm).square();
-  const at::Tensor live = (count > 0).logical_and(variance_sum > flat_sum);
+      kept_spans(origin_x, width, offset.shifts_x, offset.step_cells, frame.width, margin, device);
+  const ViewStatistics found = statistics_of(view, rows, columns, channels, similarity, device);
+  const auto box = [&](const at::Tensor& tensor) {
+    return tensor.slice(-2, origin_y - group.origin_y, origin_y - group.origin_y + height)
+        .slice(-1, origin_x - group.origin_x, origin_x - group.origin_x + width);
+  };
+  box(group.x.select(1, index)).copy_(found.x);
+  box(group.support[index]).copy_(view.support);
 
   // The group keeps [shifts_x, shifts_y, views, C] until its tiles are cut.
   const auto shifts = [&](const at::Tensor& tensor) {
     return tensor.select(2, index).slice(0, 0, offset.shifts_x).slice(1, 0, offset.shifts_y);
   };
-  const at::Tensor zero = at::zeros({}, count.options());
-  shifts(group.inverse_count).copy_(at::where(count > 0, count.reciprocal(), zero).t());
-  shifts(group.x_mean).copy_(at::where(live, sum / count, zero).permute({2, 1, 0}));
-  shifts(group.x_scale)
-      .copy_(at::where(live, of_channels(channels.weight) * variance_sum.rsqrt(), zero).permute({2, 1, 0}));
+  const at::Tensor& count = found.count;
+  shifts(group.inverse_count).copy_(at::where(count > 0, count.reciprocal(), at::zeros({}, count.options())).t());
+  shifts(group.x_mean).copy_(found.x_mean.permute({2, 1, 0}));
+  shifts(group.x_scale).copy_(found.scale.permute({2, 1, 0}));
+  shifts(group.x_rest).copy_(found.x_rest.t());
   at::Tensor pose = at::empty({offset.shifts_x, offset.shifts_y}, at::kLong);
   auto codes = pose.accessor<std::int64_t, 2>();
   const std::int64_t step_px = offset.step_cells * frame.cell_px;
@@ -139,7 +185,8 @@ at::Tensor cut_into_tiles(const at::Tensor& tensor, std::int64_t tile_shifts) {
 }
 
 ViewGroup lay_out_group(std::span<const MarkView> views, const Hull& hull, const FrameCells& frame, std::int64_t margin,
-                        const ChannelModel& channels, at::Device device, double& support_cells) {
+                        const ChannelModel& channels, const Similarity& similarity, at::Device device,
+                        double& support_cells) {
   ViewGroup group;
   group.origin_y = hull.begin_y - frame.border;
   group.origin_x = hull.begin_x - frame.border;
@@ -157,11 +204,12 @@ ViewGroup lay_out_group(std::span<const MarkView> views, const Hull& hull, const
   group.inverse_count = at::zeros({shifts_x, group.shifts_y, count}, floats);
   group.x_mean = at::zeros({shifts_x, group.shifts_y, count, channel_count}, floats);
   group.x_scale = at::zeros_like(group.x_mean);
+  group.x_rest = at::zeros_like(group.inverse_count);
   group.pose = at::full({shifts_x, group.shifts_y, count}, kNoPose, floats.dtype(at::kLong));
   for (std::int64_t v = 0; v < count; ++v) {
-    support_cells += lay_out_view(views[static_cast<std::size_t>(v)], v, frame, margin, channels, group);
+    support_cells += lay_out_view(views[static_cast<std::size_t>(v)], v, frame, margin, channels, similarity, group);
   }
-  for (at::Tensor* tensor : {&group.inverse_count, &group.x_mean, &group.x_scale, &group.pose}) {
+  for (at::Tensor* tensor : {&group.inverse_count, &group.x_mean, &group.x_scale, &group.x_rest, &group.pose}) {
     *tensor = cut_into_tiles(*tensor, group.tile_shifts);
   }
   return group;
@@ -171,8 +219,11 @@ ViewGroup lay_out_group(std::span<const MarkView> views, const Hull& hull, const
 
 /// The maps of some blocks side by side: N exemplars.
 struct Exemplars {
-  at::Tensor y;            // [H, W, C, N], each channel of each exemplar scaled by a power of 2 to at most 1
-  at::Tensor flat_square;  // [C, N]: a channel whose variance is not above this is flat
+  at::Tensor y;             // [H, W, C, N], each channel of each exemplar scaled by a power of 2 to at most 1
+  at::Tensor flat_square;   // [C, N]: a channel whose variance is not above this is flat
+  at::Tensor inverse_gain;  // [C, N] takes sums of y back to their own scale
+  double flat_energy;       // of all channels, for each cell
+  at::Tensor finite;        // [N] bool
 };
 
 Exemplars join(std::span<const at::Tensor> blocks, std::int64_t lanes, const at::Tensor& flat_std, at::Device device) {
@@ -187,7 +238,8 @@ Exemplars join(std::span<const at::Tensor> blocks, std::int64_t lanes, const at:
   const at::Tensor largest = at::maximum(y.abs().amax({0, 1}), flat_std.clamp_min(1e-30f).unsqueeze(1));
   const at::Tensor gain = std::get<0>(at::frexp(largest)) / largest;
   y.mul_(gain);
-  return {y, (flat_std.unsqueeze(1) * gain).square_()};
+  return {y, (flat_std.unsqueeze(1) * gain).square_(), gain.reciprocal(),
+          flat_std.to(at::kDouble).square().sum().item<double>(), at::isfinite(largest).all(0)};
 }
 
 // --- Products -------------------------------------------------------------------------------------------------------
@@ -307,9 +359,40 @@ void sum_near_dead(const ProductRows& rows, const at::Tensor& cells, const at::T
   }
 }
 
+/// What a pose needs of the mark: [M] or [M, C].
+struct PoseTerms {
+  at::Tensor inverse_count, x_mean, x_scale, x_rest;
+};
+
+/// The NCC of each channel, weighed and added up: [M, N].
+at::Tensor score_by_channel(WindowSums sums, const PoseTerms& pose, const Exemplars& exemplars) {
+  const at::Tensor live = sums.variance_sum * pose.inverse_count.view({-1, 1, 1}) > exemplars.flat_square;
+  const at::Tensor ncc = sums.product.mul_(sums.variance_sum.rsqrt_()).mul_(pose.x_scale.unsqueeze(2));
+  return ncc.masked_fill_(live.logical_not(), 0).sum(1);
+}
+
+/// Products, energies and sums added up over the channels, and a score made of them: [M, N].
+at::Tensor score_pooled(const WindowSums& sums, const PoseTerms& pose, const Exemplars& exemplars,
+                        const Similarity& similarity) {
+  const auto pooled = [&](const at::Tensor& values, const at::Tensor& gain) { return (values * gain).sum(1); };
+  const at::Tensor gain = exemplars.inverse_gain, inverse_count = pose.inverse_count.unsqueeze(1);
+  at::Tensor score = pooled(sums.product * pose.x_scale.unsqueeze(2), gain);
+  at::Tensor mean, sum;
+  if (similarity.centring == Centring::kMu) {
+    sum = pooled(sums.sum, gain);
+    mean = sum * inverse_count / static_cast<double>(gain.size(0));
+    score = score - mean * pose.x_rest.unsqueeze(1);
+  }
+  if (similarity.scaling == Scaling::kNone) return score;
+  at::Tensor energy =
+      pooled(similarity.centring == Centring::kMuC ? sums.variance_sum : sums.squares, gain.square());
+  if (similarity.centring == Centring::kMu) energy = energy - mean * sum;
+  return at::where(energy * inverse_count > exemplars.flat_energy, score * energy.rsqrt(), at::zeros({}, score.options()));
+}
+
 /// Scores of every pose of one tile at one shift along y, [M, N]; -infinity where the pose has no support.
 at::Tensor score_poses(const ViewGroup& group, const ProductRows& rows, const Tile& tile, const Exemplars& exemplars,
-                       std::int64_t tile_index, std::int64_t shift_y) {
+                       const Similarity& similarity, std::int64_t tile_index, std::int64_t shift_y) {
   const std::int64_t cell_count = rows.support.size(1), channels = rows.x.size(0), lanes = exemplars.y.size(3);
   const std::int64_t first_row = (group.shifts_y - 1 - shift_y) * group.step;
   const auto window_rows = [&](const at::Tensor& map) { return map.slice(0, first_row, first_row + group.height); };
@@ -321,24 +404,26 @@ at::Tensor score_poses(const ViewGroup& group, const ProductRows& rows, const Ti
     }
     return sum.view({-1, channels, lanes});
   };
-  const at::Tensor inverse_count = group.inverse_count[tile_index][shift_y];
-  const at::Tensor x_mean = group.x_mean[tile_index][shift_y], x_scale = group.x_scale[tile_index][shift_y];
-  const at::Tensor count_column = inverse_count.view({-1, 1, 1});
+  const auto of_pose = [&](const at::Tensor& values) { return values[tile_index][shift_y]; };
+  const PoseTerms pose = {of_pose(group.inverse_count), of_pose(group.x_mean), of_pose(group.x_scale),
+                          of_pose(group.x_rest)};
+  const at::Tensor count_column = pose.inverse_count.view({-1, 1, 1});
 
   WindowSums sums;
   sums.sum = sum_over_windows(tile.terms);
   sums.squares = sum_over_windows(tile.squares);
   const at::Tensor y = window_rows(tile.y_input).reshape({cell_count, channels, lanes}).permute({1, 0, 2});
   sums.product = at::bmm(rows.x_input, y).permute({1, 0, 2}).to(at::kFloat);
-  sums.product = sums.product.addcmul(x_mean.unsqueeze(2), sums.sum, -1);
+  sums.product = sums.product.addcmul(pose.x_mean.unsqueeze(2), sums.sum, -1);
   sums.variance_sum = sums.squares.addcmul(sums.sum.square(), count_column, -1);
-  sum_near_dead(rows, window_rows(tile.y).reshape({cell_count, channels, lanes}),
-                window_rows(tile.inside).reshape({cell_count}), inverse_count, x_mean, exemplars.flat_square, sums);
-
-  const at::Tensor live = sums.variance_sum * count_column > exemplars.flat_square;
-  const at::Tensor ncc = sums.product.mul_(sums.variance_sum.rsqrt_()).mul_(x_scale.unsqueeze(2));
-  const at::Tensor score = ncc.masked_fill_(live.logical_not(), 0).sum(1);
-  return score.masked_fill_((inverse_count == 0).unsqueeze(1), -std::numeric_limits<float>::infinity());
+  if (similarity.centring == Centring::kMuC && similarity.scaling != Scaling::kNone) {
+    sum_near_dead(rows, window_rows(tile.y).reshape({cell_count, channels, lanes}),
+                  window_rows(tile.inside).reshape({cell_count}), pose.inverse_count, pose.x_mean,
+                  exemplars.flat_square, sums);
+  }
+  const at::Tensor score = similarity.scaling == Scaling::kSigmaC ? score_by_channel(sums, pose, exemplars)
+                                                                  : score_pooled(sums, pose, exemplars, similarity);
+  return score.masked_fill_((pose.inverse_count == 0).unsqueeze(1), -std::numeric_limits<float>::infinity());
 }
 
 /// The best pose so far of each of N exemplars, on the device.
@@ -360,12 +445,14 @@ struct BestOnDevice {
 }  // namespace
 
 TensorMark::TensorMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-                       const ChannelModel& channels, at::Device device, ComputePrecision precision)
+                       const ChannelModel& channels, at::Device device, ComputePrecision precision,
+                       Similarity similarity)
     : frame_(frame),
       margin_(erosion_radius - frame.border),
       flat_std_(channels.flat_std.to(device)),
       device_(device),
-      precision_(precision) {
+      precision_(precision),
+      similarity_(similarity) {
   ensure(margin_ >= 0, "the support must be eroded by at least the border that the index leaves out");
   std::erase_if(views, [](const MarkView& view) { return view.support.numel() == 0; });
   const std::int64_t lanes = blocks_per_product(device) * kLanes, channel_count = channels.weight.size(0);
@@ -383,7 +470,7 @@ TensorMark::TensorMark(std::vector<MarkView> views, const FrameCells& frame, std
       hull = larger;
     }
     groups_.push_back(lay_out_group(std::span(views).subspan(begin, end - begin), hull, frame, margin_, channels,
-                                    device, support_cells));
+                                    similarity, device, support_cells));
     begin = end;
   }
   useful_flops_ = 2.0 * static_cast<double>(channel_count) * support_cells;
@@ -401,6 +488,7 @@ std::int64_t product_working_bytes(std::int64_t block_floats, at::Device device,
 
 void search_blocks(const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
   ensure(best.size() == blocks.size() * kLanes, "one result per exemplar");
+  if (mark.groups_.empty()) return;
   for (const at::Tensor& block : blocks) {
     ensure(
         block.scalar_type() == at::kFloat &&
@@ -424,13 +512,18 @@ void search_blocks(const TensorMark& mark, std::span<const at::Tensor> blocks, s
       for (std::int64_t tile = 0; tile < group.tiles; ++tile) {
         const Tile seen = cut_tile(exemplars, group, tile, mark.margin_, mark.precision_);
         for (std::int64_t shift_y = 0; shift_y < group.shifts_y; ++shift_y) {
-          found.merge(group.pose[tile][shift_y], score_poses(group, rows, seen, exemplars, tile, shift_y));
+          found.merge(group.pose[tile][shift_y], score_poses(group, rows, seen, exemplars, mark.similarity_, tile, shift_y));
         }
       }
     }
     const at::Tensor score = found.score.to(at::kCPU), pose = found.pose.to(at::kCPU);
+    const at::Tensor finite = exemplars.finite.to(at::kCPU);
     for (std::size_t i = 0; i < some.size() * kLanes; ++i) {
       const float value = score.data_ptr<float>()[i];
+      if (!finite.data_ptr<bool>()[i]) {
+        best[first * kLanes + i].merge({std::numeric_limits<float>::quiet_NaN(), {}});
+        continue;
+      }
       if (value == -std::numeric_limits<float>::infinity()) continue;
       best[first * kLanes + i].merge({value, decode(pose.data_ptr<std::int64_t>()[i])});
     }

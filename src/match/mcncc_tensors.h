@@ -50,9 +50,11 @@ struct ViewGroup {
   std::int64_t shifts_y = 0;
   std::int64_t tile_shifts = 1, tiles = 0;  // shifts along x: a tile has tile_shifts
   at::Tensor x;                             // [C, views, height, width] centred over the support, of norm 1, 0 outside
+                                            // (as the similarity says; norm by channel)
   at::Tensor support;                       // [views, height, width] 0 or 1
   at::Tensor inverse_count;    // [tiles, shifts_y, M] 1 / |P|; 0 where P is empty or the pose does not exist
   at::Tensor x_mean, x_scale;  // [tiles, shifts_y, M, C] over P; w_c / norm of x over P, 0 where x is flat
+  at::Tensor x_rest;           // [tiles, shifts_y, M] sum_c x_scale * sum_P (x - x_mean), of a mean over all channels
   at::Tensor pose;             // [tiles, shifts_y, M] int64, in the order of poses
 };
 
@@ -61,7 +63,7 @@ class TensorMark {
  public:
   /// `views`, `erosion_radius` and `channels` as for PreparedMark.
   TensorMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-             const ChannelModel& channels, at::Device device, ComputePrecision precision);
+             const ChannelModel& channels, at::Device device, ComputePrecision precision, Similarity similarity = {});
 
   double useful_flops_per_exemplar() const { return useful_flops_; }
 
@@ -73,6 +75,7 @@ class TensorMark {
   at::Tensor flat_std_;      // [C]
   at::Device device_;
   ComputePrecision precision_;
+  Similarity similarity_;
   std::vector<ViewGroup> groups_;
   double useful_flops_ = 0;
 };
@@ -87,7 +90,7 @@ std::int64_t product_working_bytes(std::int64_t block_floats, at::Device device,
 
 /// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, on the mark's device or the CPU);
 /// best[b * kLanes + l] is merged with the best pose of lane l of block b. Windows with a variance below 1e-3 of their
-/// energy are summed anew about their mean, as by the kernel.
+/// energy are summed anew about their mean, as by the kernel. An exemplar with a NaN or an infinity in its maps has the score NaN.
 void search_blocks(const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
 }  // namespace outsole::match

@@ -10,6 +10,7 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/parallel.h"
 #include "match/channel_kernel.h"
 
 namespace outsole::match {
@@ -90,23 +91,59 @@ Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayou
   return cuts;
 }
 
-/// Fills x of one view and one channel, centred on its mean over the whole support, and that channel's statistics for
-/// every cut. Returns true when x is flat under every cut.
-bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channel, double weight, double flat_std,
-                     std::int64_t stored_view, GroupLayout& group, ViewLayout& layout) {
+/// The sum over the support of one channel of a view, and its cells.
+struct SupportSum {
+  double sum = 0;
+  std::int64_t cells = 0;
+};
+
+SupportSum sum_over_support(const MarkView& view, std::int64_t channel) {
+  const bool* support = view.support.data_ptr<bool>();
+  const std::int64_t size = view.support.numel();
+  const float* features = view.features.data_ptr<float>() + channel * size;
+  SupportSum total;
+  for (std::int64_t i = 0; i < size; ++i) {
+    total.sum += support[i] ? features[i] : 0.0;
+    total.cells += support[i];
+  }
+  return total;
+}
+
+/// What is subtracted from x of each channel of a view, over its whole support: [C].
+std::vector<double> centres_of(const MarkView& view, const Similarity& similarity, const ChannelModel& channels) {
+  const std::int64_t count = channels.weight.size(0);
+  std::vector<double> centres(static_cast<std::size_t>(count));
+  for_each_on_threads(centres.size(), [&](std::size_t c) {
+    const SupportSum total = sum_over_support(view, static_cast<std::int64_t>(c));
+    centres[c] = total.sum / static_cast<double>(std::max<std::int64_t>(total.cells, 1));
+  });
+  if (similarity.centring == Centring::kMuC) return centres;
+  // Features are those beyond white paper's, as the exemplars' are.
+  const at::Tensor white = channels.white.defined() ? channels.white.to(at::kDouble) : at::zeros({count}, at::kDouble);
+  double mean = 0;
+  if (similarity.centring == Centring::kMu) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      mean += (centres[static_cast<std::size_t>(c)] - white.data_ptr<double>()[c]) / static_cast<double>(count);
+    }
+  }
+  for (std::int64_t c = 0; c < count; ++c) centres[static_cast<std::size_t>(c)] = white.data_ptr<double>()[c] + mean;
+  return centres;
+}
+
+/// Sums over P of the stored x and its square, for every channel and cut: [C][cuts].
+struct CutSums {
+  std::vector<double> sum, square;
+};
+
+/// Fills x of one view and one channel, less `centre`, and that channel's sums for every cut.
+void lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channel, double centre,
+                     std::int64_t stored_view, GroupLayout& group, CutSums& cut_sums) {
   const std::int64_t height = view.support.size(0), width = view.support.size(1);
   const bool* support = view.support.data_ptr<bool>();
   const float* features = view.features.data_ptr<float>() + channel * height * width;
-  double total = 0;
-  std::int64_t count = 0;
-  for (std::int64_t i = 0; i < height * width; ++i) {
-    total += support[i] ? features[i] : 0.0;
-    count += support[i];
-  }
-  const double mean = total / static_cast<double>(std::max<std::int64_t>(count, 1));
   std::vector<float> centred(static_cast<std::size_t>(height * width));
   for (std::int64_t i = 0; i < height * width; ++i) {
-    centred[static_cast<std::size_t>(i)] = support[i] ? static_cast<float>(features[i] - mean) : 0.0f;
+    centred[static_cast<std::size_t>(i)] = support[i] ? static_cast<float>(features[i] - centre) : 0.0f;
   }
   const CellLayout cell{group.rows, group.stored_views, group.paired};
   float* const stored = group.x.data() + channel * group.columns * group.rows * group.stored_views;
@@ -117,7 +154,6 @@ bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channe
     }
   }
 
-  bool flat = true;
   std::vector<double> sums(static_cast<std::size_t>(height + 1)), squares(static_cast<std::size_t>(height + 1));
   for (std::size_t c = 0; c < cuts.rows.size(); ++c) {
     const Span rows = cuts.rows[c], columns = cuts.columns[c];
@@ -136,15 +172,68 @@ bool lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channe
     const auto between = [&](const std::vector<double>& prefix) {
       return prefix[static_cast<std::size_t>(rows.end)] - prefix[static_cast<std::size_t>(rows.begin)];
     };
-    const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
-    const double sum = between(sums), variance_sum = between(squares) - sum * sum / n;
-    const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * flat_std * flat_std;
-    flat = flat && is_flat;
     const std::size_t index = static_cast<std::size_t>(channel) * cuts.rows.size() + c;
-    layout.x_mean[index] = static_cast<float>(sum / n);
-    layout.x_scale[index] = is_flat ? 0.0f : static_cast<float>(weight / std::sqrt(variance_sum));
+    cut_sums.sum[index] = between(sums);
+    cut_sums.square[index] = between(squares);
+  }
+}
+
+/// Mean and scale of x for every cut, each channel by itself. Returns for each channel whether it is flat under every
+/// cut.
+std::vector<bool> scale_by_channel(const Cuts& cuts, const CutSums& sums, const ChannelModel& channels,
+                                   ViewLayout& layout) {
+  const auto weight = channels.weight.accessor<float, 1>(), flat_std = channels.flat_std.accessor<float, 1>();
+  std::vector<bool> flat(static_cast<std::size_t>(channels.weight.size(0)), true);
+  for (std::size_t channel = 0; channel < flat.size(); ++channel) {
+    for (std::size_t c = 0; c < cuts.cells.size(); ++c) {
+      const std::size_t index = channel * cuts.cells.size() + c;
+      const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
+      const double sum = sums.sum[index], variance_sum = sums.square[index] - sum * sum / n;
+      const double least = flat_std[static_cast<std::int64_t>(channel)];
+      const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * least * least;
+      flat[channel] = flat[channel] && is_flat;
+      layout.x_mean[index] = static_cast<float>(sum / n);
+      layout.x_scale[index] = is_flat ? 0.0f
+                                      : static_cast<float>(double{weight[static_cast<std::int64_t>(channel)]} /
+                                                           std::sqrt(variance_sum));
+    }
   }
   return flat;
+}
+
+/// The same where nothing is scaled, or all channels alike.
+void scale_all_channels_alike(const Cuts& cuts, const CutSums& sums, const PreparedMark::Layout& mark,
+                              const ChannelModel& channels, ViewLayout& layout) {
+  const std::size_t count = static_cast<std::size_t>(mark.channels), cut_count = cuts.cells.size();
+  const auto channel_count = static_cast<double>(count);
+  layout.x_rest.assign(cut_count, 0);
+  for (std::size_t c = 0; c < cut_count; ++c) {
+    const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
+    double total = 0;
+    for (std::size_t channel = 0; channel < count; ++channel) total += sums.sum[channel * cut_count + c];
+    const auto mean_of = [&](std::size_t channel) {
+      if (mark.similarity.centring == Centring::kNone) return 0.0;
+      if (mark.similarity.centring == Centring::kMu) return total / (n * channel_count);
+      return sums.sum[channel * cut_count + c] / n;
+    };
+    double energy = 0;
+    for (std::size_t channel = 0; channel < count; ++channel) {
+      const std::size_t index = channel * cut_count + c;
+      const double mean = mean_of(channel);
+      energy += sums.square[index] - 2 * mean * sums.sum[index] + n * mean * mean;
+    }
+    double scale = 1 / n;
+    if (mark.similarity.scaling == Scaling::kSigma) {
+      scale = energy <= n * mark.flat_energy ? 0 : channel_count / std::sqrt(energy);
+    }
+    for (std::size_t channel = 0; channel < count; ++channel) {
+      const std::size_t index = channel * cut_count + c;
+      const double mean = mean_of(channel), weighed = scale * channels.weight.data_ptr<float>()[channel];
+      layout.x_mean[index] = static_cast<float>(mean);
+      layout.x_scale[index] = cuts.cells[c] == 0 ? 0.0f : static_cast<float>(weighed);
+      layout.x_rest[c] += weighed * (sums.sum[index] - n * mean);
+    }
+  }
 }
 
 /// The rows [begin, end) of every column that hold support of any view; for pairs, the pairs of rows: of both columns
@@ -214,33 +303,29 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
                      checked_product({mark.channels, group.columns, group.rows, group.stored_views}, "prepared mark")),
                  0);
 
-  std::vector<Cuts> cuts;
-  for (const MarkView& view : views) {
-    ViewLayout layout;
-    layout.offset = view.offset;
-    lay_out_runs(view, group, layout);
-    cuts.push_back(find_cuts(view, mark, layout));
-    layout.cuts = static_cast<std::int64_t>(cuts.back().rows.size());
+  group.channel_is_flat.assign(static_cast<std::size_t>(mark.channels), epilogue_of(mark.similarity) == Epilogue::kNcc);
+  for (std::size_t v = 0; v < views.size(); ++v) {
+    ViewLayout& layout = group.views.emplace_back();
+    layout.offset = views[v].offset;
+    lay_out_runs(views[v], group, layout);
+    const Cuts cuts = find_cuts(views[v], mark, layout);
+    layout.cuts = static_cast<std::int64_t>(cuts.rows.size());
     layout.x_mean.resize(static_cast<std::size_t>(mark.channels * layout.cuts));
     layout.x_scale.resize(layout.x_mean.size());
-    group.views.push_back(std::move(layout));
+    const std::vector<double> centres = centres_of(views[v], mark.similarity, channels);
+    CutSums sums = {std::vector<double>(layout.x_mean.size()), std::vector<double>(layout.x_mean.size())};
+    for_each_on_threads(centres.size(), [&](std::size_t channel) {
+      lay_out_channel(views[v], cuts, static_cast<std::int64_t>(channel), centres[channel],
+                      static_cast<std::int64_t>(v), group, sums);
+    });
+    if (epilogue_of(mark.similarity) != Epilogue::kNcc) {
+      scale_all_channels_alike(cuts, sums, mark, channels, layout);
+      continue;
+    }
+    const std::vector<bool> flat = scale_by_channel(cuts, sums, channels, layout);
+    for (std::size_t c = 0; c < flat.size(); ++c) group.channel_is_flat[c] = group.channel_is_flat[c] && flat[c];
   }
   lay_out_hulls(group);
-
-  const auto weight = channels.weight.accessor<float, 1>();
-  const auto flat_std = channels.flat_std.accessor<float, 1>();
-  std::vector<char> flat(
-      static_cast<std::size_t>(mark.channels));  // vector<bool> is not safe to write from many threads
-#pragma omp parallel for schedule(static)
-  for (std::int64_t channel = 0; channel < mark.channels; ++channel) {
-    bool all_flat = true;
-    for (std::size_t v = 0; v < views.size(); ++v) {
-      all_flat &= lay_out_channel(views[v], cuts[v], channel, weight[channel], flat_std[channel],
-                                  static_cast<std::int64_t>(v), group, group.views[v]);
-    }
-    flat[static_cast<std::size_t>(channel)] = all_flat;
-  }
-  group.channel_is_flat.assign(flat.begin(), flat.end());
   return group;
 }
 
@@ -256,15 +341,17 @@ double useful_cells(const GroupLayout& group) {
 }  // namespace
 
 PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-                           ChannelModel channels)
+                           ChannelModel channels, Similarity similarity)
     : layout_(std::make_unique<Layout>()) {
   ensure(erosion_radius >= frame.border, "the support must be eroded by at least the border that the index leaves out");
   layout_->frame = frame;
+  layout_->similarity = similarity;
   layout_->margin = erosion_radius - frame.border;
   layout_->channels = channels.weight.size(0);
   for (std::int64_t c = 0; c < layout_->channels; ++c) {
     const float flat_std = channels.flat_std[c].item<float>();
     layout_->flat_square.push_back(flat_std * flat_std);
+    layout_->flat_energy += double{flat_std} * flat_std;
   }
   std::erase_if(views, [](const MarkView& view) { return !view.support.any().item<bool>(); });
   std::stable_sort(views.begin(), views.end(), [](const MarkView& a, const MarkView& b) {

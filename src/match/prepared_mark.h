@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "match/channel_kernel.h"
 #include "match/mcncc.h"
 
 namespace outsole::match {
@@ -14,6 +15,7 @@ struct ViewLayout {
   std::vector<float> inverse_count;    // [shifts_x][shifts_y]
   std::vector<std::int32_t> cut;       // [shifts_x][shifts_y]
   std::vector<float> x_mean, x_scale;  // [C][cuts]
+  std::vector<double> x_rest;          // [cuts] sum_c x_scale * sum_P (x - x_mean); of what is pooled
   std::int64_t cuts = 0;
   ViewOffset offset;
 };
@@ -26,15 +28,24 @@ struct GroupLayout {
   std::int64_t stored_views = 1;                   // 1, 2 or 4
   std::vector<std::int32_t> hull_begin, hull_end;  // as ChannelWork wants them
   std::vector<float> x;                            // [C] x CellLayout
-  std::vector<bool> channel_is_flat;               // [C]: every view, every cut
+  std::vector<bool> channel_is_flat;               // [C]: every view, every cut; it need not be looked at
   std::vector<ViewLayout> views;
 };
+
+/// What the kernel does for a similarity.
+inline Epilogue epilogue_of(const Similarity& similarity) {
+  if (similarity.scaling == Scaling::kSigmaC) return Epilogue::kNcc;
+  const bool pools = similarity.scaling == Scaling::kSigma || similarity.centring == Centring::kMu;
+  return pools ? Epilogue::kPooled : Epilogue::kProduct;
+}
 
 struct PreparedMark::Layout {
   FrameCells frame;
   std::int64_t margin = 0;  // stored cells at the frame's edge that are never support
   std::int64_t channels = 0;
+  Similarity similarity;
   std::vector<float> flat_square;                // [C]
+  double flat_energy = 0;                        // of all channels, for each cell
   std::vector<std::vector<GroupLayout>> angles;  // groups by angle
   std::vector<std::int32_t> angle_index;         // of PoseGrid
   double useful_flops = 0;

@@ -5,6 +5,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
+#include <bit>
 #include <numeric>
 #include <optional>
 
@@ -65,6 +66,32 @@ class Carrier {
   std::optional<c10::Stream> stream_;
 };
 
+/// The first element that is an infinity or a NaN (all bits of its exponent are set), or the number of elements.
+template <typename Bits, typename Element>
+std::size_t first_not_finite(const std::vector<Element>& elements, Bits exponent) {
+  const auto is_bad = [&](Element element) { return (std::bit_cast<Bits>(element) & exponent) == exponent; };
+  constexpr std::size_t kPiece = 4096;  // looked at as a whole, so that vectors do it
+  for (std::size_t begin = 0; begin < elements.size(); begin += kPiece) {
+    const auto piece = std::span(elements).subspan(begin, std::min(kPiece, elements.size() - begin));
+    Bits found = 0;
+    for (const Element element : piece) found |= Bits{is_bad(element)};
+    if (found != 0) return begin + static_cast<std::size_t>(std::ranges::find_if(piece, is_bad) - piece.begin());
+  }
+  return elements.size();
+}
+
+/// The lane of a block as it was read that holds something not finite, or kLanes.
+std::int64_t lane_not_finite(const store::Column& column) {
+  const auto lane_of = [](std::size_t first, std::size_t elements) {
+    return first == elements ? kLanes : static_cast<std::int64_t>(first) % kLanes;
+  };
+  if (const auto* floats = std::get_if<std::vector<float>>(&column.values)) {
+    return lane_of(first_not_finite<std::uint32_t>(*floats, 0x7f800000), floats->size());
+  }
+  const auto& halves = std::get<std::vector<std::uint16_t>>(column.values);
+  return lane_of(first_not_finite<std::uint16_t>(halves, 0x7c00), halves.size());
+}
+
 /// A block of the index as it was read, [C, W, H, kLanes]; the column keeps its memory.
 at::Tensor as_tensor(store::Column& column, const IndexParameters& parameters) {
   const match::FrameCells cells = parameters.frame_cells();
@@ -97,6 +124,16 @@ ExemplarBlocks::ExemplarBlocks(const store::Store& index, const IndexParameters&
       last_(last),
       resident_limit_(most_in_memory(parameters, memory_bytes, access)) {}
 
+void ExemplarBlocks::refuse_not_finite(const store::Column& column, std::int64_t block) const {
+  const std::int64_t lane = lane_not_finite(column);
+  if (lane == kLanes) return;
+  const auto ids = std::get<std::vector<std::string>>(index_.read("exemplar_id").values);
+  const auto exemplar = static_cast<std::size_t>(block * kLanes + lane);
+  throw DataError(index_.path().string() + ": the features of exemplar '" +
+                  (exemplar < ids.size() ? ids[exemplar] : "(none)") +
+                  "' are not finite, so nothing can be said of it; make the index anew");
+}
+
 void ExemplarBlocks::stream(std::span<const std::int64_t> blocks, const BlockWork& work) const {
   const auto per_run = static_cast<std::size_t>(access_.blocks_per_run);
   const auto run = [&](std::size_t begin) {
@@ -109,10 +146,12 @@ void ExemplarBlocks::stream(std::span<const std::int64_t> blocks, const BlockWor
     return reading;
   };
   const Carrier carrier(access_.device);
+  std::size_t sent = 0;
   const auto send = [&](std::vector<std::future<store::Column>> reading) {
     Arriving arriving;
     for (auto& read : reading) {
       store::Column column = read.get();
+      refuse_not_finite(column, first_ + blocks[sent++]);
       carrier.send(as_tensor(column, parameters_), arriving);
     }
     return arriving;

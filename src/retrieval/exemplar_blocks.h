@@ -21,7 +21,8 @@ struct BlockAccess {
 
 /// A range of an index's blocks, visited in order. When they fit into the memory given they are read once; else every
 /// visit reads them anew. While the caller works on a run of blocks the one after it is brought to the device (on a GPU
-/// from pinned memory, on a stream of its own) and the one after that is read from disk.
+/// from pinned memory, on a stream of its own) and the one after that is read from disk. Every visit throws DataError
+/// naming an exemplar whose features are not finite: it could neither be ranked nor left out without a word.
 class ExemplarBlocks {
  public:
   /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (least_bytes or more).
@@ -49,6 +50,9 @@ class ExemplarBlocks {
 
  private:
   using BlockWork = std::function<void(std::span<const at::Tensor>, std::span<const std::int64_t>)>;
+
+  /// Throws DataError naming the exemplar when a block as it was read holds a NaN or an infinity.
+  void refuse_not_finite(const store::Column& column, std::int64_t block) const;
 
   /// Reads `blocks` (by their position in this range) run by run, and calls `work` with each.
   void stream(std::span<const std::int64_t> blocks, const BlockWork& work) const;

@@ -11,6 +11,7 @@
 #include "comm/communicator.h"
 #include "match/mark_view.h"
 #include "match/pose_grid.h"
+#include "match/similarity.h"
 #include "retrieval/index_parameters.h"
 
 namespace outsole::retrieval {
@@ -20,6 +21,7 @@ struct SearchProtocol {
   std::vector<double> angles_deg = {-20, -16, -12, -8, -4, 0, 4, 8, 12, 16, 20};  // counter-clockwise
   std::int64_t stride_px = 2;     // of translations, at the search scale
   double erosion_fraction = 0.1;  // of the exemplar map's short side
+  match::Similarity similarity;
 };
 
 /// A mark at the search scale.

@@ -39,11 +39,14 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
   }
   square_mean /=
       static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
+  match::ChannelModel channels = match::plain_channel_model(square_mean);
+  channels.white = at::tensor(std::get<std::vector<float>>(store.read("white_response").values));
+  if (channels.white.numel() != p.geometry.channels) throw DataError(name + ": white_response does not fit its parameters");
   auto extractor = extractor_of_index(p, weights_path, name);
   extractor->to(device);
   return {std::move(store),    p,
           std::move(ids),      std::move(width_px),
-          std::move(mirrored), match::plain_channel_model(square_mean),
+          std::move(mirrored), std::move(channels),
           std::move(extractor)};
 }
 

@@ -31,9 +31,10 @@ struct SearchOptions {
   std::int64_t coarse_recall = 0;
   std::int64_t plan_exemplars = 0;  // plan for an index of so many; 0: of those it has
   bool strict = false;
-  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process; and as much of a GPU
+  std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
+  double device_memory_gib = 0;                       // of a GPU, per rank; 0: see machine::device_share_bytes
   at::Device device = at::Device(at::kCPU);           // for features, and for a search in tensor operations
-  std::string kernel = "auto";                        // see choose_search_path
+  std::string kernel = "auto";                        // see agreed_kernel
   std::string compute_precision = "32";
   int threads = 1;
   int mark_groups = 0;  // teams of ranks, of which each takes its own marks; 0: as many as end soonest. For tests

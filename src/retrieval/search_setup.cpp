@@ -6,6 +6,7 @@
 
 #include "core/checked.h"
 #include "ingest/image_sources.h"
+#include "machine/device.h"
 #include "machine/memory_budget.h"
 #include "match/support.h"
 #include "retrieval/search_results.h"
@@ -71,14 +72,20 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
 }
 
 /// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
-/// exemplars, and a mark, whose views are there about twice.
+/// exemplars, and a mark, whose views are there about twice. On a GPU, what is left of its memory: blocks only pass
+/// through that of the process.
 std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
   const IndexParameters& index = setup.index.parameters;
+  const std::int64_t streamed = ExemplarBlocks::least_bytes(index, setup.path.block_access());
+  const std::int64_t working = setup.path.working_bytes(index, options.protocol, options.coarse > 0);
+  const bool on_gpu = !setup.path.device.is_cpu();
   const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes +
-                             setup.path.working_bytes(index) + bytes_of_exemplars(options, setup);
-  machine::ensure_memory(options.memory_bytes, taken + ExemplarBlocks::least_bytes(index, setup.path.block_access()),
-                         "this index and protocol");
-  return options.memory_bytes - taken;
+                             bytes_of_exemplars(options, setup) + (on_gpu ? 0 : working);
+  machine::ensure_memory(options.memory_bytes, taken + streamed, "this index and protocol");
+  if (!on_gpu) return options.memory_bytes - taken;
+  const std::int64_t on_device = working + 2 * setup.mark_bytes;
+  machine::ensure_memory(setup.device_bytes, on_device + streamed, "this index and protocol", "device_memory_gib");
+  return setup.device_bytes - on_device;
 }
 
 /// The marks, as rank 0 sees them. Collective.
@@ -109,9 +116,10 @@ std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t u
 
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options) {
   std::vector<std::filesystem::path> marks = agreed_marks(comm, options);
+  const SearchPath path = agreed_search_path(comm, options.kernel, options.compute_precision, options.device);
+  const std::int64_t device_bytes = machine::agreed_device_bytes(comm, path.device, options.device_memory_gib);
   std::optional<SearchSetup> setup;
   comm.together([&] {
-    const SearchPath path = choose_search_path(options.kernel, options.compute_precision, options.device);
     setup.emplace(SearchSetup{marks, open_index(options.index, options.weights_path, options.device), path});
     if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
@@ -123,6 +131,7 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     // Found by the ranks, and gathered on root; or first found coarsely.
     const std::int64_t found = std::max(candidates_a_mark(*setup, options), std::min(options.coarse, index.exemplars));
     setup->mark_bytes = setup->view_bytes + 2 * found * static_cast<std::int64_t>(sizeof(Candidate));
+    setup->device_bytes = device_bytes;
     setup->block_memory_bytes = memory_for_blocks(options, *setup);
   });
   return std::move(*setup);

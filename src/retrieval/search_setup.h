@@ -22,6 +22,7 @@ struct SearchSetup {
   std::int64_t marks_per_unit = 1, units = 0;
   std::int64_t view_bytes = 0;          // a mark's views, at most
   std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the candidates found for it
+  std::int64_t device_bytes = 0;        // of the GPU that searches, for this rank; 0: the CPU does
   std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
 
   /// The marks of a unit.

@@ -12,17 +12,6 @@ namespace outsole::benchmarks {
 
 namespace {
 
-/// The smallest length from `length` on without a prime factor above 5, as scipy pads.
-std::int64_t next_fast_length(std::int64_t length) {
-  for (;; ++length) {
-    std::int64_t rest = length;
-    for (const std::int64_t factor : {2, 3, 5}) {
-      while (rest % factor == 0) rest /= factor;
-    }
-    if (rest == 1) return length;
-  }
-}
-
 /// sum over cells of x[cell] * y[cell + shift], for every shift at which they overlap.
 at::Tensor correlate(const at::Tensor& y, const at::Tensor& x) {
   const std::vector<std::int64_t> size = {next_fast_length(y.size(0) + x.size(0) - 1),
@@ -41,12 +30,12 @@ void against_fft_of_each_pair(benchmark::State& state) {
   at::set_num_threads(1);
   omp_set_num_threads(1);
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
-  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  const match::ReadyMark mark = problem.ready();
   constexpr std::int64_t kExemplars = 2, kViewStep = 11, kChannelStep = 16;  // a sample, extrapolated
   for (auto _ : state) {
     std::vector<match::BestPose> found(match::kLanes);
     const double start_ours = now_s();
-    match::search_blocks(mark, std::span(&problem.block, 1), found);
+    mark.search(std::span(&problem.block, 1), found);
     const double ours_s = now_s() - start_ours;
     double theirs_s = 0, views = 0;
     for (std::size_t v = 0; v < problem.views.size(); v += kViewStep, ++views) {

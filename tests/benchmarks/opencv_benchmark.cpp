@@ -20,12 +20,12 @@ cv::Mat plane(const at::Tensor& map) {
 void against_opencv(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const bool masked = state.range(2) != 0;
-  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  const match::ReadyMark mark = problem.ready();
   constexpr std::int64_t kExemplars = 2, kViewStep = 11, kChannelStep = 8;  // a sample, extrapolated
   for (auto _ : state) {
     std::vector<match::BestPose> found(match::kLanes);
     const double start_ours = now_s();
-    match::search_blocks(mark, std::span(&problem.block, 1), found);
+    mark.search(std::span(&problem.block, 1), found);
     const double ours_s = now_s() - start_ours;
     double theirs_s = 0, share = 0;
     for (std::size_t v = 0; v < problem.views.size(); v += kViewStep) {

@@ -5,7 +5,9 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <random>
+#include <string_view>
 #include <utility>
 
 #include "match/exemplar_block.h"
@@ -16,12 +18,12 @@ namespace outsole::benchmarks {
 namespace {
 
 /// Seconds for all poses of one block; the search is repeated and the best kept, as the matrix product's is.
-double search_seconds(const match::PreparedMark& mark, const SearchProblem& problem) {
+double search_seconds(const match::ReadyMark& mark, const SearchProblem& problem) {
   double best = 1e30;
   for (int repeat = 0; repeat < 3; ++repeat) {
     std::vector<match::BestPose> found(match::kLanes);
     const double start = now_s();
-    match::search_blocks(mark, std::span(&problem.block, 1), found);
+    mark.search(std::span(&problem.block, 1), found);
     best = std::min(best, now_s() - start);
   }
   return best;
@@ -34,15 +36,15 @@ void of_matrix_product(benchmark::State& state) {
   const std::vector<at::Tensor> blocks = {problem.block, problem.block.clone()};
   for (auto _ : state) {
     const double start = now_s();
-    const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+    const match::ReadyMark mark = problem.ready();
     const double prepare_s = now_s() - start;
-    const double useful_gflop = mark.useful_flops_per_exemplar() * match::kLanes * kBlocks / 1e9;
+    const double useful_gflop = mark.useful_flops_per_exemplar * match::kLanes * kBlocks / 1e9;
     std::vector<double> ratios, seconds;
     double product_gflops = sgemm_gflops(1);
     for (std::size_t repeat = 0; repeat < kRepeats; ++repeat) {
       std::vector<match::BestPose> found(match::kLanes * kBlocks);
       const double search_start = now_s();
-      match::search_blocks(mark, blocks, found);
+      mark.search(blocks, found);
       seconds.push_back(now_s() - search_start);
       const double before_gflops = std::exchange(product_gflops, sgemm_gflops(1));
       ratios.push_back(useful_gflop / seconds.back() / ((before_gflops + product_gflops) / 2));
@@ -66,8 +68,8 @@ BENCHMARK(of_matrix_product)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
-/// The authors' algorithm in tensor operations: for one pose, cut the window of the mark, mask it, and correlate it
-/// with every exemplar: means, centred products, variances, over the support, as whole tensors.
+/// The authors' algorithm in tensor operations: for one pose, cut the window out of the mark and of every exemplar, mask
+/// it, and correlate: means, centred products, variances, over the support, as whole tensors.
 at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support, const at::Tensor& exemplars) {
   const at::Tensor mask = support.to(at::kFloat), count = mask.sum();
   const at::Tensor x = mark * mask, y = exemplars * mask;
@@ -78,24 +80,24 @@ at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support,
   return (products / norms.clamp_min(1e-12)).mean(1);
 }
 
-/// The mark's window under the frame at one pose, and its support.
-std::pair<at::Tensor, at::Tensor> window_at(const match::MarkView& view, const match::FrameCells& frame, std::int64_t i,
-                                            std::int64_t j) {
-  at::Tensor mark = at::zeros({view.features.size(0), frame.height, frame.width});
-  at::Tensor support = at::zeros({frame.height, frame.width}, at::kBool);
+/// What a pose compares: of the mark, its support and the exemplars, the box around the support on the frame.
+struct Window {
+  at::Tensor mark, support, exemplars;  // views of them
+};
+
+Window window_at(const match::MarkView& view, const SearchProblem& problem, std::int64_t i, std::int64_t j) {
+  const match::FrameCells& frame = problem.frame;
   const std::int64_t top = view.origin_y - frame.border - i, left = view.origin_x - frame.border - j;
   const std::int64_t y0 = std::max<std::int64_t>(0, top), y1 = std::min(frame.height, top + view.support.size(0));
   const std::int64_t x0 = std::max<std::int64_t>(0, left), x1 = std::min(frame.width, left + view.support.size(1));
-  mark.slice(1, y0, y1).slice(2, x0, x1).copy_(
-      view.features.slice(1, y0 - top, y1 - top).slice(2, x0 - left, x1 - left));
-  support.slice(0, y0, y1).slice(1, x0, x1).copy_(
-      view.support.slice(0, y0 - top, y1 - top).slice(1, x0 - left, x1 - left));
-  return {mark, support};
+  return {view.features.slice(1, y0 - top, y1 - top).slice(2, x0 - left, x1 - left),
+          view.support.slice(0, y0 - top, y1 - top).slice(1, x0 - left, x1 - left),
+          problem.exemplars.slice(2, y0, y1).slice(3, x0, x1)};
 }
 
 void against_one_pose_at_a_time(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
-  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  const match::ReadyMark mark = problem.ready();
   std::mt19937 random(1);
   for (auto _ : state) {
     const double ours_s = search_seconds(mark, problem);
@@ -103,10 +105,9 @@ void against_one_pose_at_a_time(benchmark::State& state) {
     double theirs_s = 0;
     for (std::int64_t pose = 0; pose < sample; ++pose) {
       const auto& view = problem.views[random() % problem.views.size()];
-      const auto [window, support] =
-          window_at(view, problem.frame, random() % view.offset.shifts_y, random() % view.offset.shifts_x);
+      const Window window = window_at(view, problem, random() % view.offset.shifts_y, random() % view.offset.shifts_x);
       const double start = now_s();
-      benchmark::DoNotOptimize(correlate_one_pose(window, support, problem.exemplars));
+      benchmark::DoNotOptimize(correlate_one_pose(window.mark, window.support, window.exemplars));
       theirs_s += now_s() - start;
     }
     state.counters["times_slower"] =
@@ -116,11 +117,34 @@ void against_one_pose_at_a_time(benchmark::State& state) {
 }
 BENCHMARK(against_one_pose_at_a_time)->Args({241, 121})->Args({150, 100})->Iterations(1)->Unit(benchmark::kSecond);
 
+/// Along one axis: the frame's cells under the first cell of a view at its shifts, lowest and highest.
+struct Lags {
+  std::int64_t first, last;
+};
+
+Lags lags_of(std::int64_t origin, std::int64_t border, std::int64_t shifts) {
+  return {origin - border - (shifts - 1), origin - border};
+}
+
+/// The shortest fast length of a circular correlation of a frame with a view whose wanted lags meet no other one.
+std::int64_t circular_length(const Lags& lags, std::int64_t frame, std::int64_t view) {
+  return next_fast_length(std::max({frame - lags.first, lags.last + view, frame, view}));
+}
+
+/// `values` [..., H, W] at the lags.
+at::Tensor at_lags(const at::Tensor& values, const Lags& rows, const Lags& columns) {
+  const auto wrapped = [](const Lags& lags, std::int64_t length) {
+    return at::arange(lags.first, lags.last + 1, at::kLong).remainder(length);
+  };
+  return values.index_select(-2, wrapped(rows, values.size(-2))).index_select(-1, wrapped(columns, values.size(-1)));
+}
+
 /// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum,
-/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum.
+/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum. The transforms are as long as
+/// the views' shifts need and of fast lengths, and only wanted shifts are normalized.
 void against_batched_fft(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
-  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
+  const match::ReadyMark mark = problem.ready();
   constexpr std::int64_t kExemplars = 4;  // extrapolated to the block: the spectra of all would not fit a small machine
   const at::Tensor exemplars = problem.exemplars.slice(0, 0, kExemplars);
   for (auto _ : state) {
@@ -128,15 +152,27 @@ void against_batched_fft(benchmark::State& state) {
     double theirs_s = 0;
     const std::size_t step = 11;  // every eleventh view, extrapolated
     std::size_t views = 0;
-    const std::vector<std::int64_t> size = {2 * problem.frame.height, 2 * problem.frame.width};
+    const auto rows_of = [&](const match::MarkView& view) {
+      return lags_of(view.origin_y, problem.frame.border, view.offset.shifts_y);
+    };
+    const auto columns_of = [&](const match::MarkView& view) {
+      return lags_of(view.origin_x, problem.frame.border, view.offset.shifts_x);
+    };
+    std::vector<std::int64_t> size = {1, 1};  // of all views: the exemplars' spectra are kept
+    for (const match::MarkView& view : problem.views) {
+      size[0] = std::max(size[0], circular_length(rows_of(view), problem.frame.height, view.support.size(0)));
+      size[1] = std::max(size[1], circular_length(columns_of(view), problem.frame.width, view.support.size(1)));
+    }
     const at::Tensor y_spectrum = at::fft_rfft2(exemplars, size), yy_spectrum = at::fft_rfft2(exemplars.square(), size);
     for (std::size_t v = 0; v < problem.views.size(); v += step, ++views) {
       const double start = now_s();
       const at::Tensor x_spectrum = at::fft_rfft2(problem.views[v].features, size).conj();
       const at::Tensor mask_spectrum = at::fft_rfft2(problem.views[v].support.to(at::kFloat), size).conj();
-      const at::Tensor xy = at::fft_irfft2(y_spectrum * x_spectrum, size);
-      const at::Tensor sum = at::fft_irfft2(y_spectrum * mask_spectrum, size);
-      const at::Tensor square_sum = at::fft_irfft2(yy_spectrum * mask_spectrum, size);
+      const auto correlation = [&](const at::Tensor& spectrum) {
+        return at_lags(at::fft_irfft2(spectrum, size), rows_of(problem.views[v]), columns_of(problem.views[v]));
+      };
+      const at::Tensor xy = correlation(y_spectrum * x_spectrum), sum = correlation(y_spectrum * mask_spectrum);
+      const at::Tensor square_sum = correlation(yy_spectrum * mask_spectrum);
       const double count = problem.views[v].support.sum().item<double>();
       benchmark::DoNotOptimize((xy * (square_sum - sum.square() / count).clamp_min(1e-12).rsqrt()).mean(1));
       theirs_s += now_s() - start;
@@ -152,6 +188,64 @@ BENCHMARK(against_batched_fft)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
+/// LibTorch's grouped convolution, a group a channel (oneDNN's on a CPU), over what a view's shifts see of the frame: of
+/// y with x and the support, of y^2 with the support.
+void against_grouped_convolution(benchmark::State& state) {
+  const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
+  const match::ReadyMark mark = problem.ready();
+  constexpr std::int64_t kExemplars = 4;  // extrapolated to the block
+  const at::Tensor exemplars = problem.exemplars.slice(0, 0, kExemplars);
+  for (auto _ : state) {
+    const double ours_s = search_seconds(mark, problem);
+    double theirs_s = 0;
+    const std::size_t step = 11;  // every eleventh view, extrapolated
+    std::size_t views = 0;
+    for (std::size_t v = 0; v < problem.views.size(); v += step, ++views) {
+      const match::MarkView& view = problem.views[v];
+      const std::int64_t height = view.support.size(0), width = view.support.size(1);
+      const Lags rows = lags_of(view.origin_y, problem.frame.border, view.offset.shifts_y);
+      const Lags columns = lags_of(view.origin_x, problem.frame.border, view.offset.shifts_x);
+      const double start = now_s();
+      // From the first lag on, with zeros where the frame ends; negative ones cut.
+      const at::Tensor seen = at::constant_pad_nd(
+          exemplars, {-columns.first, columns.last + width - problem.frame.width, -rows.first,
+                      rows.last + height - problem.frame.height});
+      const at::Tensor support = view.support.to(at::kFloat), count = support.sum();
+      const at::Tensor mask = support.expand({problem.channels, 1, height, width});
+      const at::Tensor x = (view.features * support).unsqueeze(1);
+      const at::Tensor both = at::stack({x, mask}, 1).flatten(0, 1);  // two maps a group
+      const at::Tensor sums = at::conv2d(seen, both, {}, 1, at::IntArrayRef({0, 0}), 1, problem.channels);
+      const at::Tensor square_sum =
+          at::conv2d(seen.square(), mask, {}, 1, at::IntArrayRef({0, 0}), 1, problem.channels);
+      const at::Tensor of_channel = sums.reshape({kExemplars, problem.channels, 2, sums.size(2), sums.size(3)});
+      const at::Tensor xy = of_channel.select(2, 0), sum = of_channel.select(2, 1);
+      benchmark::DoNotOptimize((xy * (square_sum - sum.square() / count).clamp_min(1e-12).rsqrt()).mean(1));
+      theirs_s += now_s() - start;
+    }
+    const double views_share = static_cast<double>(problem.views.size()) / static_cast<double>(views);
+    state.counters["times_slower"] = theirs_s * views_share * (match::kLanes / kExemplars) / ours_s;
+  }
+}
+BENCHMARK(against_grouped_convolution)
+    ->Args({241, 121})
+    ->Args({150, 100})
+    ->Args({90, 40})
+    ->Iterations(1)
+    ->Unit(benchmark::kSecond);
+
 }  // namespace
 
 }  // namespace outsole::benchmarks
+
+/// Google Benchmark's options, and --index FILE.safetensors: features of a real index.
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (argc == 3 && std::string_view(argv[1]) == "--index") {
+    outsole::benchmarks::index_file() = argv[2];
+  } else if (argc != 1) {
+    std::fprintf(stderr, "usage: %s [--benchmark_...] [--index FILE.safetensors]\n", argv[0]);
+    return 2;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

@@ -5,9 +5,29 @@
 #include <numbers>
 
 #include "match/exemplar_block.h"
+#include "features/safetensors.h"
+#include "match/lanes.h"
 #include "match/support.h"
 
 namespace outsole::benchmarks {
+
+namespace {
+
+/// Maps of a view's size: random, or an exemplar's with itself around it.
+at::Tensor view_features(const SearchProblem& problem, std::size_t number, std::int64_t height, std::int64_t width) {
+  if (index_file().empty()) return at::relu(at::randn({problem.channels, height, width}));
+  const at::Tensor map = problem.exemplars[static_cast<std::int64_t>(number) % match::kLanes];
+  const at::Tensor tiled = map.repeat({1, height / map.size(1) + 1, width / map.size(2) + 1});
+  return tiled.slice(1, 0, height).slice(2, 0, width).contiguous();
+}
+
+at::Tensor exemplar_maps(const SearchProblem& problem) {
+  const std::vector<std::int64_t> shape = {match::kLanes, problem.channels, problem.frame.height, problem.frame.width};
+  if (index_file().empty()) return at::relu(at::randn(shape));
+  return features::SafetensorsFile(index_file()).read("maps", shape);
+}
+
+}  // namespace
 
 SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark_width_px) {
   at::manual_seed(1);
@@ -18,6 +38,7 @@ SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark
   problem.grid.frame_width_px = 135;
   problem.grid.mark_height_px = mark_height_px;
   problem.grid.mark_width_px = mark_width_px;
+  problem.exemplars = exemplar_maps(problem);
   const double centre_y = (static_cast<double>(problem.grid.canvas_height_px()) - 1) / 2;
   const double centre_x = (static_cast<double>(problem.grid.canvas_width_px()) - 1) / 2;
   for (std::size_t angle = 0; angle < problem.grid.angles_deg.size(); ++angle) {
@@ -38,14 +59,28 @@ SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark
         }
       }
       problem.views.push_back(match::make_mark_view(static_cast<std::int64_t>(angle), offset,
-                                                    at::relu(at::randn({problem.channels, height, width})),
+                                                    view_features(problem, problem.views.size(), height, width),
                                                     match::eroded(support, 3)));
     }
   }
-  problem.model = match::plain_channel_model(at::full({problem.channels}, 0.5, at::kDouble));
-  problem.exemplars = at::relu(at::randn({match::kLanes, problem.channels, problem.frame.height, problem.frame.width}));
+  problem.model = match::plain_channel_model(problem.exemplars.to(at::kDouble).square().mean({0, 2, 3}));
   problem.block = match::pack_block(problem.exemplars, at::zeros({problem.channels}), 0);
   return problem;
+}
+
+std::filesystem::path& index_file() {
+  static std::filesystem::path file;
+  return file;
+}
+
+std::int64_t next_fast_length(std::int64_t length) {
+  for (;; ++length) {
+    std::int64_t rest = length;
+    for (const std::int64_t factor : {2, 3, 5}) {
+      while (rest % factor == 0) rest /= factor;
+    }
+    if (rest == 1) return length;
+  }
 }
 
 double now_s() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }

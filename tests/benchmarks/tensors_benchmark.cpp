@@ -7,20 +7,18 @@
 #include <vector>
 
 #include "match/lanes.h"
-#include "match/mcncc_tensors.h"
 #include "search_problem.h"
 
 namespace outsole::benchmarks {
 
 namespace {
 
-template <typename Mark>
-double search_seconds(const Mark& mark, const std::vector<at::Tensor>& blocks) {
+double search_seconds(const match::ReadyMark& mark, const std::vector<at::Tensor>& blocks) {
   double best_s = 1e30;
   for (int repeat = 0; repeat < 2; ++repeat) {
     std::vector<match::BestPose> found(blocks.size() * match::kLanes);
     const double start = now_s();
-    match::search_blocks(mark, blocks, found);  // ends with the results on the CPU
+    mark.search(blocks, found);  // ends with the results on the CPU
     best_s = std::min(best_s, now_s() - start);
   }
   return best_s;
@@ -30,14 +28,14 @@ void in_tensor_operations(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const auto precision = static_cast<match::ComputePrecision>(state.range(2));
   const at::Device device(at::hasCUDA() ? at::kCUDA : at::kCPU);
-  const match::PreparedMark mark(problem.views, problem.frame, 3, problem.model);
-  const match::TensorMark tensors(problem.views, problem.frame, 3, problem.model, device, precision);
+  const match::ReadyMark mark = problem.ready();
+  const match::ReadyMark tensors = problem.ready(*match::find_kernel("tensors"), {device, precision});
   const std::vector<at::Tensor> blocks(static_cast<std::size_t>(match::blocks_per_product(device)),
                                        problem.block.to(device));
   for (auto _ : state) {
     const double kernel_s = search_seconds(mark, {problem.block}), tensors_s = search_seconds(tensors, blocks);
     const double exemplars = static_cast<double>(blocks.size()) * match::kLanes;
-    state.counters["useful_GFLOPs"] = tensors.useful_flops_per_exemplar() * exemplars / tensors_s / 1e9;
+    state.counters["useful_GFLOPs"] = tensors.useful_flops_per_exemplar * exemplars / tensors_s / 1e9;
     state.counters["s_for_1175"] = tensors_s / exemplars * 1175;
     state.counters["times_slower_than_kernel"] = tensors_s / exemplars / (kernel_s / match::kLanes);
   }

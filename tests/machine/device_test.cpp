@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "core/errors.h"
 
@@ -38,6 +39,38 @@ TEST(Threads, AGivenNumberIsTaken) {
   EXPECT_EQ(choose_threads(3, comm), 3);
   EXPECT_EQ(at::get_num_threads(), 3);
   choose_threads(before, comm);
+}
+
+constexpr std::int64_t kGib = std::int64_t{1} << 30;
+
+TEST(DeviceMemory, IsMostOfWhatIsFreeSharedByTheRanksOfAGpu) {
+  const std::vector<DevicePlace> ranks = {{"a", "0000:01", 20 * kGib, 24 * kGib},
+                                          {"a", "0000:02", 80 * kGib, 80 * kGib},
+                                          {"a", "0000:02", 79 * kGib, 80 * kGib},
+                                          {"b", "0000:02", 10 * kGib, 80 * kGib},
+                                          {"b", "", -1, -1}};
+  EXPECT_EQ(device_share_bytes(ranks, 0, 0), 16 * kGib);
+  EXPECT_NEAR(static_cast<double>(device_share_bytes(ranks, 1, 0)), 79 * 0.4 * kGib, 16);
+  EXPECT_EQ(device_share_bytes(ranks, 1, 0), device_share_bytes(ranks, 2, 0));
+  EXPECT_EQ(device_share_bytes(ranks, 3, 0), 8 * kGib);  // another machine's
+  EXPECT_EQ(device_share_bytes(ranks, 4, 0), 0);
+  EXPECT_EQ(device_share_bytes(ranks, 0, 24 * kGib), 24 * kGib);
+  EXPECT_THROW(device_share_bytes(ranks, 0, 25 * kGib), EnvironmentError);
+  EXPECT_THROW(device_share_bytes(ranks, 2, 41 * kGib), EnvironmentError);
+}
+
+TEST(DeviceMemory, TellsWhichRankHasWhichGpuAndWhoSharesOne) {
+  const std::vector<std::string> lines =
+      device_lines(std::vector<DevicePlace>{{"a", "1", 1, 1}, {"a", "2", 1, 1}, {"a", "2", 1, 1}, {"b", "", 1, 1}});
+  EXPECT_EQ(lines[0], "rank 0: a, GPU 1");
+  EXPECT_EQ(lines[1], "rank 1: a, GPU 2, shared with rank 2");
+  EXPECT_EQ(lines[2], "rank 2: a, GPU 2, shared with rank 1");
+  EXPECT_EQ(lines[3], "rank 3: b, CPU");
+}
+
+TEST(DeviceMemory, IsNoMatterOnACpu) {
+  const comm::Communicator comm;
+  EXPECT_EQ(agreed_device_bytes(comm, at::Device(at::kCPU), 0), 0);
 }
 
 TEST(Device, AnUnknownWordIsRefusedWithTheKnownOnes) {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "match/every_kernel.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
 #include "match/naive_search.h"
@@ -64,62 +65,70 @@ Problem make_problem(const ProblemOptions& options) {
   return problem;
 }
 
-std::vector<BestPose> search(const Problem& problem, ComputePrecision precision = ComputePrecision::k32) {
-  const TensorMark mark(problem.views, problem.frame, problem.radius, problem.channels, at::kCPU, precision);
-  const auto blocks = problem.blocks();
-  std::vector<BestPose> best(blocks.size() * kLanes);
-  search_blocks(mark, blocks, best);
-  return best;
+std::vector<BestPose> search(const Problem& problem, const SearchKernel& kernel,
+                             ComputePrecision precision = ComputePrecision::k32) {
+  return testing::search_with(kernel, problem.views, {problem.frame, problem.radius, problem.channels, {}},
+                              problem.blocks(), {at::kCPU, precision});
 }
 
-void expect_equals_naive(const Problem& problem) {
-  const auto best = search(problem);
-  for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) {
-    const auto naive = testing::naive_search(problem.views, problem.exemplars[n].contiguous(), problem.frame,
-                                             problem.radius, problem.channels);
-    const BestPose& found = best[static_cast<std::size_t>(n)];
-    EXPECT_NEAR(found.score, naive.score, 1e-5) << "exemplar " << n;
-    EXPECT_EQ(found.pose, naive.pose) << "exemplar " << n;
+std::vector<BestPose> search_in_tensors(const Problem& problem, ComputePrecision precision = ComputePrecision::k32) {
+  return search(problem, *find_kernel("tensors"), precision);
+}
+
+class EveryKernelOnBlocks : public ::testing::TestWithParam<const SearchKernel*> {
+ protected:
+  static void expect_equals_naive(const Problem& problem) {
+    const auto best = search(problem, *GetParam());
+    for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) {
+      const auto naive = testing::naive_search(problem.views, problem.exemplars[n].contiguous(), problem.frame,
+                                               problem.radius, problem.channels);
+      const BestPose& found = best[static_cast<std::size_t>(n)];
+      EXPECT_NEAR(found.score, naive.score, 1e-5) << "exemplar " << n;
+      EXPECT_EQ(found.pose, naive.pose) << "exemplar " << n;
+    }
   }
-}
+};
 
-TEST(McnccTensors, EqualsTheDefinitionForEveryStride) {
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryKernelOnBlocks, ::testing::ValuesIn(testing::kernels_that_run_here()),
+                         testing::name_of_kernel);
+
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForEveryStride) {
   for (const std::int64_t stride : {1, 2, 4, 8}) {
     expect_equals_naive(make_problem({.exemplars = 3, .stride_px = stride}));
   }
 }
 
-TEST(McnccTensors, EqualsTheDefinitionForASupportWithHoles) { expect_equals_naive(make_problem({.has_holes = true})); }
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForASupportWithHoles) { expect_equals_naive(make_problem({.has_holes = true})); }
 
-TEST(McnccTensors, EqualsTheDefinitionForASmallMarkWithManyShifts) {
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForASmallMarkWithManyShifts) {
   expect_equals_naive(make_problem({.exemplars = 2, .stride_px = 4, .mark_height_px = 24, .mark_width_px = 13}));
 }
 
-TEST(McnccTensors, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
   expect_equals_naive(make_problem({.mark_height_px = 100, .mark_width_px = 56}));
 }
 
-TEST(McnccTensors, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
   Problem problem = make_problem({.border = 1});
   problem.radius = 3;
   expect_equals_naive(problem);
 }
 
-TEST(McnccTensors, IgnoresFlatChannels) {
+TEST_P(EveryKernelOnBlocks, IgnoresFlatChannels) {
   Problem problem = make_problem({});
   problem.exemplars.select(1, 2).fill_(3.25f);
   for (MarkView& view : problem.views) view.features[1].fill_(7.0f);
   expect_equals_naive(problem);
 }
 
-TEST(McnccTensors, KeepsItsDigitsInNearDeadChannels) {
+TEST_P(EveryKernelOnBlocks, KeepsItsDigitsInNearDeadChannels) {
   Problem problem = make_problem({.channels = 3, .mark_height_px = 30});
   problem.exemplars.select(1, 0).mul_(1e-3f).add_(1.0f);       // small contrast on a large constant
   problem.exemplars.select(1, 1).slice(1, 5, 21).mul_(2e-3f);  // strong at the top, nearly dead below
   expect_equals_naive(problem);
 }
 
-TEST(McnccTensors, GivesTheEarlierPoseOnATie) {
+TEST_P(EveryKernelOnBlocks, GivesTheEarlierPoseOnATie) {
   // Turning changes nothing: every angle sees what the first one does.
   Problem problem = make_problem({});
   const std::size_t views_per_angle = problem.views.size() / 3;
@@ -129,35 +138,33 @@ TEST(McnccTensors, GivesTheEarlierPoseOnATie) {
     problem.views[v].angle = angle;
   }
   std::reverse(problem.views.begin(), problem.views.end());
-  for (std::size_t n = 0; n < 7; ++n) EXPECT_EQ(search(problem)[n].pose.angle, 0);
+  for (std::size_t n = 0; n < 7; ++n) EXPECT_EQ(search(problem, *GetParam())[n].pose.angle, 0);
   expect_equals_naive(problem);
 }
 
-TEST(McnccTensors, NeverChoosesAnEmptySupport) {
+TEST_P(EveryKernelOnBlocks, NeverChoosesAnEmptySupport) {
   Problem problem = make_problem({});
   for (MarkView& view : problem.views) view.support.zero_();
-  for (const BestPose& best : search(problem)) EXPECT_EQ(best.score, -std::numeric_limits<float>::infinity());
+  for (const BestPose& best : search(problem, *GetParam())) EXPECT_EQ(best.score, -std::numeric_limits<float>::infinity());
 }
 
-TEST(McnccTensors, GivesAnExemplarTheSameBitsInAnyBlock) {
+TEST_P(EveryKernelOnBlocks, GivesAnExemplarTheSameBitsInAnyBlock) {
   const Problem problem = make_problem({.exemplars = 40});
-  const auto together = search(problem);
+  const auto together = search(problem, *GetParam());
   Problem alone = problem;
   alone.exemplars = problem.exemplars.slice(0, 35, 36);
-  EXPECT_EQ(search(alone)[0].score, together[35].score);
-  EXPECT_EQ(search(alone)[0].pose, together[35].pose);
+  EXPECT_EQ(search(alone, *GetParam())[0].score, together[35].score);
+  EXPECT_EQ(search(alone, *GetParam())[0].pose, together[35].pose);
 }
 
-TEST(McnccTensors, AgreesWithTheKernel) {
+TEST_P(EveryKernelOnBlocks, AgreesWithTheGenericKernel) {
   const Problem problem = make_problem({.exemplars = 40});
-  const PreparedMark mark(problem.views, problem.frame, problem.radius, problem.channels);
-  const TensorMark tensors(problem.views, problem.frame, problem.radius, problem.channels, at::kCPU,
-                           ComputePrecision::k32);
-  EXPECT_NEAR(tensors.useful_flops_per_exemplar() / mark.useful_flops_per_exemplar(), 1, 1e-6);
-  const auto blocks = problem.blocks();
-  std::vector<BestPose> expected(blocks.size() * kLanes);
-  search_blocks(mark, blocks, expected);
-  const auto found = search(problem);
+  const SearchTerms terms = {problem.frame, problem.radius, problem.channels, {}};
+  const SearchKernel& generic = *find_kernel("generic");
+  EXPECT_NEAR(GetParam()->make_ready(problem.views, terms, {}).useful_flops_per_exemplar /
+                  generic.make_ready(problem.views, terms, {}).useful_flops_per_exemplar,
+              1, 1e-6);
+  const auto expected = search(problem, generic), found = search(problem, *GetParam());
   for (std::size_t n = 0; n < 40; ++n) {
     EXPECT_NEAR(found[n].score, expected[n].score, 1e-5);
     EXPECT_EQ(found[n].pose, expected[n].pose);
@@ -169,9 +176,9 @@ TEST(McnccTensors, KeepsThreeDigitsWhenInputsAreRounded) {
   problem.exemplars.select(1, 3).mul_(1e6f);  // beyond the range of 16-bit floats
   problem.exemplars.select(1, 4).mul_(1e-3f);
   problem.channels.flat_std[4] = 1e-8f;
-  const auto exact = search(problem);
+  const auto exact = search_in_tensors(problem);
   for (const ComputePrecision precision : {ComputePrecision::kTf32, ComputePrecision::k16}) {
-    const auto rounded = search(problem, precision);
+    const auto rounded = search_in_tensors(problem, precision);
     for (std::size_t n = 0; n < 10; ++n) EXPECT_NEAR(rounded[n].score, exact[n].score, 1e-3);
   }
 }

@@ -1,11 +1,16 @@
 #include "match/mcncc.h"
 
+#include <c10/core/Allocator.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <gtest/gtest.h>
 #include <omp.h>
 
 #include <cmath>
+#include <limits>
+#include <memory>
 
 #include "core/errors.h"
+#include "match/every_kernel.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
 #include "match/naive_search.h"
@@ -26,6 +31,9 @@ struct Problem {
   at::Tensor exemplars;  // [N, C, H, W] full maps
   at::Tensor block;      // packed
   ChannelModel channels;
+  Similarity similarity;
+
+  SearchTerms terms() const { return {frame, radius, channels, similarity}; }
 };
 
 struct ProblemOptions {
@@ -83,13 +91,6 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
   return problem;
 }
 
-std::vector<BestPose> search(const Problem& problem) {
-  const PreparedMark mark(problem.views, problem.frame, problem.radius, problem.channels);
-  std::vector<BestPose> best(kLanes);
-  search_blocks(mark, std::span(&problem.block, 1), best);
-  return best;
-}
-
 at::Tensor stored(const Problem& problem, std::int64_t exemplar) {
   const std::int64_t border = problem.frame.border;
   return problem.exemplars[exemplar]
@@ -98,34 +99,41 @@ at::Tensor stored(const Problem& problem, std::int64_t exemplar) {
       .contiguous();
 }
 
-/// Same score; and the same pose, unless another pose is as good within the tolerance.
-void expect_equals_naive(const Problem& problem, double tolerance = 1e-5) {
-  const auto best = search(problem);
-  for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) {
-    const auto naive = naive_search(problem.views, stored(problem, n), problem.frame, problem.radius, problem.channels);
-    const BestPose& found = best[static_cast<std::size_t>(n)];
-    if (std::isinf(naive.score)) {
-      EXPECT_TRUE(std::isinf(found.score)) << "exemplar " << n;
-      continue;
-    }
-    EXPECT_NEAR(found.score, naive.score, tolerance) << "exemplar " << n;
-    EXPECT_EQ(found.pose.angle, naive.pose.angle) << "exemplar " << n;
-    EXPECT_EQ(found.pose.y_px, naive.pose.y_px) << "exemplar " << n;
-    EXPECT_EQ(found.pose.x_px, naive.pose.x_px) << "exemplar " << n;
-  }
-}
-
-/// Runs a test with every instruction set this processor has.
-class McnccWith : public ::testing::TestWithParam<std::string> {
+class EveryKernel : public ::testing::TestWithParam<const SearchKernel*> {
  protected:
-  McnccWith() { use_instructions(GetParam()); }
-  ~McnccWith() override { use_instructions(runnable_instructions().front()); }
+  static std::vector<BestPose> search(const Problem& problem) {
+    return testing::search_with(*GetParam(), problem.views, problem.terms(), std::span(&problem.block, 1));
+  }
+
+  /// Same score; and the same pose, unless another pose is as good within the tolerance.
+  static void expect_equals_naive(const Problem& problem, double tolerance = 1e-5) {
+    const auto best = search(problem);
+    for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) {
+      const auto naive = naive_search(problem.views, stored(problem, n), problem.frame, problem.radius,
+                                      problem.channels, problem.similarity);
+      const BestPose& found = best[static_cast<std::size_t>(n)];
+      if (std::isinf(naive.score)) {
+        EXPECT_TRUE(std::isinf(found.score)) << "exemplar " << n;
+        continue;
+      }
+      EXPECT_NEAR(found.score, naive.score, tolerance) << "exemplar " << n;
+      EXPECT_EQ(found.pose.angle, naive.pose.angle) << "exemplar " << n;
+      EXPECT_EQ(found.pose.y_px, naive.pose.y_px) << "exemplar " << n;
+      EXPECT_EQ(found.pose.x_px, naive.pose.x_px) << "exemplar " << n;
+    }
+  }
 };
 
-INSTANTIATE_TEST_SUITE_P(Instructions, McnccWith, ::testing::ValuesIn(runnable_instructions()),
-                         [](const auto& test) { return test.param; });
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryKernel, ::testing::ValuesIn(testing::kernels_that_run_here()),
+                         testing::name_of_kernel);
 
-TEST_P(McnccWith, EqualsTheDefinitionForEverySupportAndStride) {
+/// What only those for CPUs promise.
+class EveryCpuKernel : public EveryKernel {};
+
+INSTANTIATE_TEST_SUITE_P(Kernels, EveryCpuKernel, ::testing::ValuesIn(testing::kernels_that_run_here(true)),
+                         testing::name_of_kernel);
+
+TEST_P(EveryKernel, EqualsTheDefinitionForEverySupportAndStride) {
   for (const auto shape :
        {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kDisk, ProblemOptions::Shape::kHoles}) {
     for (const std::int64_t stride : {1, 2, 4, 8})
@@ -133,7 +141,7 @@ TEST_P(McnccWith, EqualsTheDefinitionForEverySupportAndStride) {
   }
 }
 
-TEST_P(McnccWith, EqualsTheDefinitionForEveryNumberOfShifts) {
+TEST_P(EveryKernel, EqualsTheDefinitionForEveryNumberOfShifts) {
   for (std::int64_t height = 100; height >= 84; height -= 3) {
     for (const std::int64_t width : {56, 53, 50}) {
       expect_equals_naive(
@@ -142,7 +150,7 @@ TEST_P(McnccWith, EqualsTheDefinitionForEveryNumberOfShifts) {
   }
 }
 
-TEST_P(McnccWith, KeepsTheDigitsOfLongSums) {
+TEST_P(EveryKernel, KeepsTheDigitsOfLongSums) {
   expect_equals_naive(make_problem({.channels = 1,
                                     .exemplars = 2,
                                     .cell_px = 1,
@@ -154,7 +162,7 @@ TEST_P(McnccWith, KeepsTheDigitsOfLongSums) {
                                     .angles = 1}));
 }
 
-TEST_P(McnccWith, KeepsTheDigitsWhereNeighbouringShiftsShareProducts) {
+TEST_P(EveryKernel, KeepsTheDigitsWhereNeighbouringShiftsShareProducts) {
   expect_equals_naive(make_problem({.channels = 2,
                                     .exemplars = 2,
                                     .cell_px = 1,
@@ -166,7 +174,7 @@ TEST_P(McnccWith, KeepsTheDigitsWhereNeighbouringShiftsShareProducts) {
                                     .angles = 1}));
 }
 
-TEST_P(McnccWith, GivesTheSameBitsForAnyNumberOfThreads) {
+TEST_P(EveryCpuKernel, GivesTheSameBitsForAnyNumberOfThreads) {
   const Problem problem = make_problem({});
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
@@ -182,27 +190,94 @@ TEST_P(McnccWith, GivesTheSameBitsForAnyNumberOfThreads) {
   omp_set_num_threads(threads);
 }
 
-TEST(Mcncc, RefusesInstructionsTheProcessorLacks) { EXPECT_THROW(use_instructions("abacus"), UsageError); }
+TEST_P(EveryKernel, EqualsTheDefinitionForEverySimilarity) {
+  for (const Similarity& similarity : known_similarities()) {
+    SCOPED_TRACE(name_of(similarity));
+    for (const auto shape : {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kHoles}) {
+      for (const std::int64_t stride : {2, 4, 8}) {
+        Problem problem = make_problem({.exemplars = 3, .stride_px = stride, .shape = shape});
+        problem.channels.weight = at::tensor({0.1f, 0.3f, 0.2f, 0.15f, 0.25f});
+        problem.similarity = similarity;
+        expect_equals_naive(problem);
+      }
+    }
+  }
+}
 
-TEST(Mcncc, EqualsTheDefinitionForARectangle) { expect_equals_naive(make_problem({})); }
+TEST_P(EveryKernel, KeepsItsDigitsForEverySimilarityWhereAMapGoesBlank) {
+  for (const Similarity& similarity : known_similarities()) {
+    SCOPED_TRACE(name_of(similarity));
+    Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
+    problem.exemplars.slice(2, 12, 60).mul_(2e-3f);  // strong at the top, nearly dead below
+    problem.block = pack_block(problem.exemplars, at::zeros({3}), problem.frame.border);
+    problem.similarity = similarity;
+    expect_equals_naive(problem);
+  }
+}
 
-TEST(Mcncc, EqualsTheDefinitionForARoundSupport) {
+TEST_P(EveryKernel, ComparesFeaturesBeyondWhitePapersWhereTheirZeroMatters) {
+  Problem problem = make_problem({.exemplars = 2});
+  const at::Tensor white = at::tensor({0.5f, -1.0f, 2.0f, 0.0f, 0.25f});
+  Problem moved = problem;
+  moved.channels.white = white;
+  for (MarkView& view : moved.views) view.features = (view.features + white.view({-1, 1, 1})).contiguous();
+  for (const Similarity& similarity : known_similarities()) {
+    SCOPED_TRACE(name_of(similarity));
+    problem.similarity = moved.similarity = similarity;
+    const auto expected = search(problem), found = search(moved);
+    for (std::size_t n = 0; n < 2; ++n) EXPECT_NEAR(found[n].score, expected[n].score, 1e-5);
+  }
+}
+
+TEST_P(EveryKernel, GivesAnExemplarWhoseMapsAreNotFiniteTheScoreNan) {
+  const Problem problem = make_problem({});
+  Problem broken = problem;
+  broken.exemplars = problem.exemplars.clone();
+  broken.exemplars[1][2][12][7] = std::numeric_limits<float>::quiet_NaN();
+  broken.exemplars[3][4][2][2] = std::numeric_limits<float>::infinity();  // at the very edge of what is stored
+  broken.exemplars[5][0].fill_(std::numeric_limits<float>::quiet_NaN());
+  for (MarkView& view : broken.views) view.features[4].fill_(1.0f);  // flat: it would never look at that channel
+  broken.block = pack_block(broken.exemplars, at::zeros({5}), broken.frame.border);
+  Problem flat = broken;
+  flat.block = problem.block;
+  const auto expected = search(flat), found = search(broken);
+  for (std::size_t n = 0; n < 7; ++n) {
+    if (n == 1 || n == 3 || n == 5) {
+      EXPECT_TRUE(std::isnan(found[n].score)) << "exemplar " << n;
+      EXPECT_EQ(found[n].pose, Pose{}) << "exemplar " << n;
+    } else {
+      EXPECT_EQ(found[n].score, expected[n].score) << "exemplar " << n;
+    }
+  }
+}
+
+TEST(BestPose, KeepsThatAnExemplarCannotBeTold) {
+  BestPose best;
+  best.merge({0.5f, {0, 1, 1}});
+  best.merge({std::numeric_limits<float>::quiet_NaN(), {}});
+  best.merge({0.9f, {0, 2, 2}});
+  EXPECT_TRUE(std::isnan(best.score));
+}
+
+TEST_P(EveryKernel, EqualsTheDefinitionForARectangle) { expect_equals_naive(make_problem({})); }
+
+TEST_P(EveryKernel, EqualsTheDefinitionForARoundSupport) {
   expect_equals_naive(make_problem({.shape = ProblemOptions::Shape::kDisk}));
 }
 
-TEST(Mcncc, EqualsTheDefinitionForASupportWithHoles) {
+TEST_P(EveryKernel, EqualsTheDefinitionForASupportWithHoles) {
   expect_equals_naive(make_problem({.shape = ProblemOptions::Shape::kHoles}));
 }
 
-TEST(Mcncc, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
+TEST_P(EveryKernel, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
   expect_equals_naive(make_problem({.border = 1, .radius = 3}));
 }
 
-TEST(Mcncc, EqualsTheDefinitionForEveryStride) {
+TEST_P(EveryKernel, EqualsTheDefinitionForEveryStride) {
   for (const std::int64_t stride : {1, 4, 8}) expect_equals_naive(make_problem({.stride_px = stride}, 3));
 }
 
-TEST(Mcncc, EqualsTheDefinitionForPixelFeatures) {
+TEST_P(EveryKernel, EqualsTheDefinitionForPixelFeatures) {
   expect_equals_naive(make_problem({.channels = 1,
                                     .cell_px = 1,
                                     .stride_px = 2,
@@ -212,23 +287,23 @@ TEST(Mcncc, EqualsTheDefinitionForPixelFeatures) {
                                     .mark_width_px = 17}));
 }
 
-TEST(Mcncc, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
+TEST_P(EveryKernel, EqualsTheDefinitionForAMarkAsLargeAsTheFrame) {
   expect_equals_naive(make_problem({.mark_height_px = 100, .mark_width_px = 56}));
   expect_equals_naive(make_problem({.mark_height_px = 99, .mark_width_px = 54}));
 }
 
-TEST(Mcncc, GivesOnePixelOfSupportTheScoreZero) {
+TEST_P(EveryKernel, GivesOnePixelOfSupportTheScoreZero) {
   const Problem problem = make_problem({.angles = 1, .shape = ProblemOptions::Shape::kOnePixel});
   for (std::int64_t n = 0; n < problem.exemplars.size(0); ++n) EXPECT_EQ(search(problem)[n].score, 0.0f);
 }
 
-TEST(Mcncc, NeverChoosesAnEmptySupport) {
+TEST_P(EveryKernel, NeverChoosesAnEmptySupport) {
   Problem problem = make_problem({});
   for (MarkView& view : problem.views) view.support.zero_();
   for (const BestPose& best : search(problem)) EXPECT_TRUE(std::isinf(best.score));
 }
 
-TEST(Mcncc, IgnoresFlatChannels) {
+TEST_P(EveryKernel, IgnoresFlatChannels) {
   Problem problem = make_problem({});
   problem.exemplars.select(1, 2).fill_(3.25f);
   for (MarkView& view : problem.views) view.features[1].fill_(7.0f);
@@ -236,7 +311,7 @@ TEST(Mcncc, IgnoresFlatChannels) {
   expect_equals_naive(problem);
 }
 
-TEST(Mcncc, KeepsItsDigitsInNearDeadChannels) {
+TEST_P(EveryKernel, KeepsItsDigitsInNearDeadChannels) {
   Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
   problem.exemplars.select(1, 0).mul_(1e-3f).add_(1.0f);        // small contrast on a large constant
   problem.exemplars.select(1, 1).slice(1, 10, 60).mul_(2e-3f);  // strong at the top, nearly dead below
@@ -244,7 +319,7 @@ TEST(Mcncc, KeepsItsDigitsInNearDeadChannels) {
   expect_equals_naive(problem);
 }
 
-TEST(Mcncc, IsInvariantToPerChannelGainAndOffset) {
+TEST_P(EveryKernel, IsInvariantToPerChannelGainAndOffset) {
   Problem problem = make_problem({});
   const auto before = search(problem);
   const at::Tensor gain = at::rand({5, 1, 1}) + 0.5, offset = at::randn({5, 1, 1});
@@ -256,7 +331,7 @@ TEST(Mcncc, IsInvariantToPerChannelGainAndOffset) {
   }
 }
 
-TEST(Mcncc, GivesTheEarlierPoseOnATie) {
+TEST_P(EveryKernel, GivesTheEarlierPoseOnATie) {
   // Stripes two cells wide: moving by two cells along x, or by any along y, changes nothing.
   Problem problem = make_problem({.exemplars = 1, .stride_px = 4, .angles = 1});
   problem.exemplars.copy_((at::arange(14) % 2).view({1, 1, 1, 14}).expand_as(problem.exemplars));
@@ -270,7 +345,7 @@ TEST(Mcncc, GivesTheEarlierPoseOnATie) {
   EXPECT_EQ(found.pose, (Pose{0, 0, 0}));
 }
 
-TEST(Mcncc, DoesNotDependOnTheNeighboursInABlock) {
+TEST_P(EveryCpuKernel, DoesNotDependOnTheNeighboursInABlock) {
   const Problem problem = make_problem({.exemplars = 32});
   const auto together = search(problem);
   for (const std::int64_t n : {0, 13, 31}) {
@@ -282,14 +357,63 @@ TEST(Mcncc, DoesNotDependOnTheNeighboursInABlock) {
   }
 }
 
-TEST(Mcncc, CountsUsefulFlopsByTheDefinition) {
+TEST_P(EveryKernel, CountsUsefulFlopsByTheDefinition) {
   const Problem problem = make_problem({.angles = 1, .shape = ProblemOptions::Shape::kOnePixel});
-  const PreparedMark mark(problem.views, problem.frame, problem.radius, problem.channels);
+  const ReadyMark mark = GetParam()->make_ready(problem.views, problem.terms(), {});
   double cells = 0;
   for (const MarkView& view : problem.views) {
     cells += static_cast<double>(view.support.sum().item<std::int64_t>() * view.offset.shifts_y * view.offset.shifts_x);
   }
-  EXPECT_DOUBLE_EQ(mark.useful_flops_per_exemplar(), 2 * 5 * cells);
+  EXPECT_DOUBLE_EQ(mark.useful_flops_per_exemplar, 2 * 5 * cells);
+}
+
+/// The most memory that tensors of this thread took at once.
+class TensorMemory : public c10::MemoryReportingInfoBase {
+ public:
+  void reportMemoryUsage(void*, std::int64_t bytes, std::int64_t, std::int64_t, c10::Device) { add(bytes); }
+  void reportMemoryUsage(void*, std::int64_t bytes, std::size_t, std::size_t, c10::Device) { add(bytes); }
+  bool memoryProfilingEnabled() const override { return true; }
+  std::int64_t most() const { return most_; }
+
+ private:
+  void add(std::int64_t bytes) {
+    now_ += bytes;
+    most_ = std::max(most_, now_);
+  }
+  std::int64_t now_ = 0, most_ = 0;
+};
+
+TEST_P(EveryCpuKernel, TakesNoMoreMemoryThanIsPlanned) {
+  const auto expect_planned = [&](const ProblemOptions& options, Similarity similarity = {}) {
+    Problem problem = make_problem(options);
+    problem.similarity = similarity;
+    const ReadyMark mark = GetParam()->make_ready(problem.views, problem.terms(), {});
+    const auto memory = std::make_shared<TensorMemory>();
+    {
+      const c10::DebugInfoGuard guard(c10::DebugInfoKind::PROFILER_STATE, memory);
+      std::vector<BestPose> best(kLanes);
+      mark.search(std::span(&problem.block, 1), best);
+    }
+    const std::int64_t planned =
+        GetParam()->working_bytes(problem.frame, options.channels, options.stride_px, 1, similarity, {});
+    EXPECT_GT(memory->most(), 0);
+    EXPECT_LE(memory->most(), planned) << "stride " << options.stride_px;
+    return static_cast<double>(planned) / static_cast<double>(memory->most());
+  };
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  ProblemOptions pixels = {.channels = 1, .exemplars = 2, .cell_px = 1, .stride_px = 100, .frame_height = 200,
+                           .frame_width = 100, .mark_height_px = 90, .mark_width_px = 60, .angles = 1};
+  EXPECT_LT(expect_planned(pixels), 2);  // far shifts: planes with wide borders
+  pixels.stride_px = 2;
+  expect_planned(pixels);
+  pixels.stride_px = 1;
+  expect_planned(pixels);
+  pixels.mark_height_px = pixels.mark_width_px = 20;  // many poses, so many scores
+  expect_planned(pixels);
+  expect_planned(pixels, {Centring::kMu, Scaling::kSigma});
+  expect_planned({.stride_px = 2, .shape = ProblemOptions::Shape::kHoles});
+  omp_set_num_threads(threads);
 }
 
 TEST(PoseGrid, HasAsManyPosesAsItsViewsHaveShifts) {

@@ -5,7 +5,7 @@
 namespace outsole::match::testing {
 
 double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_t row, std::int64_t column,
-                   std::int64_t margin, const ChannelModel& channels) {
+                   std::int64_t margin, const ChannelModel& channels, Similarity similarity) {
   const auto support = mark.support.accessor<bool, 2>();
   const auto x = mark.features.accessor<float, 3>();
   const auto y = exemplar.accessor<float, 3>();
@@ -18,13 +18,23 @@ double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_
     }
   }
   if (cells.empty()) return -std::numeric_limits<double>::infinity();
-  const auto n = static_cast<double>(cells.size());
-  double score = 0;
+  const auto n = static_cast<double>(cells.size()), channel_count = static_cast<double>(x.size(0));
+  double x_mean_of_all = 0, y_mean_of_all = 0;
+  for (std::int64_t c = 0; c < x.size(0); ++c) {
+    for (const auto& [a, b] : cells) {
+      x_mean_of_all += x[c][a][b] / (n * channel_count);
+      y_mean_of_all += y[c][row + a][column + b] / (n * channel_count);
+    }
+  }
+  double score = 0, xx_of_all = 0, yy_of_all = 0, flat_of_all = 0;
   for (std::int64_t c = 0; c < x.size(0); ++c) {
     double x_mean = 0, y_mean = 0;
-    for (const auto& [a, b] : cells) {
-      x_mean += x[c][a][b] / n;
-      y_mean += y[c][row + a][column + b] / n;
+    if (similarity.centring == Centring::kMu) x_mean = x_mean_of_all, y_mean = y_mean_of_all;
+    if (similarity.centring == Centring::kMuC) {
+      for (const auto& [a, b] : cells) {
+        x_mean += x[c][a][b] / n;
+        y_mean += y[c][row + a][column + b] / n;
+      }
     }
     double xx = 0, yy = 0, xy = 0;
     for (const auto& [a, b] : cells) {
@@ -34,20 +44,27 @@ double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_
       xy += dx * dy;
     }
     const double flat = std::pow(channels.flat_std[c].item<float>(), 2) * n;
-    if (xx > flat && yy > flat) score += channels.weight[c].item<float>() * xy / std::sqrt(xx * yy);
+    const double weight = channels.weight[c].item<float>();
+    if (similarity.scaling == Scaling::kNone) score += weight * xy / n;
+    if (similarity.scaling == Scaling::kSigma) score += weight * xy * channel_count;
+    if (similarity.scaling == Scaling::kSigmaC && xx > flat && yy > flat) score += weight * xy / std::sqrt(xx * yy);
+    xx_of_all += xx;
+    yy_of_all += yy;
+    flat_of_all += flat;
   }
-  return score;
+  if (similarity.scaling != Scaling::kSigma) return score;
+  return xx_of_all > flat_of_all && yy_of_all > flat_of_all ? score / std::sqrt(xx_of_all * yy_of_all) : 0;
 }
 
 NaiveResult naive_search(const std::vector<MarkView>& views, const at::Tensor& exemplar, const FrameCells& frame,
-                         std::int64_t erosion_radius, const ChannelModel& channels) {
+                         std::int64_t erosion_radius, const ChannelModel& channels, Similarity similarity) {
   NaiveResult best;
   for (const MarkView& view : views) {
     for (std::int64_t i = 0; i < view.offset.shifts_y; ++i) {
       for (std::int64_t j = 0; j < view.offset.shifts_x; ++j) {
         const std::int64_t row = view.origin_y - frame.border - i * view.offset.step_cells;
         const std::int64_t column = view.origin_x - frame.border - j * view.offset.step_cells;
-        const double score = naive_score(view, exemplar, row, column, erosion_radius - frame.border, channels);
+        const double score = naive_score(view, exemplar, row, column, erosion_radius - frame.border, channels, similarity);
         const Pose pose = {
             static_cast<std::int32_t>(view.angle),
             static_cast<std::int32_t>(view.offset.offset_y_px + i * view.offset.step_cells * frame.cell_px),

@@ -1,5 +1,4 @@
 // The channel kernel for AVX2 with FMA: tiles of 12 sums leave 4 of 16 registers for x and y.
-#ifdef __x86_64__
 
 #include <immintrin.h>
 
@@ -22,7 +21,6 @@ bool any_not_above(Vector a, Vector b) { return _mm256_movemask_ps(_mm256_cmp_ps
 #include "match/channel_kernel_impl.h"
 
 namespace outsole::match {
-const ChannelKernel kAvx2Kernel = {"avx2", kVectorLanes, prepare, correlate};
+extern const ChannelKernel kAvx2Kernel;
+constinit const ChannelKernel kAvx2Kernel = this_kernel("avx2");
 }
-
-#endif  // __x86_64__

@@ -1,5 +1,4 @@
 // The channel kernel for AVX-512: tiles of 24 sums leave 8 of 32 registers for x and y.
-#ifdef __x86_64__
 
 #include <immintrin.h>
 
@@ -22,7 +21,6 @@ bool any_not_above(Vector a, Vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_NG
 #include "match/channel_kernel_impl.h"
 
 namespace outsole::match {
-const ChannelKernel kAvx512Kernel = {"avx512", kVectorLanes, prepare, correlate};
+extern const ChannelKernel kAvx512Kernel;
+constinit const ChannelKernel kAvx512Kernel = this_kernel("avx512");
 }
-
-#endif  // __x86_64__
