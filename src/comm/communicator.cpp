@@ -1,9 +1,6 @@
 #include "comm/communicator.h"
 
 #include <mpi.h>
-#ifdef OPEN_MPI
-#include <mpi-ext.h>  // MPIX_Query_cuda_support
-#endif
 
 #include <algorithm>
 #include <climits>
@@ -399,14 +396,6 @@ void Communicator::together_by_teams(const std::function<void()>& work) const {
 void abort_job(int code) {
   MPI_Abort(MPI_COMM_WORLD, code);
   std::abort();
-}
-
-bool mpi_reads_gpu_memory() {
-#ifdef MPIX_CUDA_AWARE_SUPPORT
-  return MPIX_Query_cuda_support() == 1;
-#else
-  return false;
-#endif
 }
 
 std::string mpi_version() {

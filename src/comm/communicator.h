@@ -148,8 +148,8 @@ class Communicator {
   bool any_of(bool value) const { return max(std::int64_t{value}) != 0; }
 
   /// Starts to replace every number by its sum over ranks, the same bits on all of them, and returns at once. Ranks
-  /// start their sums in the same order and with the same counts. Memory of a GPU may be given where
-  /// mpi_reads_gpu_memory().
+  /// start their sums in the same order and with the same counts. Not of a GPU's memory: Open MPI sums that only while
+  /// it blocks.
   PendingSum start_sum(std::span<float> values) const;
   PendingSum start_sum(std::span<double> values) const;
 
@@ -218,9 +218,6 @@ class Communicator {
 
 /// Ends all ranks at once with `code` after an error that only this rank knows of.
 [[noreturn]] void abort_job(int code);
-
-/// True when MPI takes pointers to the memory of an NVIDIA GPU ("CUDA-aware").
-bool mpi_reads_gpu_memory();
 
 /// Library name and version of MPI, for `--version`.
 std::string mpi_version();

@@ -114,8 +114,9 @@ at::Tensor gradient_of(Case images, const at::Device& device) {
 TEST(StructuralDissimilarity, UsesNoOperationOfLibTorchsThatIsNotDeterministicOnAGpu) {
   Case images(11);
   images.predicted.requires_grad_();
-  std::vector<torch::autograd::Node*> nodes{
-      structural_dissimilarity(images.predicted, images.target, images.known, images.known_pixels()).grad_fn().get()};
+  const at::Tensor loss =
+      structural_dissimilarity(images.predicted, images.target, images.known, images.known_pixels());
+  std::vector<torch::autograd::Node*> nodes{loss.grad_fn().get()};
   std::set<std::string> names;
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     names.insert(nodes[i]->name());
