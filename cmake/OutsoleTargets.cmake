@@ -1,6 +1,7 @@
 # Compile options of outsole's own targets, and the one function that declares a folder of src/ as a library.
 
 include(GNUInstallDirs)
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # an installed program finds the LibTorch that it was linked with
 set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
