@@ -469,7 +469,7 @@ TEST_F(SearchBytes, TheFirstPassIsMeasuredOnTheSameMarksByEveryCut) {
 TEST_F(SearchBytes, ThePlanSaysHowRanksAreCutAndHowManyAreBusy) {
   SearchOptions options = search_options();
   const SearchPlan plan = plan_search(comm_, options);
-  const comm::Teams best = choose_teams({.items = 5, .blocks = 3, .kept_blocks = 3}, comm_.size());
+  const comm::Teams best = comm::choose_teams({.items = 5, .blocks = 3, .kept_blocks = 3}, comm_.size());
   EXPECT_EQ(plan.teams.count, best.count);
   EXPECT_DOUBLE_EQ(plan.teams.busy, best.busy);
   const machine::ScalingRow row = predict_on(3, plan.work, {});
@@ -482,14 +482,14 @@ TEST(KeepBest, LeavesTheSameInWhateverOrderPartsAreMerged) {
   constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<float> scores = {0.5F, kNan, 0.7F, 0.5F, -1, 0.7F, kNan, 0.5F, 0.1F};
   const std::vector<std::int32_t> best_first = {2, 5, 0, 3, 7, 8, 4, 1, 6};
-  std::vector<Candidate> all;
+  std::vector<retrieval::Candidate> all;
   for (std::size_t i = 0; i < scores.size(); ++i) all.push_back({static_cast<std::int32_t>(i), {scores[i], {}}});
   std::mt19937 random(1);
   for (int time = 0; time < 50; ++time) {
     std::ranges::shuffle(all, random);
     for (std::int64_t count = 0; count <= 10; ++count) {
-      std::vector<Candidate> merged;
-      for (const Candidate& candidate : all) {
+      std::vector<retrieval::Candidate> merged;
+      for (const retrieval::Candidate& candidate : all) {
         merged.push_back(candidate);
         keep_best(merged, count);
       }
