@@ -77,7 +77,8 @@ nlohmann::json json_of(const View& view) {
           {"rows", view.rows},
           {"row_layout", json_of(view.row_layout)},
           {"whole_layout", json_of(view.whole_layout)},
-          {"sha256", view.sha256}};
+          {"sha256", view.sha256},
+          {"size_bytes", view.size_bytes}};
 }
 
 View view_from(const nlohmann::json& json) {
@@ -86,7 +87,8 @@ View view_from(const nlohmann::json& json) {
             json.at("rows"),
             layout_from(json.at("row_layout")),
             layout_from(json.at("whole_layout")),
-            json.at("sha256")};
+            json.at("sha256"),
+            json.at("size_bytes")};
   for (const auto& shard : json.at("shards")) view.shards.push_back({shard[0], shard[1], shard[2], shard[3]});
   return view;
 }
@@ -357,7 +359,7 @@ std::vector<std::string> Store::datasets() const {
 std::string Store::type(const std::string& dataset) const { return type_name(state_->layout(dataset).type); }
 
 std::int64_t Store::size_bytes() const {
-  auto bytes = static_cast<std::int64_t>(fs::file_size(state_->path));
+  std::int64_t bytes = state_->view.size_bytes;
   for (const ShardEntry& shard : state_->view.shards) bytes += shard.size_bytes;
   return bytes;
 }

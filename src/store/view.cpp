@@ -226,6 +226,7 @@ void write_view(const fs::path& path, const StoreHeader& header, const std::vect
 View read_view(const fs::path& path) {
   View view;
   view.sha256 = check_seal(path, Sealed::kView);
+  view.size_bytes = static_cast<std::int64_t>(fs::file_size(path));
   const File file = File::open(path);
   view.header = read_header(file);
   const Schema& schema = find_schema(view.header.schema, view.header.version, path.string());

@@ -26,6 +26,7 @@ struct View {
   std::int64_t rows = 0;
   Layout row_layout, whole_layout;
   std::string sha256;
+  std::int64_t size_bytes = 0;  // of the view's file
 };
 
 /// SHA-256 of a shard, all of which is read. DataError when it is missing or was altered.
