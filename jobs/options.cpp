@@ -114,16 +114,16 @@ std::string reason_of(const po::error& error) {
   throw UsageError("unknown option --" + name + (nearest.empty() ? "" : ", did you mean --" + nearest + "?") + see);
 }
 
+/// The help, and what it does not say itself: the range, and what else must be given.
 std::string help_of(const Option& option) {
-  std::string notes = option.range();
-  if (!option.only_where.empty()) {
-    for (const Condition& condition : option.only_where) {
-      const bool is_named = option.help.find("--" + condition.option) != std::string::npos;
-      if (!condition.values.empty() || is_named) continue;
-      notes += (notes.empty() ? "" : "; ") + ("with --" + condition.option);
-    }
+  Words notes;
+  if (option.is_required && option.only_where.empty()) notes.push_back("required");
+  if (const std::string range = option.range(); !range.empty()) notes.push_back(range);
+  for (const Condition& condition : option.only_where) {
+    const std::string other = "--" + condition.option;
+    if (condition.values.empty() && option.help.find(other) == std::string::npos) notes.push_back("with " + other);
   }
-  return option.help + (notes.empty() ? "" : " (" + notes + ")");
+  return option.help + (notes.empty() ? "" : " (" + joined(notes, "; ") + ")");
 }
 
 void describe(const Option& option, po::options_description& description) {

@@ -166,7 +166,7 @@ std::string digest_of(const std::vector<fs::path>& files) {
 }  // namespace
 
 void synthesize_exemplars(const comm::Communicator& comm, const SynthesizeExemplarsOptions& options) {
-  check_count(options.count);
+  comm.together([&] { check_count(options.count); });
   const SynthesisFolder folder(options.output, {{"kind", "exemplars"},
                                                 {"count", options.count},
                                                 {"seed", options.seed},
@@ -204,9 +204,11 @@ void synthesize_marks(const comm::Communicator& comm, const SynthesizeMarksOptio
 }
 
 void synthesize_wear(const comm::Communicator& comm, const SynthesizeWearOptions& options) {
-  check_count(options.count);
-  if (std::min(options.height_px, options.width_px) < 64)
-    throw UsageError("`size`: a scan needs at least 64 x 64 pixels");
+  comm.together([&] {
+    check_count(options.count);
+    if (std::min(options.height_px, options.width_px) < 64)
+      throw UsageError("`size`: a scan needs at least 64 x 64 pixels");
+  });
   const SynthesisFolder folder(options.output, {{"kind", "wear"},
                                                 {"count", options.count},
                                                 {"seed", options.seed},

@@ -308,11 +308,79 @@ std::vector<BadInput> bad_options() {
       usage("SynthesisOfNothing", "--count", "synthesize exemplars --count 0 --output out"),
       usage("SynthesisTooSmall", "--size 8x8", "synthesize exemplars --size 8x8 --output out"),
       usage("PicturesWithoutExemplars", "--exemplars", kEvaluate + "BASE/marks/labels.csv --candidates out"),
+      usage("TopOfZeroSaysTheRange", "--top 0: must be at least 1", kSearch + "--top 0"),
+      usage("StrideOfZeroSaysTheUnit", "--stride-px 0: must be at least 1 px", kSearch + "--stride-px 0"),
+      usage("NumberWithATail", "--stride-px 3x: must be a whole number", kSearch + "--stride-px 3x"),
+      usage("NumberThatIsNone", "--memory-gib nan: must be a number", kIndex + ex + "--memory-gib nan"),
+      usage("NumberBeyondAll", "--image-scale 1e400: must be a number", kIndex + ex + "--image-scale 1e400"),
+      usage("NegativeSeed", "--seed -1: must be at least 0", "synthesize exemplars --seed -1 --output out"),
+      usage("NegativeSeedOfTraining", "--seed -1: must be at least 0", kTrain + "BASE/small.h5 --seed -1"),
+      usage("DamageBeyondAll", "--damage 2: must be at least 0 and at most 1",
+            "synthesize marks --exemplars BASE/images --damage 2 --output out"),
+      usage("OptionTwice", "'--top' is given more than once", kSearch + "--top 3 --top 4"),
+      {"ConfigurationWithANumberOutOfRange", kUsage, "--top 0: must be at least 1", kSearch + "--config c.ini",
+       file("c.ini", "top = 0\n")},
       {"ConfigurationWithUnknownOption", kUsage, "colour", kIndex + ex + "--config c.ini",
        file("c.ini", "colour = blue\n")},
       {"ConfigurationLineThatBoostWouldReplaceForEver", kUsage, "'%invalid_line%'", kIndex + ex + "--config c.ini",
        file("c.ini", "%invalid_line%\n")},
       {"AbsentConfiguration", kData, "absent.ini", kIndex + ex + "--config absent.ini"},
+  };
+}
+
+/// An option that would change nothing is a misunderstanding.
+std::vector<BadInput> options_without_effect() {
+  const auto usage = [](const std::string& name, const std::string& culprit, const std::string& command) {
+    return BadInput{name, kUsage, culprit, command};
+  };
+  const std::string labels = "BASE/marks/labels.csv ";
+  return {
+      usage("RecallWithoutACoarsePass", "--coarse-recall: has no effect without --coarse",
+            kSearch + "--coarse-recall 2"),
+      usage("DamageOfScans", "--damage: has no effect without `outsole synthesize marks`",
+            "synthesize wear --damage 0.2 --output out"),
+      usage("SizeOfMarks", "--size: has no effect",
+            "synthesize marks --exemplars BASE/images --size 64x64 --output out"),
+      usage("MarksOfNothing", "`outsole synthesize marks` needs --exemplars", "synthesize marks --output out"),
+      usage("ModelOfASearch", "--model: has no effect without `outsole evaluate wear`",
+            kEvaluate + labels + "--model BASE/run/model.h5"),
+      usage("LabelsOfAModel", "--labels: has no effect without `outsole evaluate retrieval`",
+            kEvaluateWear + "--model BASE/run/model.h5 --scans BASE/small.h5 --labels " + labels),
+      usage("LogarithmicRanksWithoutAFigure", "--log-rank: has no effect without --figure",
+            kEvaluate + labels + "--log-rank"),
+      usage("ExemplarsWithoutPictures", "--exemplars: has no effect without --candidates",
+            kEvaluate + labels + "--exemplars BASE/exemplars.h5"),
+      usage("PicturesWithoutMarks", "--candidates needs --marks",
+            kEvaluate + labels + "--candidates out --exemplars BASE/exemplars.h5"),
+      usage("WeeksOfExemplars", "--week-column: has no effect without --kind scans",
+            kIngest + "BASE/images --week-column w"),
+      usage("FilterWithoutAManifest", "--where: has no effect without --manifest", kIngest + "BASE/images --where a=b"),
+      usage("ConventionWithoutWeights", "--weights-convention: has no effect without --weights",
+            kIndex + "BASE/exemplars.h5 --weights-convention caffe"),
+      usage("ConsensusWithoutAFrame", "--consensus: cannot go with --no-register",
+            kPrepare + "BASE/scans.h5 --consensus 4 --no-register"),
+      usage("CropWithoutPictures", "--crop: cannot go with --no-pictures",
+            kPredictWith + "--weeks 8 --input BASE/small.h5 --crop 0,0,8x8 --no-pictures"),
+      usage("RanksWithoutAPlan", "--plan-ranks: has no effect without --plan", kSearch + "--plan-ranks 1,2"),
+      usage("NodeWithoutRanks", "--plan-node: has no effect without --plan-ranks",
+            kSearch + "--plan --plan-node ranks=2"),
+      {"ConfigurationWithAnOptionWithoutEffect", kUsage, "--coarse-recall: has no effect", kSearch + "--config c.ini",
+       file("c.ini", "coarse-recall = 2\n")},
+  };
+}
+
+/// What only rank 0 needs is wrong: the others must not wait for it for ever.
+std::vector<BadInput> bad_plans() {
+  const auto usage = [](const std::string& name, const std::string& culprit, const std::string& command) {
+    return BadInput{name, kUsage, culprit, command};
+  };
+  return {
+      usage("PlanForRanksThatAreNone", "--plan-ranks 1,x", kSearch + "--plan --plan-ranks 1,x"),
+      usage("PlanForNoRank", "--plan-ranks 0", kSearch + "--plan --plan-ranks 0"),
+      usage("PlanForANodeThatIsNone", "--plan-node ranks=two", kSearch + "--plan --plan-ranks 2 --plan-node ranks=two"),
+      usage("TrainingPlanForRanksThatAreNone", "--plan-ranks 1,x", kTrain + "BASE/small.h5 --plan --plan-ranks 1,x"),
+      {"PlanOfAnAbsentStore", kData, "absent.h5", kIndex + "absent.h5 --plan"},
+      {"PlanToValidateNothing", kData, "absent", "validate absent --plan"},
   };
 }
 
@@ -461,6 +529,8 @@ INSTANTIATE_TEST_SUITE_P(Weights, Refused, ::testing::ValuesIn(bad_weights()), n
 INSTANTIATE_TEST_SUITE_P(Stores, Refused, ::testing::ValuesIn(bad_stores()), name_of);
 INSTANTIATE_TEST_SUITE_P(Marks, Refused, ::testing::ValuesIn(bad_marks()), name_of);
 INSTANTIATE_TEST_SUITE_P(Options, Refused, ::testing::ValuesIn(bad_options()), name_of);
+INSTANTIATE_TEST_SUITE_P(WithoutEffect, Refused, ::testing::ValuesIn(options_without_effect()), name_of);
+INSTANTIATE_TEST_SUITE_P(Plans, Refused, ::testing::ValuesIn(bad_plans()), name_of);
 INSTANTIATE_TEST_SUITE_P(Scans, Refused, ::testing::ValuesIn(bad_scans()), name_of);
 INSTANTIATE_TEST_SUITE_P(Training, Refused, ::testing::ValuesIn(bad_training()), name_of);
 INSTANTIATE_TEST_SUITE_P(Models, Refused, ::testing::ValuesIn(bad_models()), name_of);
