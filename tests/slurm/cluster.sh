@@ -84,7 +84,8 @@ start_cluster() {
     --socket="$cluster_folder/munge/socket" --pid-file="$cluster_folder/munge/pid" \
     --log-file="$cluster_folder/munge/log" --seed-file="$cluster_folder/munge/seed"
   write_slurm_conf "$cluster_folder" >"$SLURM_CONF"
-  echo "Name=gpu Count=2" >"$cluster_folder/gres.conf"
+  touch "$cluster_folder/gpu0" "$cluster_folder/gpu1"
+  echo "Name=gpu File=$cluster_folder/gpu[0-1]" >"$cluster_folder/gres.conf"
   slurmctld -f "$SLURM_CONF"
   start_node node1
   start_node node2
