@@ -54,8 +54,8 @@ class Extractor {
 /// ones) or a missing weights path, DataError naming file and tensor when the weights do not hold what the stage needs.
 std::unique_ptr<Extractor> make_extractor(const ExtractorSpec& spec);
 
-/// The network that `kind` and `weights_convention` of `spec` name; none for a kind without weights. Throws UsageError
-/// as make_extractor does.
+/// The network that `spec` holds, or that its `kind` and `weights_convention` name; none for a kind without weights.
+/// Throws UsageError as make_extractor does.
 std::optional<Network> find_network(const ExtractorSpec& spec);
 
 /// Every kind with a line of description, for help texts.
