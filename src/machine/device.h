@@ -24,22 +24,24 @@ struct DevicePlace {
   std::int64_t free_bytes = -1;  // -1: unknown
   std::int64_t total_bytes = -1;
 
-  bool shares_gpu_with(const DevicePlace& other) const { return !gpu.empty() && host == other.host && gpu == other.gpu; }
+  bool shares_gpu_with(const DevicePlace& other) const {
+    return !gpu.empty() && host == other.host && gpu == other.gpu;
+  }
 };
 
 /// Asks CUDA's runtime, where LibTorch has loaded one. Not collective.
 DevicePlace place_of(at::Device device);
 
-/// What rank `rank` of all may take of its GPU's memory: `wanted_bytes`, or for 0 four fifths of what is free (the rest is
-/// for the libraries' own), shared by the ranks of that GPU. Throws EnvironmentError, naming the rank, when the ranks of
-/// a GPU want more than it has or nobody knows what is free and nothing is given.
+/// What rank `rank` of all may take of its GPU's memory: `wanted_bytes`, or for 0 four fifths of what is free (the rest
+/// is for the libraries' own), shared by the ranks of that GPU. Throws EnvironmentError, naming the rank, when the
+/// ranks of a GPU want more than it has or nobody knows what is free and nothing is given.
 std::int64_t device_share_bytes(std::span<const DevicePlace> ranks, std::size_t rank, std::int64_t wanted_bytes);
 
 /// Which rank computes on which GPU, a line a rank.
 std::vector<std::string> device_lines(std::span<const DevicePlace> ranks);
 
-/// device_share_bytes of this rank; 0 on a CPU. Rank 0 logs which rank has which GPU, and warns where two have the same.
-/// Collective.
+/// device_share_bytes of this rank; 0 on a CPU. Rank 0 logs which rank has which GPU, and warns where two have the
+/// same. Collective.
 std::int64_t agreed_device_bytes(const comm::Communicator& comm, at::Device device, double wanted_gib);
 
 /// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the

@@ -62,9 +62,9 @@ struct ViewWindow {
   const float* inverse_count;  // [shifts_x][shifts_y]: 1 / |P|; 0 where P is empty
   const std::int32_t* cut;     // [shifts_x][shifts_y]: index of the way the frame cuts the support
   const float* x_mean;         // [cuts] of this channel: what is still subtracted from the stored x over P
-  const float* x_scale;        // [cuts] factor of the product, such as w_c / sqrt(sum_P (x - mean)^2); 0: it adds nothing
-  float* scores;               // [planes][shifts_x][shifts_y][ChannelKernel::lanes], added to; planes_of the epilogue
-  std::int64_t plane_floats;   // from plane to plane
+  const float* x_scale;  // [cuts] factor of the product, such as w_c / sqrt(sum_P (x - mean)^2); 0: it adds nothing
+  float* scores;         // [planes][shifts_x][shifts_y][ChannelKernel::lanes], added to; planes_of the epilogue
+  std::int64_t plane_floats;  // from plane to plane
 };
 
 /// What is needed next, fetched from memory bit by bit while something else is computed.

@@ -16,9 +16,10 @@
 //   score         about 16 operations on two units, a load and a store: 10
 //   planes        fetching y, 2 stores of prefix sums and 9/4 of pairs a cell of the map: 8 a cell, once for all angles
 //                 of a task
-// The bound for n cells in r runs is then n / (multiplied + 7 + 2.2 r + 10 + planes) of the machine's peak; the hulls of
-// views and pairs make `multiplied` more than n or 9/16 n. Counted for FID-300's frame and 11 angles, and reached, as
-// useful multiply-adds (n a pose), of the peak of one thread (112 GFLOP/s; a 2048 x 2048 matrix product reaches 104):
+// The bound for n cells in r runs is then n / (multiplied + 7 + 2.2 r + 10 + planes) of the machine's peak; the hulls
+// of views and pairs make `multiplied` more than n or 9/16 n. Counted for FID-300's frame and 11 angles, and reached,
+// as useful multiply-adds (n a pose), of the peak of one thread (112 GFLOP/s; a 2048 x 2048 matrix product reaches
+// 104):
 //   mark px     cells   runs   multiplied   planes   bound   reached   bound by
 //   241 x 121   1258    29     787          6        1.44    1.12      products
 //   289 x 113   1392    30     1116         38       1.12    0.70      products: tiles of 4 sums, fewer than the loads
@@ -294,9 +295,7 @@ inline __attribute__((always_inline)) void for_each_cell_of_window(const Channel
 /// The centred sums of a near-dead window in two passes over its cells.
 void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
                   Vector& product, Vector& variance_sum) {
-  const auto for_each_cell = [&](auto&& visit) {
-    for_each_cell_of_window(work, view_index, shift_x, shift_y, visit);
-  };
+  const auto for_each_cell = [&](auto&& visit) { for_each_cell_of_window(work, view_index, shift_x, shift_y, visit); };
   Vector sum{};
   for_each_cell([&](float, Vector y) { sum += y; });
   const Vector mean = sum * at.inverse_count;
@@ -314,9 +313,7 @@ void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shif
 /// The sums of a channel that is pooled with others, anew from the cells of the window.
 void sum_directly_pooled(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
                          Vector& product, Vector& energy, Vector& sum) {
-  const auto for_each_cell = [&](auto&& visit) {
-    for_each_cell_of_window(work, view_index, shift_x, shift_y, visit);
-  };
+  const auto for_each_cell = [&](auto&& visit) { for_each_cell_of_window(work, view_index, shift_x, shift_y, visit); };
   sum = Vector{};
   for_each_cell([&](float, Vector y) { sum += y; });
   const Vector centre = sum * (at.inverse_count * work.energy_centring);
@@ -413,8 +410,8 @@ inline __attribute__((always_inline)) void add_product(const ChannelWork& work, 
 
 /// Normalizes the product of one view at one shift, weighs it, and adds it to its score.
 inline __attribute__((always_inline)) void add_ncc(const ChannelWork& work, int view_index, int shift_x, int shift_y,
-                                                   const Statistics& at, float flat_square_sum,
-                                                   const WindowSums& sums, Vector product) {
+                                                   const Statistics& at, float flat_square_sum, const WindowSums& sums,
+                                                   Vector product) {
   const Vector flat_sum = broadcast(flat_square_sum);
   product -= at.x_mean * sums.sum;
   Vector variance_sum = sums.squares - sums.sum * sums.sum * at.inverse_count;
@@ -511,7 +508,8 @@ void score_alone(const ChannelWork& work, int view_index, int shift_x, int shift
   add_score<E>(work, view_index, shift_x, shift_y, at, work.flat_square / at.inverse_count, sums, product);
 }
 
-/// Makes scores of the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y + s.
+/// Makes scores of the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y +
+/// s.
 template <Epilogue E, int Views, int Shifts, typename Product>
 void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product& product) {
   for (int v = 0; v < Views; ++v) {
@@ -690,7 +688,9 @@ void correlate(const ChannelWork& work) {
 }
 
 constexpr ChannelKernel this_kernel(const char* name) {
-  return {name, kVectorLanes, prepare,
+  return {name,
+          kVectorLanes,
+          prepare,
           {correlate<Epilogue::kNcc>, correlate<Epilogue::kProduct>, correlate<Epilogue::kPooled>}};
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// The instruction sets that the channel kernel is compiled for beside the generic one. Which these are is a matter of the
-// sources that a processor's build takes: x86/, or portable/ where there are none. Internal to match/.
+// The instruction sets that the channel kernel is compiled for beside the generic one. Which these are is a matter of
+// the sources that a processor's build takes: x86/, or portable/ where there are none. Internal to match/.
 
 #include <span>
 

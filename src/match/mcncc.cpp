@@ -96,8 +96,8 @@ struct Slice {
   BestPose* best;  // of the slice's exemplars
 };
 
-/// Makes the scores of every pose of one view from what was pooled over the channels: [planes][shifts_x][shifts_y][lanes]
-/// of products, energies and sums of y. They take the products' place.
+/// Makes the scores of every pose of one view from what was pooled over the channels:
+/// [planes][shifts_x][shifts_y][lanes] of products, energies and sums of y. They take the products' place.
 void score_pooled(const ViewLayout& view, const PreparedMark::Layout& mark, float* products, std::int64_t lanes) {
   const std::int64_t poses = view.offset.shifts_x * view.offset.shifts_y;
   const float *energies = products + poses * lanes, *sums = energies + poses * lanes;
@@ -252,7 +252,8 @@ TaskSize task_size(const PreparedMark::Layout& mark, std::int64_t slices, std::i
       for (const ViewLayout& view : group.views) poses += static_cast<std::int64_t>(view.cut.size());
     }
   }
-  const std::int64_t bytes_per_angle = divide_up(poses * planes * lanes * static_cast<std::int64_t>(sizeof(float)), angles);
+  const std::int64_t bytes_per_angle =
+      divide_up(poses * planes * lanes * static_cast<std::int64_t>(sizeof(float)), angles);
   TaskSize size;
   size.angles =
       std::clamp<std::int64_t>(std::min(kScoreBytes / bytes_per_angle, angles * slices / tasks_wanted), 1, angles);

@@ -1,6 +1,6 @@
 #pragma once
-// Exhaustive search on one mark and some blocks of exemplars, by default with multi-channel normalized cross-correlation
-// (similarity.h has the others):
+// Exhaustive search on one mark and some blocks of exemplars, by default with multi-channel normalized
+// cross-correlation (similarity.h has the others):
 //
 //   score(pose) = sum_c w_c * NCC_c,   NCC_c = sum_P (x - mean_x)(y - mean_y) / sqrt(sum_P (x - mean_x)^2 sum_P (y -
 //   mean_y)^2)
@@ -58,8 +58,8 @@ struct FrameCells {
 class PreparedMark {
  public:
   /// `views` by angle. `erosion_radius` >= frame.border: cells nearer to the frame's edge than this are no support.
-  PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-               ChannelModel channels, Similarity similarity = {});
+  PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius, ChannelModel channels,
+               Similarity similarity = {});
   ~PreparedMark();
   PreparedMark(PreparedMark&&) noexcept;
   PreparedMark& operator=(PreparedMark&&) noexcept;

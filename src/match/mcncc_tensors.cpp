@@ -111,8 +111,7 @@ ViewStatistics statistics_of(const MarkView& view, const KeptSpans& rows, const 
   const at::Tensor weight = of_channels(channels.weight), flat_std = of_channels(channels.flat_std);
   if (similarity.scaling == Scaling::kSigmaC) {
     const at::Tensor variance_sum = squares - sum.square() / result.count;
-    const at::Tensor live =
-        (result.count > 0).logical_and(variance_sum > result.count * (flat_std / norm).square());
+    const at::Tensor live = (result.count > 0).logical_and(variance_sum > result.count * (flat_std / norm).square());
     result.x_mean = at::where(live, sum / result.count, zero);
     result.scale = at::where(live, weight * variance_sum.rsqrt(), zero);
     result.x_rest = at::zeros_like(result.count);
@@ -142,8 +141,7 @@ double lay_out_view(const MarkView& view, std::int64_t index, const FrameCells& 
   const std::int64_t origin_y = view.origin_y - frame.border, origin_x = view.origin_x - frame.border;
   const std::int64_t height = view.support.size(0), width = view.support.size(1);
   const ViewOffset& offset = view.offset;
-  const KeptSpans rows =
-      kept_spans(origin_y, height, offset.shifts_y, offset.step_cells, frame.height, margin, device);
+  const KeptSpans rows = kept_spans(origin_y, height, offset.shifts_y, offset.step_cells, frame.height, margin, device);
   const KeptSpans columns =
       kept_spans(origin_x, width, offset.shifts_x, offset.step_cells, frame.width, margin, device);
   const ViewStatistics found = statistics_of(view, rows, columns, channels, similarity, device);
@@ -384,10 +382,10 @@ at::Tensor score_pooled(const WindowSums& sums, const PoseTerms& pose, const Exe
     score = score - mean * pose.x_rest.unsqueeze(1);
   }
   if (similarity.scaling == Scaling::kNone) return score;
-  at::Tensor energy =
-      pooled(similarity.centring == Centring::kMuC ? sums.variance_sum : sums.squares, gain.square());
+  at::Tensor energy = pooled(similarity.centring == Centring::kMuC ? sums.variance_sum : sums.squares, gain.square());
   if (similarity.centring == Centring::kMu) energy = energy - mean * sum;
-  return at::where(energy * inverse_count > exemplars.flat_energy, score * energy.rsqrt(), at::zeros({}, score.options()));
+  return at::where(energy * inverse_count > exemplars.flat_energy, score * energy.rsqrt(),
+                   at::zeros({}, score.options()));
 }
 
 /// Scores of every pose of one tile at one shift along y, [M, N]; -infinity where the pose has no support.
@@ -512,7 +510,8 @@ void search_blocks(const TensorMark& mark, std::span<const at::Tensor> blocks, s
       for (std::int64_t tile = 0; tile < group.tiles; ++tile) {
         const Tile seen = cut_tile(exemplars, group, tile, mark.margin_, mark.precision_);
         for (std::int64_t shift_y = 0; shift_y < group.shifts_y; ++shift_y) {
-          found.merge(group.pose[tile][shift_y], score_poses(group, rows, seen, exemplars, mark.similarity_, tile, shift_y));
+          found.merge(group.pose[tile][shift_y],
+                      score_poses(group, rows, seen, exemplars, mark.similarity_, tile, shift_y));
         }
       }
     }

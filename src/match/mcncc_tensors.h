@@ -90,7 +90,8 @@ std::int64_t product_working_bytes(std::int64_t block_floats, at::Device device,
 
 /// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, on the mark's device or the CPU);
 /// best[b * kLanes + l] is merged with the best pose of lane l of block b. Windows with a variance below 1e-3 of their
-/// energy are summed anew about their mean, as by the kernel. An exemplar with a NaN or an infinity in its maps has the score NaN.
+/// energy are summed anew about their mean, as by the kernel. An exemplar with a NaN or an infinity in its maps has the
+/// score NaN.
 void search_blocks(const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
 
 }  // namespace outsole::match

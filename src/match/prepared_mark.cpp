@@ -193,9 +193,9 @@ std::vector<bool> scale_by_channel(const Cuts& cuts, const CutSums& sums, const 
       const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * least * least;
       flat[channel] = flat[channel] && is_flat;
       layout.x_mean[index] = static_cast<float>(sum / n);
-      layout.x_scale[index] = is_flat ? 0.0f
-                                      : static_cast<float>(double{weight[static_cast<std::int64_t>(channel)]} /
-                                                           std::sqrt(variance_sum));
+      layout.x_scale[index] =
+          is_flat ? 0.0f
+                  : static_cast<float>(double{weight[static_cast<std::int64_t>(channel)]} / std::sqrt(variance_sum));
     }
   }
   return flat;

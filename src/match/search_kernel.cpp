@@ -20,49 +20,47 @@ ReadyMark ready(std::shared_ptr<const Mark> mark, Search search) {
 }
 
 SearchKernel cpu_kernel(const ChannelKernel& kernel, const char* description, const char* needs, bool (*runs_here)()) {
-  return {
-      .name = kernel.name,
-      .description = description,
-      .needs = needs,
-      .runs_here = runs_here,
-      .make_ready =
-          [&kernel](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
-            ensure(compute.device.is_cpu() && compute.precision == ComputePrecision::k32,
-                   "a kernel for CPUs computes there, in 32 bit");
-            return ready(std::make_shared<const PreparedMark>(std::move(views), terms.frame, terms.erosion_radius,
-                                                              terms.channels, terms.similarity),
-                         [&kernel](const PreparedMark& mark, std::span<const at::Tensor> blocks,
-                                   std::span<BestPose> best) { search_blocks(mark, kernel, blocks, best); });
-          },
-      .working_bytes =
-          [&kernel](const FrameCells& frame, std::int64_t, std::int64_t stride_px, int threads,
-                    const Similarity& similarity, const Compute&) {
-            return threads * search_working_bytes(kernel, frame, stride_px, similarity);
-          }};
+  return {.name = kernel.name,
+          .description = description,
+          .needs = needs,
+          .runs_here = runs_here,
+          .make_ready =
+              [&kernel](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
+                ensure(compute.device.is_cpu() && compute.precision == ComputePrecision::k32,
+                       "a kernel for CPUs computes there, in 32 bit");
+                return ready(std::make_shared<const PreparedMark>(std::move(views), terms.frame, terms.erosion_radius,
+                                                                  terms.channels, terms.similarity),
+                             [&kernel](const PreparedMark& mark, std::span<const at::Tensor> blocks,
+                                       std::span<BestPose> best) { search_blocks(mark, kernel, blocks, best); });
+              },
+          .working_bytes =
+              [&kernel](const FrameCells& frame, std::int64_t, std::int64_t stride_px, int threads,
+                        const Similarity& similarity, const Compute&) {
+                return threads * search_working_bytes(kernel, frame, stride_px, similarity);
+              }};
 }
 
 SearchKernel tensor_kernel() {
-  return {
-      .name = "tensors",
-      .description = "tensor operations of LibTorch",
-      .needs = "nothing; made for GPUs",
-      .runs_on_any_device = true,
-      .runs_here = [] { return true; },
-      .make_ready =
-          [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
-            return ready(std::make_shared<const TensorMark>(std::move(views), terms.frame, terms.erosion_radius,
-                                                            terms.channels, compute.device, compute.precision,
-                                                            terms.similarity),
-                         [](const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
-                           search_blocks(mark, blocks, best);
-                         });
-          },
-      .working_bytes =
-          [](const FrameCells& frame, std::int64_t channels, std::int64_t, int, const Similarity&,
-             const Compute& compute) {
-            return product_working_bytes(channels * frame.height * frame.width * kLanes, compute.device,
-                                         compute.precision);
-          }};
+  return {.name = "tensors",
+          .description = "tensor operations of LibTorch",
+          .needs = "nothing; made for GPUs",
+          .runs_on_any_device = true,
+          .runs_here = [] { return true; },
+          .make_ready =
+              [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
+                return ready(std::make_shared<const TensorMark>(std::move(views), terms.frame, terms.erosion_radius,
+                                                                terms.channels, compute.device, compute.precision,
+                                                                terms.similarity),
+                             [](const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
+                               search_blocks(mark, blocks, best);
+                             });
+              },
+          .working_bytes =
+              [](const FrameCells& frame, std::int64_t channels, std::int64_t, int, const Similarity&,
+                 const Compute& compute) {
+                return product_working_bytes(channels * frame.height * frame.width * kLanes, compute.device,
+                                             compute.precision);
+              }};
 }
 
 std::vector<SearchKernel> all_kernels() {
@@ -70,7 +68,8 @@ std::vector<SearchKernel> all_kernels() {
   for (const InstructionSet& set : special_instruction_sets()) {
     kernels.push_back(cpu_kernel(set.kernel, set.description, set.needs, set.runs_here));
   }
-  kernels.push_back(cpu_kernel(kGenericKernel, "4 exemplars in a vector, tiles of 8 sums", "nothing", [] { return true; }));
+  kernels.push_back(
+      cpu_kernel(kGenericKernel, "4 exemplars in a vector, tiles of 8 sums", "nothing", [] { return true; }));
   kernels.push_back(tensor_kernel());
   return kernels;
 }
@@ -88,8 +87,8 @@ const SearchKernel* find_kernel(const std::string& name) {
 }
 
 const SearchKernel& fastest_cpu_kernel() {
-  return *std::ranges::find_if(search_kernels(),
-                               [](const SearchKernel& kernel) { return !kernel.runs_on_any_device && kernel.runs_here(); });
+  return *std::ranges::find_if(
+      search_kernels(), [](const SearchKernel& kernel) { return !kernel.runs_on_any_device && kernel.runs_here(); });
 }
 
 std::string kernel_instructions() { return fastest_cpu_kernel().name; }

@@ -47,8 +47,8 @@ struct SearchKernel {
   bool runs_on_any_device = false;  // of LibTorch, in any precision; otherwise on the CPU in 32 bit
   bool (*runs_here)() = nullptr;    // whether this machine has what it needs
   std::function<ReadyMark(std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute)> make_ready;
-  /// What a search takes beside marks and blocks, at most, on `threads` threads, for maps of `channels`, translations of
-  /// stride_px.
+  /// What a search takes beside marks and blocks, at most, on `threads` threads, for maps of `channels`, translations
+  /// of stride_px.
   std::function<std::int64_t(const FrameCells& frame, std::int64_t channels, std::int64_t stride_px, int threads,
                              const Similarity& similarity, const Compute& compute)>
       working_bytes;

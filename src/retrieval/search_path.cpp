@@ -54,9 +54,8 @@ match::ReadyMark make_ready(const SearchPath& path, std::vector<match::MarkView>
     if (!at::isfinite(view.features).all().item<bool>()) throw DataError("the mark's features are not finite");
   }
   const match::SearchTerms terms = {
-      index.frame_cells(),
-      match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction), channels,
-      protocol.similarity};
+      index.frame_cells(), match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction),
+      channels, protocol.similarity};
   return path.kernel->make_ready(std::move(views), terms, {path.device, path.precision});
 }
 

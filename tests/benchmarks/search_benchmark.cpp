@@ -68,8 +68,8 @@ BENCHMARK(of_matrix_product)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
-/// The authors' algorithm in tensor operations: for one pose, cut the window out of the mark and of every exemplar, mask
-/// it, and correlate: means, centred products, variances, over the support, as whole tensors.
+/// The authors' algorithm in tensor operations: for one pose, cut the window out of the mark and of every exemplar,
+/// mask it, and correlate: means, centred products, variances, over the support, as whole tensors.
 at::Tensor correlate_one_pose(const at::Tensor& mark, const at::Tensor& support, const at::Tensor& exemplars) {
   const at::Tensor mask = support.to(at::kFloat), count = mask.sum();
   const at::Tensor x = mark * mask, y = exemplars * mask;
@@ -140,8 +140,8 @@ at::Tensor at_lags(const at::Tensor& values, const Lags& rows, const Lags& colum
 }
 
 /// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum,
-/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum. The transforms are as long as
-/// the views' shifts need and of fast lengths, and only wanted shifts are normalized.
+/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum. The transforms are as
+/// long as the views' shifts need and of fast lengths, and only wanted shifts are normalized.
 void against_batched_fft(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const match::ReadyMark mark = problem.ready();
@@ -188,8 +188,8 @@ BENCHMARK(against_batched_fft)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
-/// LibTorch's grouped convolution, a group a channel (oneDNN's on a CPU), over what a view's shifts see of the frame: of
-/// y with x and the support, of y^2 with the support.
+/// LibTorch's grouped convolution, a group a channel (oneDNN's on a CPU), over what a view's shifts see of the frame:
+/// of y with x and the support, of y^2 with the support.
 void against_grouped_convolution(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const match::ReadyMark mark = problem.ready();
@@ -207,9 +207,9 @@ void against_grouped_convolution(benchmark::State& state) {
       const Lags columns = lags_of(view.origin_x, problem.frame.border, view.offset.shifts_x);
       const double start = now_s();
       // From the first lag on, with zeros where the frame ends; negative ones cut.
-      const at::Tensor seen = at::constant_pad_nd(
-          exemplars, {-columns.first, columns.last + width - problem.frame.width, -rows.first,
-                      rows.last + height - problem.frame.height});
+      const at::Tensor seen =
+          at::constant_pad_nd(exemplars, {-columns.first, columns.last + width - problem.frame.width, -rows.first,
+                                          rows.last + height - problem.frame.height});
       const at::Tensor support = view.support.to(at::kFloat), count = support.sum();
       const at::Tensor mask = support.expand({problem.channels, 1, height, width});
       const at::Tensor x = (view.features * support).unsqueeze(1);

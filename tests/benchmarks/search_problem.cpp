@@ -4,8 +4,8 @@
 #include <cmath>
 #include <numbers>
 
-#include "match/exemplar_block.h"
 #include "features/safetensors.h"
+#include "match/exemplar_block.h"
 #include "match/lanes.h"
 #include "match/support.h"
 

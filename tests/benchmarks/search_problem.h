@@ -27,9 +27,9 @@ struct SearchProblem {
   }
 };
 
-/// A mark of this size at the search scale, its supports turned rectangles. Features are random, or those of a real index
-/// where `bench_search --index FILE.safetensors` names one (tests/benchmarks/index_as_safetensors.py makes it): maps of
-/// the search's size; a view has the features of an exemplar.
+/// A mark of this size at the search scale, its supports turned rectangles. Features are random, or those of a real
+/// index where `bench_search --index FILE.safetensors` names one (tests/benchmarks/index_as_safetensors.py makes it):
+/// maps of the search's size; a view has the features of an exemplar.
 SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark_width_px);
 
 /// GFLOP/s of a 2048 x 2048 x 2048 32-bit matrix product on the threads at hand, best of `repeats`.

@@ -19,7 +19,9 @@ inline std::vector<const SearchKernel*> kernels_that_run_here(bool only_for_cpus
   return kernels;
 }
 
-inline std::string name_of_kernel(const ::testing::TestParamInfo<const SearchKernel*>& test) { return test.param->name; }
+inline std::string name_of_kernel(const ::testing::TestParamInfo<const SearchKernel*>& test) {
+  return test.param->name;
+}
 
 inline std::vector<BestPose> search_with(const SearchKernel& kernel, const std::vector<MarkView>& views,
                                          const SearchTerms& terms, std::span<const at::Tensor> blocks,

@@ -62,8 +62,7 @@ struct SmallProblem {
     const PoseGrid grid = {{0, 1, 2}, 4, 60, 52, 30, 28};
     for (std::int64_t angle = 0; angle < 3; ++angle) {
       for (const ViewOffset& offset : view_offsets(grid, 4)) {
-        views.push_back(make_mark_view(angle, offset, at::relu(at::randn({3, 22, 19})),
-                                       at::ones({22, 19}, at::kBool)));
+        views.push_back(make_mark_view(angle, offset, at::relu(at::randn({3, 22, 19})), at::ones({22, 19}, at::kBool)));
       }
     }
   }
@@ -85,9 +84,7 @@ TEST(FailingAllocation, WhileBlocksAreSearchedIsAnException) {
   const ReadyMark mark = fastest_cpu_kernel().make_ready(problem.views, problem.terms(), {});
   std::vector<BestPose> best(kLanes);
   mark.search(std::span(&problem.block, 1), best);
-  expect_failures_come_out(kLanes * sizeof(BestPose), [&] {
-    mark.search(std::span(&problem.block, 1), best);
-  });
+  expect_failures_come_out(kLanes * sizeof(BestPose), [&] { mark.search(std::span(&problem.block, 1), best); });
 }
 
 }  // namespace

@@ -98,7 +98,9 @@ TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForEveryStride) {
   }
 }
 
-TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForASupportWithHoles) { expect_equals_naive(make_problem({.has_holes = true})); }
+TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForASupportWithHoles) {
+  expect_equals_naive(make_problem({.has_holes = true}));
+}
 
 TEST_P(EveryKernelOnBlocks, EqualsTheDefinitionForASmallMarkWithManyShifts) {
   expect_equals_naive(make_problem({.exemplars = 2, .stride_px = 4, .mark_height_px = 24, .mark_width_px = 13}));
@@ -145,7 +147,8 @@ TEST_P(EveryKernelOnBlocks, GivesTheEarlierPoseOnATie) {
 TEST_P(EveryKernelOnBlocks, NeverChoosesAnEmptySupport) {
   Problem problem = make_problem({});
   for (MarkView& view : problem.views) view.support.zero_();
-  for (const BestPose& best : search(problem, *GetParam())) EXPECT_EQ(best.score, -std::numeric_limits<float>::infinity());
+  for (const BestPose& best : search(problem, *GetParam()))
+    EXPECT_EQ(best.score, -std::numeric_limits<float>::infinity());
 }
 
 TEST_P(EveryKernelOnBlocks, GivesAnExemplarTheSameBitsInAnyBlock) {

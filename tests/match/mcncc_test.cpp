@@ -402,8 +402,15 @@ TEST_P(EveryCpuKernel, TakesNoMoreMemoryThanIsPlanned) {
   };
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
-  ProblemOptions pixels = {.channels = 1, .exemplars = 2, .cell_px = 1, .stride_px = 100, .frame_height = 200,
-                           .frame_width = 100, .mark_height_px = 90, .mark_width_px = 60, .angles = 1};
+  ProblemOptions pixels = {.channels = 1,
+                           .exemplars = 2,
+                           .cell_px = 1,
+                           .stride_px = 100,
+                           .frame_height = 200,
+                           .frame_width = 100,
+                           .mark_height_px = 90,
+                           .mark_width_px = 60,
+                           .angles = 1};
   EXPECT_LT(expect_planned(pixels), 2);  // far shifts: planes with wide borders
   pixels.stride_px = 2;
   expect_planned(pixels);

@@ -64,7 +64,8 @@ NaiveResult naive_search(const std::vector<MarkView>& views, const at::Tensor& e
       for (std::int64_t j = 0; j < view.offset.shifts_x; ++j) {
         const std::int64_t row = view.origin_y - frame.border - i * view.offset.step_cells;
         const std::int64_t column = view.origin_x - frame.border - j * view.offset.step_cells;
-        const double score = naive_score(view, exemplar, row, column, erosion_radius - frame.border, channels, similarity);
+        const double score =
+            naive_score(view, exemplar, row, column, erosion_radius - frame.border, channels, similarity);
         const Pose pose = {
             static_cast<std::int32_t>(view.angle),
             static_cast<std::int32_t>(view.offset.offset_y_px + i * view.offset.step_cells * frame.cell_px),
