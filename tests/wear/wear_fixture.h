@@ -35,7 +35,7 @@ class WearTest : public testing::SharedFolder {
       const wear::WearNetwork network({task, kHeight, kWidth, 8, 2}, 3);
       wear::save_model(folder_ / "model.h5", network,
                        {{"scans_sha256", store::Store(folder_ / "prepared.h5").sha256()},
-                        {"split", learn::name_of(split)},
+                        {"split", name_of(split)},
                         {"seed", 1},
                         {"held_out_share", 0.2}});
     });
