@@ -312,6 +312,10 @@ void Options::read(const std::string& command, const std::string& positional, co
   if (!positional.empty()) places.add(positional.c_str(), -1);
   // No guessing of abbreviated names: a script must not change its meaning when an option is added.
   const int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+  for (Option& option : options_) {
+    option.is_given = false;
+    option.words.clear();
+  }
   try {
     take(words_by_option(po::command_line_parser(words).options(known).positional(places).style(style).run(), options_),
          options_);
