@@ -370,7 +370,7 @@ void Communicator::together(const std::function<void()>& work) const {
     error = encode_error(e.code(), e.what());
   } catch (const std::exception& e) {
     const auto memory = out_of_memory(e);
-    error = memory ? encode_error(ExitCode::kEnvironment, *memory + "; lower --memory-gib or use more ranks")
+    error = memory ? encode_error(ExitCode::kEnvironment, *memory + "; lower `memory_gib` or use more ranks")
                    : encode_error(ExitCode::kBug, e.what());
   }
   // The lowest failing rank speaks for all. One reduction is all that an undisturbed run pays.

@@ -128,7 +128,7 @@ struct Watchdog::State {
                            " on " + next_host + " has not moved for " + format_duration(limit.count()) +
                            " while others wait for it. It was last seen at: " + seen->activity +
                            ". All finished work is saved; run the same command again to carry on "
-                           "(--watchdog-minutes says how long to wait)");
+                           "(`watchdog_minutes` says how long to wait)");
   }
 };
 

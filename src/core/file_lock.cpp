@@ -29,7 +29,7 @@ namespace {
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& holder, const std::string& what) {
   throw UsageError(path.string() + ": another job" + holder + " is writing " + what +
-                   "; wait for it or choose another --output");
+                   "; wait for it or choose another `output`");
 }
 
 /// The file at `path`, and whether it was made now.

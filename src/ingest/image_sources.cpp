@@ -149,11 +149,11 @@ SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs:
 
 SourceList list_image_sources(const std::vector<fs::path>& inputs, const std::optional<fs::path>& manifest,
                               const std::vector<ColumnFilter>& where) {
-  if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by --input");
-  if (!manifest && !where.empty()) throw UsageError("--where filters the rows of a manifest; name one by --manifest");
+  if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by `input`");
+  if (!manifest && !where.empty()) throw UsageError("`where` filters the rows of a manifest; name one by `manifest`");
   SourceList list{list_files(inputs), {}, {}};
   if (manifest) list = join_manifest(std::move(list.sources), inputs, *manifest, where);
-  if (list.sources.empty()) throw DataError(manifest->string() + ": no row that passes --where has a file");
+  if (list.sources.empty()) throw DataError(manifest->string() + ": no row that passes `where` has a file");
   check_ids(list.sources);
   return list;
 }

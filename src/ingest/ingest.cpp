@@ -61,7 +61,7 @@ std::vector<std::string> mismatches_of(const SourceList& list) {
 /// A few rows by name; files in one line, since a manifest may speak of a few only. Provenance names them all.
 void tell_mismatches(const SourceList& list, bool strict) {
   const std::vector<std::string>&rows = list.rows_without_file, &files = list.files_without_row;
-  if (strict && !(rows.empty() && files.empty())) throw DataError(mismatches_of(list).front() + " (--strict)");
+  if (strict && !(rows.empty() && files.empty())) throw DataError(mismatches_of(list).front() + " (`strict`)");
   constexpr std::size_t kTold = 10;
   for (std::size_t i = 0; i < std::min(kTold, rows.size()); ++i) spdlog::warn("{}", rows[i]);
   if (rows.size() > kTold) spdlog::warn("and {} more rows of the manifest without a file", rows.size() - kTold);
@@ -91,7 +91,7 @@ void tell_other_columns(const SourceList& list, const IngestKind& kind) {
 SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   return list_from(comm::json_from_root(comm, [&] {
     if (options.output.extension() != ".h5") {
-      throw UsageError("--output " + options.output.string() + ": a store's name ends in .h5");
+      throw UsageError("`output` " + options.output.string() + ": a store's name ends in .h5");
     }
     const SourceList list = list_image_sources(options.inputs, options.manifest, options.where);
     tell_mismatches(list, options.strict);
@@ -228,7 +228,7 @@ class UnitMaker {
   void require_memory(std::int64_t unit_bytes, const ImageSource& source) const {
     if (2 * unit_bytes + bytes_before_ <= options_.memory_bytes) return;
     throw EnvironmentError("the images around " + source.file.string() + " need more than " +
-                           format_bytes(static_cast<double>(options_.memory_bytes)) + "; raise --memory-gib");
+                           format_bytes(static_cast<double>(options_.memory_bytes)) + "; raise `memory_gib`");
   }
 
   const IngestOptions& options_;
@@ -331,7 +331,7 @@ nlohmann::json details_of(const IngestSummary& summary) {
 void check_skipped(const comm::Communicator& comm, const IngestOptions& options, const IngestSummary& summary) {
   comm.together([&] {
     if (!options.strict || summary.skipped.empty()) return;
-    throw DataError(summary.skipped.front().reason + " (skipped by an earlier run without --strict; remove " +
+    throw DataError(summary.skipped.front().reason + " (skipped by an earlier run without `strict`; remove " +
                     options.output.string() + " and its shards to start afresh)");
   });
 }

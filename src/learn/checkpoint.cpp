@@ -56,16 +56,14 @@ bool agrees(const json& there, const json& here) {
 void require_same_structure(const json& parameters, const Subject& subject, const fs::path& path) {
   for (const auto& [name, value] : subject.structure.items()) {
     if (agrees(entry(parameters, name.c_str(), path), value)) continue;
-    throw UsageError(path.string() + ": holds another " + name + " than this run's; choose another --output");
+    throw UsageError(path.string() + ": holds another " + name + " than this run's; choose another `output`");
   }
 }
 
-/// "--shift-px" of "shift_px": what a person would change.
+/// What a person would change.
 std::string changed_by(const Subject& subject, const std::string& name) {
   if (const auto place = subject.changed_by.find(name); place != subject.changed_by.end()) return place->second;
-  std::string option = "--" + name;
-  std::ranges::replace(option, '_', '-');
-  return option;
+  return "`" + name + "`";
 }
 
 }  // namespace
@@ -114,7 +112,7 @@ void require_same_training(const json& there, const Subject& subject, const fs::
     if (one == other) continue;
     throw UsageError(path.string() + ": is of a training with other options: " + changed_by(subject, name) + " is " +
                      text(one) + " there and " + text(other) +
-                     " here; give the same options to go on with it, or choose another --output");
+                     " here; give the same options to go on with it, or choose another `output`");
   }
 }
 

@@ -240,7 +240,7 @@ StepReport Run::step() {
   if (all.failed) tell_failure(failure);
   if (!std::isfinite(all.loss)) {
     throw_shared_error(ExitCode::kData, "the loss is no longer finite in " + place() +
-                                            "; the last checkpoint stays. Lower --learning-rate");
+                                            "; the last checkpoint stays. Lower `learning_rate`");
   }
   adam_.step(learning_rate_share(options_.schedule, position_.steps, options_.epochs * steps_per_epoch_));
   position_.loss_sum += all.loss * learner_.weight(position_.step, position_.step + 1);
@@ -328,7 +328,7 @@ void Run::notice_standstill(double loss_before) {
   if (!comm_.is_root()) return;
   spdlog::warn(
       "epoch {}: the loss stands still at {:.6f}, where {} has {:.6f}: nothing is being learned. "
-      "Start anew in another folder with a lower --learning-rate",
+      "Start anew in another folder with a lower `learning_rate`",
       position_.epoch, loss, guess->in_words, guess->loss);
 }
 
@@ -372,12 +372,12 @@ void check(const RunOptions& options) {
   const auto require = [](bool condition, const char* complaint) {
     if (!condition) throw UsageError(complaint);
   };
-  require(options.epochs >= 1, "--epochs: at least 1");
+  require(options.epochs >= 1, "`epochs`: at least 1");
   require(options.adam.learning_rate > 0 && std::isfinite(options.adam.learning_rate),
-          "--learning-rate: a positive number");
-  require(options.checkpoint_minutes > 0, "--checkpoint-minutes: a positive number");
-  require(options.keep_checkpoints >= 1, "--keep-checkpoints: at least 1");
-  require(!options.minutes || *options.minutes > 0, "--minutes: a positive number");
+          "`learning_rate`: a positive number");
+  require(options.checkpoint_minutes > 0, "`checkpoint_minutes`: a positive number");
+  require(options.keep_checkpoints >= 1, "`keep_checkpoints`: at least 1");
+  require(!options.minutes || *options.minutes > 0, "`minutes`: a positive number");
 }
 
 json identity_of(const RunOptions& options) {

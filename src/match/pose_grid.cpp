@@ -14,7 +14,7 @@ std::int64_t PoseGrid::size() const {
 std::vector<ViewOffset> view_offsets(const PoseGrid& grid, std::int64_t cell_px) {
   ensure(grid.stride_px > 0 && grid.pad_y_px() >= 0 && grid.pad_x_px() >= 0, "a mark is larger than its frame");
   if (cell_px % grid.stride_px != 0 && grid.stride_px % cell_px != 0) {
-    throw UsageError("--stride-px " + std::to_string(grid.stride_px) + ": must divide the extractor's stride of " +
+    throw UsageError("`stride_px` " + std::to_string(grid.stride_px) + ": must divide the extractor's stride of " +
                      std::to_string(cell_px) + " pixels or be a multiple of it");
   }
   if (grid.stride_px >= cell_px) {

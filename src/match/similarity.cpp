@@ -26,7 +26,7 @@ Similarity similarity_named(const std::string& name) {
     if (name_of(similarity) == name) return similarity;
     known += (known.empty() ? "" : "; ") + name_of(similarity);
   }
-  throw UsageError("--similarity " + name + ": not one of " + known);
+  throw UsageError("`similarity` " + name + ": not one of " + known);
 }
 
 }  // namespace outsole::match

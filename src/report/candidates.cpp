@@ -228,7 +228,7 @@ std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inp
   for (const auto& [row, true_exemplars, note] : marks) {
     const std::string& id = lists.mark_ids[static_cast<std::size_t>(row)];
     const auto found = by_id.find(id);
-    if (found == by_id.end()) throw DataError("mark '" + id + "': no image of this name among --marks");
+    if (found == by_id.end()) throw DataError("mark '" + id + "': no image of this name among `marks`");
     if (sha256_of_file(found->second) != lists.mark_sha256[static_cast<std::size_t>(row)]) {
       throw DataError(found->second.string() + ": is not the file that was searched as mark '" + id +
                       "' (SHA-256 differs)");

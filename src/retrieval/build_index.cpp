@@ -50,7 +50,7 @@ at::Tensor framed_exemplar(const ingest::ExemplarRecord& record, const IndexPara
 BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
                          const BuildIndexOptions& options) {
   if (options.precision_bits != 16 && options.precision_bits != 32) {
-    throw UsageError("--precision " + std::to_string(options.precision_bits) + ": not 32 or 16");
+    throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32 or 16");
   }
   if (exemplars.size() == 0) throw DataError(options.exemplars.string() + ": holds no exemplar");
   BuildIndexPlan plan;
@@ -77,7 +77,7 @@ BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features:
   p.border_cells =
       options.border_cells.value_or(match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
   if (p.border_cells < 0 || std::min(p.map_height, p.map_width) <= 2 * p.border_cells) {
-    throw UsageError("--frame " + size + " at --image-scale " + std::to_string(options.image_scale) + " leaves " +
+    throw UsageError("`frame` " + size + " at `image_scale` " + std::to_string(options.image_scale) + " leaves " +
                      p.extractor_kind + " no cells; use larger images or a larger scale");
   }
   const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;

@@ -17,7 +17,7 @@
 #include "retrieval/search_results.h"
 #include "retrieval/search_setup.h"
 #include "retrieval/team_search.h"
-#include "store/write_units.h"
+#include "store/make_store.h"
 
 namespace outsole::retrieval {
 
@@ -26,7 +26,7 @@ namespace {
 /// Refuses a table that could not be written once the search is done.
 void check_csv_folder(const std::filesystem::path& csv) {
   if (csv.has_parent_path() && !std::filesystem::is_directory(csv.parent_path())) {
-    throw EnvironmentError(csv.string() + ": the folder does not exist; create it or choose another --csv");
+    throw EnvironmentError(csv.string() + ": the folder does not exist; create it or choose another `csv`");
   }
 }
 
@@ -138,7 +138,6 @@ void search_turn(const comm::Communicator& team, const SearchOptions& options, c
 /// after each turn. Collective; the summary is rank 0's.
 SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
                            std::span<const std::int64_t> pending, store::StoreWriter& writer) {
-  if (pending.empty()) return {};
   const int teams = teams_for(setup, options, std::ssize(pending), comm.size()).count;
   const int own_team = comm::team_of(comm.rank(), teams, comm.size());
   const comm::Communicator team = comm.split(own_team);
@@ -182,31 +181,16 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
   throw DataError("no mark could be searched; the first: " + summary.skipped.front());
 }
 
-/// What belongs to finished results, as far as it is missing: provenance, table. Rank 0 only.
-void conclude(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
-              const nlohmann::json& parameters, SearchSummary& summary) {
+/// The details of the provenance of finished results, and their table. Rank 0 only.
+nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, const nlohmann::json& parameters,
+                        SearchSummary& summary) {
+  summary.marks = store::Store(options.output, kResultsSchema).rows();
   add_marks_skipped_before(options.output, setup.marks, summary);
+  if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["skipped"] = summary.skipped;
-  write_provenance(options.output, options.command_line, comm.size(), details, summary.was_finished);
-  if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
-}
-
-/// The store of results, all but its provenance. Collective; the summary is rank 0's.
-SearchSummary write_results(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
-                            const nlohmann::json& parameters) {
-  std::optional<store::StoreWriter> writer;
-  store::open_writer(comm, options.output, {kResultsSchema, 1, parameters}, setup.units, writer);
-  SearchSummary summary;
-  summary.was_finished = comm.any_of(writer->is_finished());
-  if (summary.was_finished) return summary;
-  const std::vector<std::int64_t> pending = store::agreed_pending_units(comm, *writer, setup.units);
-  summary = search_units(comm, options, setup, pending, *writer);
-  store::finish_store(comm, *writer, setup.units, [&]() -> store::Columns {
-    return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
-  });
-  return summary;
+  return details;
 }
 
 }  // namespace
@@ -214,15 +198,27 @@ SearchSummary write_results(const comm::Communicator& comm, const SearchOptions&
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
   const SearchSetup setup = set_up_search(comm, options);
   comm.together([&] { check_csv_folder(options.csv); });
-  const nlohmann::json parameters = header_parameters(comm, options, setup);
   if (options.strict) check_marks(comm, options, setup);
-  SearchSummary summary = write_results(comm, options, setup, parameters);
+  SearchSummary summary;
+
+  store::StoreJob job;
+  job.output = options.output;
+  job.header = {kResultsSchema, 1, header_parameters(comm, options, setup)};
+  job.units = setup.units;
+  job.doing = "searching";
+  job.command_line = options.command_line;
+  job.make_together = [&](std::span<const std::int64_t> missing, store::StoreWriter& writer) {
+    summary = search_units(comm, options, setup, missing, writer);
+  };
+  job.whole = [&]() -> store::Columns {
+    return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
+  };
+  job.conclude = [&](bool was_finished) {
+    summary.was_finished = was_finished;
+    return conclude(options, setup, job.header.parameters, summary);
+  };
+  store::make_store(comm, job);
   summary.exemplars = setup.index.parameters.exemplars;
-  comm.together([&] {
-    if (!comm.is_root()) return;
-    summary.marks = store::Store(options.output, kResultsSchema).rows();
-    conclude(comm, options, setup, parameters, summary);
-  });
   return summary;
 }
 

@@ -93,7 +93,7 @@ const match::SearchKernel& agreed_kernel(std::string wanted, std::span<const Ran
   for (std::size_t rank = 1; rank < ranks.size(); ++rank) {
     if (ranks[rank].device == device) continue;
     throw EnvironmentError("rank " + std::to_string(rank) + " computes on " + ranks[rank].device + ", rank 0 on " +
-                           device + ": their scores would differ; give --device cpu, or cuda where all have a GPU");
+                           device + ": their scores would differ; give `device` cpu, or cuda where all have a GPU");
   }
   if (wanted == "auto") wanted = device == "cpu" ? "direct" : "tensors";
   if (wanted == "direct") {
@@ -109,11 +109,11 @@ const match::SearchKernel& agreed_kernel(std::string wanted, std::span<const Ran
   if (kernel == nullptr) {
     std::string names;
     for (const match::SearchKernel& known : match::search_kernels()) names += ", " + known.name;
-    throw UsageError("--kernel " + wanted + ": not one of auto, direct" + names);
+    throw UsageError("`kernel` " + wanted + ": not one of auto, direct" + names);
   }
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
     if (has(ranks[rank], wanted)) continue;
-    throw UsageError("--kernel " + wanted + ": needs " + kernel->needs + ", which the processor of rank " +
+    throw UsageError("`kernel` " + wanted + ": needs " + kernel->needs + ", which the processor of rank " +
                      std::to_string(rank) + " lacks; `outsole info --kernels` says what a machine can run");
   }
   return *kernel;
@@ -131,14 +131,14 @@ SearchPath agreed_search_path(const comm::Communicator& comm, const std::string&
     for (const std::string& words : all) ranks.push_back(decode_means(words));
     path.kernel = &agreed_kernel(kernel, ranks);
     if (!precisions.contains(precision)) {
-      throw UsageError("--compute-precision " + precision + ": not one of 32, tf32, 16");
+      throw UsageError("`compute_precision` " + precision + ": not one of 32, tf32, 16");
     }
     path.precision = precisions.at(precision);
     if (path.kernel->runs_on_any_device) {
       path.device = device;
     } else if (path.precision != match::ComputePrecision::k32) {
-      throw UsageError("--compute-precision " + precision +
-                       ": the kernels for CPUs compute in 32 bit; add --kernel tensors");
+      throw UsageError("`compute_precision` " + precision +
+                       ": the kernels for CPUs compute in 32 bit; add `kernel` tensors");
     }
   });
   return path;

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <optional>
 
+#include "comm/from_root.h"
 #include "core/checked.h"
 #include "ingest/image_sources.h"
 #include "machine/device.h"
@@ -19,23 +20,23 @@ constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more
 
 void check_options(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
-  if (protocol.angles_deg.empty()) throw UsageError("--angles-deg: no angle");
-  if (protocol.stride_px < 1) throw UsageError("--stride-px: must be at least 1");
+  if (protocol.angles_deg.empty()) throw UsageError("`angles_deg`: no angle");
+  if (protocol.stride_px < 1) throw UsageError("`stride_px`: must be at least 1");
   if (protocol.stride_px > std::max(index.search_height_px, index.search_width_px)) {
-    throw UsageError("--stride-px " + std::to_string(protocol.stride_px) + ": larger than the index's frame of " +
+    throw UsageError("`stride_px` " + std::to_string(protocol.stride_px) + ": larger than the index's frame of " +
                      std::to_string(index.search_height_px) + " x " + std::to_string(index.search_width_px) + " px");
   }
-  if (options.top < 1) throw UsageError("--top: must be at least 1");
+  if (options.top < 1) throw UsageError("`top`: must be at least 1");
   if (options.coarse != 0 && options.coarse < std::min(options.top, index.exemplars)) {
-    throw UsageError("--coarse " + std::to_string(options.coarse) + ": keeps fewer exemplars than --top lists");
+    throw UsageError("`coarse` " + std::to_string(options.coarse) + ": keeps fewer exemplars than `top` lists");
   }
   if (options.coarse_recall < 0 || (options.coarse_recall > 0 && options.coarse == 0)) {
-    throw UsageError("--coarse-recall: says how many marks measure what --coarse loses, so it needs --coarse");
+    throw UsageError("`coarse_recall`: says how many marks measure what `coarse` loses, so it needs `coarse`");
   }
   match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
   const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
   if (radius < index.border_cells) {
-    throw UsageError("--erosion " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
+    throw UsageError("`erosion` " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
                      std::to_string(radius) + " cells, but the index leaves out a border of " +
                      std::to_string(index.border_cells) + "; index again with --border-cells " +
                      std::to_string(radius));
@@ -90,21 +91,13 @@ std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& 
 
 /// The marks, as rank 0 sees them. Collective.
 std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
-  std::string message;  // each path ended by a NUL
-  comm.together([&] {
-    if (!comm.is_root()) return;
+  return comm::paths_from_root(comm, [&] {
+    std::vector<std::filesystem::path> files;
     for (const ingest::ImageSource& source : ingest::list_image_sources(options.marks, std::nullopt, {}).sources) {
-      message += source.file.string() + '\0';
+      files.push_back(source.file);
     }
+    return files;
   });
-  message = comm.broadcast(message);
-  std::vector<std::filesystem::path> files;
-  for (std::size_t begin = 0; begin < message.size();) {
-    const std::size_t end = message.find('\0', begin);
-    files.emplace_back(message.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return files;
 }
 
 }  // namespace

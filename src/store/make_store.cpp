@@ -60,11 +60,6 @@ void require_same_header(const comm::Communicator& comm, const StoreJob& job) {
   });
 }
 
-void leave_if_asked_to_stop(const comm::Communicator& comm) {
-  if (!comm.any_of(stop_requested())) return;
-  throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
-}
-
 /// A unit that is being written. It is waited for even when an error ends the job: nothing appears in the store later.
 class WriteBehind {
  public:
@@ -86,56 +81,36 @@ class WriteBehind {
   std::future<Columns> unit_;
 };
 
-/// The missing units and who makes them: each team a contiguous part, one unit a turn.
-class Turns {
- public:
-  Turns(const std::vector<std::int64_t>& missing, const Teams& teams) : missing_(missing), teams_(teams) {}
-
-  std::span<const std::int64_t> own() const {
-    const comm::UnitRange range = part(teams_.own);
-    return std::span(missing_).subspan(static_cast<std::size_t>(range.begin), static_cast<std::size_t>(range.size()));
-  }
-  std::int64_t count() const { return part(0).size(); }  // the first part is as large as any
-  /// How many teams have a unit in that turn.
-  std::int64_t units_in(std::int64_t turn) const {
-    return std::min(teams_.count, std::ssize(missing_) - turn * teams_.count);
-  }
-
- private:
-  comm::UnitRange part(std::int64_t team) const {
-    return comm::units_of(std::ssize(missing_), narrow<int>(team), narrow<int>(teams_.count));
-  }
-
-  const std::vector<std::int64_t>& missing_;
-  const Teams teams_;
-};
-
-/// Makes and writes the missing units. All agree after each turn, so that an error on one rank reaches all. Collective.
-void make_units(const comm::Communicator& comm, const StoreJob& job, const std::vector<std::int64_t>& missing,
+/// Each rank makes a contiguous part of the missing units, one a turn. All agree after each turn, so that an error on one
+/// rank reaches all. Collective.
+void make_units(const comm::Communicator& comm, const StoreJob& job, std::span<const std::int64_t> missing,
                 StoreWriter& writer) {
-  const Teams teams = job.teams.value_or(Teams{comm.size(), comm.rank(), true});
-  const Turns turns(missing, teams);
-  const std::span<const std::int64_t> own = turns.own();
-  const std::int64_t at_once = job.begin ? -comm.max(-job.begin(own)) : 1;
-  ensure(at_once > 0, "units between two stops");
-  Progress progress(job.doing, job.counted, job.units, comm.is_root(), job.units - std::ssize(missing));
+  const comm::UnitRange own = comm::units_of(std::ssize(missing), comm.rank(), comm.size());
+  const std::int64_t turns = divide_up(std::ssize(missing), comm.size());
+  Progress progress(job.doing, "units", job.units, comm.is_root(), job.units - std::ssize(missing));
   WriteBehind behind(writer);
   Columns used;
-  for (std::int64_t turn = 0; turn < turns.count(); ++turn) {
+  for (std::int64_t turn = 0; turn < turns; ++turn) {
     comm.together([&] {
-      if (turn >= std::ssize(own)) return;
-      const std::int64_t unit = own[static_cast<std::size_t>(turn)];
+      if (turn >= own.size()) return;
+      const std::int64_t unit = missing[static_cast<std::size_t>(own.begin + turn)];
       comm::now_doing(job.doing + " unit " + std::to_string(unit));
       Columns columns = job.make(unit, std::move(used));
       used = behind.finish();
-      if (teams.writes) behind.begin(unit, std::move(columns));
+      behind.begin(unit, std::move(columns));
     });
-    progress.advance(turns.units_in(turn));
-    const bool is_last = turn + 1 == turns.count(), may_stop = !is_last && (turn + 1) % at_once == 0;
-    const bool stops = may_stop && comm.any_of(stop_requested());
+    progress.advance(std::min<std::int64_t>(comm.size(), std::ssize(missing) - turn * comm.size()));
+    const bool is_last = turn + 1 == turns, stops = !is_last && comm.any_of(stop_requested());
     if (is_last || stops) comm.together([&] { behind.finish(); });
     if (stops) leave_if_asked_to_stop(comm);
   }
+}
+
+void make_missing(const comm::Communicator& comm, const StoreJob& job, std::span<const std::int64_t> missing,
+                  StoreWriter& writer) {
+  if (missing.empty()) return;
+  if (job.make_together) return job.make_together(missing, writer);
+  make_units(comm, job, missing, writer);
 }
 
 /// Seals the store: the ranks share the reading and hashing of the shards. Collective.
@@ -173,7 +148,7 @@ bool make_store(const comm::Communicator& comm, const StoreJob& job) {
   const Found found = open_writer(comm, job, writer);
   if (!found.finished) {
     try {
-      if (!found.missing.empty()) make_units(comm, job, found.missing, *writer);
+      make_missing(comm, job, found.missing, *writer);
       if (job.made) job.made();
     } catch (const DataError& error) {
       const bool is_first_run = std::ssize(found.missing) == job.units;
@@ -189,6 +164,11 @@ bool make_store(const comm::Communicator& comm, const StoreJob& job) {
     write_provenance(job.output, job.command_line, comm.size(), job.conclude(found.finished), found.finished);
   });
   return found.finished;
+}
+
+void leave_if_asked_to_stop(const comm::Communicator& comm) {
+  if (!comm.any_of(stop_requested())) return;
+  throw_shared_error(ExitCode::kStopped, "stopped on request; run the same command again to carry on");
 }
 
 }  // namespace outsole::store

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string way_out(const fs::path& path) {
-  return ". Choose another --output, or remove the old one: rm -r '" + path.string() + "' '" +
+  return ". Choose another `output`, or remove the old one: rm -r '" + path.string() + "' '" +
          shards_folder(path).string() + "'";
 }
 
@@ -116,7 +116,7 @@ StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, 
     : state_(std::make_unique<State>()) {
   ensure(units > 0, "a store without units");
   ensure(stamps.empty() || std::ssize(stamps) == units, "a stamp for every unit");
-  if (path.extension() != ".h5") throw UsageError("--output " + path.string() + ": the name of a store ends in .h5");
+  if (path.extension() != ".h5") throw UsageError("`output` " + path.string() + ": the name of a store ends in .h5");
   *state_ = {path, shards_folder(path), std::move(header), units, std::move(stamps), nullptr, false};
   find_schema(state_->header.schema, state_->header.version, path.string());
   if (!create_folder) return;

@@ -37,7 +37,7 @@ struct Course {
 double resolution_of(const ingest::ScanInfo& scan, const PrepareOptions& options) {
   if (scan.dpi > 0) return scan.dpi;
   if (options.dpi) return *options.dpi;
-  throw UsageError("scan '" + scan.id + "' does not say its resolution; give it by --dpi");
+  throw UsageError("scan '" + scan.id + "' does not say its resolution; give it by `dpi`");
 }
 
 Course plan_course(const ingest::ScanStore& store, const PrepareOptions& options) {
@@ -243,7 +243,7 @@ Frame frame_of(cv::Size window, const PrepareOptions& options, double& scale) {
   const cv::Size size = *options.size;
   scale = std::min(static_cast<double>(size.width) / window.width, static_cast<double>(size.height) / window.height);
   if (scale > 1) {
-    throw UsageError("--size " + std::to_string(size.height) + "x" + std::to_string(size.width) +
+    throw UsageError("`size` " + std::to_string(size.height) + "x" + std::to_string(size.width) +
                      ": the scans have only " + std::to_string(window.height) + "x" + std::to_string(window.width) +
                      " pixels; choose a smaller size, or native");
   }
@@ -260,7 +260,7 @@ void check_memory(const Work& work, const PrepareOptions& options) {
   if (options.consensus_weeks) images += options.on_scan ? 16 : 8;  // of its witnesses
   if (images * largest > options.memory_bytes) {
     throw EnvironmentError("one scan needs " + format_bytes(static_cast<double>(images * largest)) +
-                           "; raise --memory-gib");
+                           "; raise `memory_gib`");
   }
 }
 
@@ -401,7 +401,7 @@ class UnitMaker {
 
   void report(const PreparedInfo& info) const {
     const std::string what = "scan '" + info.id + "' cannot be registered to '" + info.reference_id + "': " + info.flag;
-    if (options_.strict) throw DataError(what + " (--strict)");
+    if (options_.strict) throw DataError(what + " (`strict`)");
     spdlog::warn("{}", what);
   }
 

@@ -27,14 +27,14 @@ void check(const TrainOptions& options) {
   const auto require = [](bool condition, const char* complaint) {
     if (!condition) throw UsageError(complaint);
   };
-  require(options.batch >= 1, "--batch: at least 1 pair");
-  require(options.time_hidden >= 1 && options.time_hidden <= kMostTimeHidden, "--time-hidden: from 1 to 65536");
-  require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "--time-maps: from 1 to 4096");
-  require(options.ssim_weight >= 0 && std::isfinite(options.ssim_weight), "--ssim-weight: a number, at least 0");
-  require(options.first_maps >= 1 && options.first_maps <= kMostFirstMaps, "--first-maps: from 1 to 512");
+  require(options.batch >= 1, "`batch`: at least 1 pair");
+  require(options.time_hidden >= 1 && options.time_hidden <= kMostTimeHidden, "`time_hidden`: from 1 to 65536");
+  require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "`time_maps`: from 1 to 4096");
+  require(options.ssim_weight >= 0 && std::isfinite(options.ssim_weight), "`ssim_weight`: a number, at least 0");
+  require(options.first_maps >= 1 && options.first_maps <= kMostFirstMaps, "`first_maps`: from 1 to 512");
   require(options.movements.most_px >= 0 && options.movements.most_px <= kMostMovementPx,
-          "--shift-px: a number of pixels, 0 to 4096");
-  require(!options.mixed_precision || options.device.is_cuda(), "--mixed-precision: needs a GPU (--device cuda)");
+          "`shift_px`: a number of pixels, 0 to 4096");
+  require(!options.mixed_precision || options.device.is_cuda(), "`mixed_precision`: needs a GPU (`device` cuda)");
 }
 
 /// What makes this run another than one with other options. How long it lasts and where it runs do not.
@@ -63,14 +63,14 @@ json identity_of(const TrainOptions& options, const wear::PreparedStore& scans) 
 
 learn::Subject subject_of(const TrainOptions& options, const wear::PreparedStore& scans) {
   return {.identity = identity_of(options, scans),
-          .changed_by = {{"scans_sha256", "the scans_sha256 of --scans"},
-                         {"dpi", "the dpi of --scans"},
-                         {"scheduled_epochs", "--epochs, which --schedule needs,"}},
+          .changed_by = {{"scans_sha256", "the scans_sha256 of `scans`"},
+                         {"dpi", "the dpi of `scans`"},
+                         {"scheduled_epochs", "`epochs`, which `schedule` needs,"}},
           .structure = structure_of(network_shape(options, scans)),
           .model_schema = kModelSchema,
           .model_version = kModelVersion,
           .examples = "pairs",
-          .to_save_memory = "use more ranks, a smaller --batch or smaller scans"};
+          .to_save_memory = "use more ranks, a smaller `batch` or smaller scans"};
 }
 
 TrainPlan plan_of(const TrainOptions& options, const wear::PreparedStore& scans, const PairSets& pairs, int ranks) {
@@ -103,7 +103,7 @@ std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan
   const std::int64_t left = options.memory_bytes - kLibraries - plan.memory_bytes + on_gpu;
   if (left >= 0) return left;
   throw EnvironmentError("a step needs about " + format_bytes(static_cast<double>(kLibraries + plan.memory_bytes)) +
-                         " a rank; raise --memory-gib, use more ranks, a smaller --batch or smaller scans");
+                         " a rank; raise `memory_gib`, use more ranks, a smaller `batch` or smaller scans");
 }
 
 struct Data {

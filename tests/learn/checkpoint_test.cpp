@@ -84,11 +84,11 @@ TEST_F(CheckpointFile, OfAnotherRunIsRefusedNamingWhatDiffers) {
   Learnt learnt(1);
   save(learnt);
   EXPECT_THAT(message_of<UsageError>([&] { load(learnt, line_subject(8)); }),
-              AllOf(HasSubstr("--seed is 1 there"), HasSubstr("8 here")));
+              AllOf(HasSubstr("`seed` is 1 there"), HasSubstr("8 here")));
   Subject more = line_subject();
   more.identity["first_maps"] = 3;
   EXPECT_THAT(message_of<UsageError>([&] { load(learnt, more); }),
-              HasSubstr("--first-maps is not set there and 3 here"));
+              HasSubstr("`first_maps` is not set there and 3 here"));
 }
 
 TEST_F(CheckpointFile, OfAnotherStructureIsRefused) {

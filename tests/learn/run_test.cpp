@@ -230,7 +230,7 @@ TEST_F(RunTest, ALossThatIsNotFiniteEndsItNamingTheStep) {
 TEST_F(RunTest, OfAnotherSubjectIsRefusedNamingWhatAPersonWouldChange) {
   train(options("run", 1));
   EXPECT_THAT(message_of<UsageError>([&] { train(options("run", 1), {}, line_subject(2)); }),
-              HasSubstr("--seed is 1 there and 2 here"));
+              HasSubstr("`seed` is 1 there and 2 here"));
   Subject other = line_subject();
   other.identity["points"] = 49;
   EXPECT_THAT(message_of<UsageError>([&] { train(options("run", 1), {}, other); }),

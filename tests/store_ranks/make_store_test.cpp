@@ -81,33 +81,22 @@ TEST_F(MakeStore, WritesWhatOneRankWouldAndConcludesOnRankZero) {
   EXPECT_TRUE(made_.empty());
 }
 
-TEST_F(MakeStore, ATeamMakesEveryUnitTogetherAndOneRankOfItWrites) {
+TEST_F(MakeStore, RanksMayMakeEveryUnitTogether) {
   StoreJob together = job();
-  together.teams = Teams{1, 0, comm_.rank() == comm_.size() - 1};
+  together.make = nullptr;
   std::vector<std::int64_t> told;
-  together.begin = [&](std::span<const std::int64_t> units) {
-    told.assign(units.begin(), units.end());
-    return comm_.sum(std::int64_t{1});
-  };
-  together.make = [&](std::int64_t unit, const Columns&) {
-    EXPECT_EQ(comm_.sum(unit), unit * comm_.size());
-    return together.teams->writes ? sample_images(unit * 10, 2) : Columns();
+  together.make_together = [&](std::span<const std::int64_t> missing, StoreWriter& writer) {
+    for (const std::int64_t unit : missing) {
+      told.push_back(comm_.sum(unit) / comm_.size());
+      comm_.together([&] {
+        if (comm_.rank() == comm_.size() - 1) writer.write_unit(unit, sample_images(unit * 10, 2));
+      });
+    }
   };
   make_store(comm_, together);
   comm_.barrier();
   EXPECT_THAT(told, ElementsAre(0, 1, 2, 3, 4, 5, 6));
   EXPECT_EQ(Store(folder_ / "s.h5").sha256(), serial_sha256());
-}
-
-TEST_F(MakeStore, AnErrorWhileOneRankWritesReachesATeamBeforeItGoesOn) {
-  StoreJob together = job();
-  together.teams = Teams{1, 0, comm_.is_root()};
-  together.make = [&](std::int64_t unit, const Columns&) {
-    comm_.barrier();
-    if (unit == 2 && comm_.is_root()) fs::rename(folder_ / "s.shards", folder_ / "away.shards");
-    return sample_images(unit * 10, 2);
-  };
-  refusal<EnvironmentError>(together);
 }
 
 TEST_F(MakeStore, CarriesOnWithTheUnitsThatAreMissing) {
@@ -163,10 +152,8 @@ TEST(FromRoot, TellsAllRanksAndItsErrorReachesAll) {
 }
 
 // The last one: the process remembers the signal.
-TEST_F(MakeStore, AStopComesAfterTheUnitsThatWereFoundAtOnce) {
+TEST_F(MakeStore, AStopComesWhenTheUnitsInTheMakingAreWritten) {
   StoreJob stopped = job();
-  stopped.teams = Teams{1, 0, comm_.is_root()};
-  stopped.begin = [](std::span<const std::int64_t>) { return 3; };
   stopped.make = [&](std::int64_t unit, const Columns&) {
     if (unit == 0) std::raise(SIGTERM);
     return sample_images(unit * 10, 2);
@@ -174,8 +161,8 @@ TEST_F(MakeStore, AStopComesAfterTheUnitsThatWereFoundAtOnce) {
   install_stop_handler();
   EXPECT_THAT(refusal<Error>(stopped), HasSubstr("run the same command again"));
   comm_.barrier();
-  EXPECT_TRUE(fs::exists(folder_ / "s.shards/00002.h5"));
-  EXPECT_FALSE(fs::exists(folder_ / "s.shards/00003.h5"));
+  EXPECT_TRUE(fs::exists(folder_ / "s.shards/00000.h5"));
+  EXPECT_FALSE(fs::exists(folder_ / "s.shards/00001.h5"));
 }
 
 }  // namespace

@@ -310,17 +310,17 @@ TEST_F(TrainerTest, AnotherRunsFolderIsRefusedNamingTheOption) {
     another.*member = value;
     EXPECT_THAT(message_of<UsageError>([&] { train(another, comm_); }), HasSubstr(text));
   };
-  expect_refusal(&TrainOptions::network, NetworkKind::kResidual, "--network is not set there and \"residual\" here");
-  expect_refusal(&TrainOptions::schedule, learn::Schedule::kCosine, "--schedule");
-  expect_refusal(&TrainOptions::ssim_weight, 0.5, "--ssim-weight is not set there");
-  expect_refusal(&TrainOptions::ssim_weight, -0.5, "--ssim-weight");
-  expect_refusal(&TrainOptions::movements, MovementRange{2, false}, "--shift-px");
-  expect_refusal(&TrainOptions::movements, MovementRange{0, true}, "--mirror");
-  expect_refusal(&TrainOptions::first_maps, std::int64_t{5}, "--first-maps");
+  expect_refusal(&TrainOptions::network, NetworkKind::kResidual, "`network` is not set there and \"residual\" here");
+  expect_refusal(&TrainOptions::schedule, learn::Schedule::kCosine, "`schedule`");
+  expect_refusal(&TrainOptions::ssim_weight, 0.5, "`ssim_weight` is not set there");
+  expect_refusal(&TrainOptions::ssim_weight, -0.5, "`ssim_weight`");
+  expect_refusal(&TrainOptions::movements, MovementRange{2, false}, "`shift_px`");
+  expect_refusal(&TrainOptions::movements, MovementRange{0, true}, "`mirror`");
+  expect_refusal(&TrainOptions::first_maps, std::int64_t{5}, "`first_maps`");
   other.batch = 5;
-  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("--batch is 4"), HasSubstr("5")));
+  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("`batch` is 4"), HasSubstr("5")));
   on_root([&] { remove_tensor_store(other.output / "model.h5"); });
-  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("--batch is 4"), HasSubstr("5")));
+  EXPECT_THAT(message_of<UsageError>([&] { train(other, comm_); }), AllOf(HasSubstr("`batch` is 4"), HasSubstr("5")));
 }
 
 TEST_F(TrainerTest, AnOptionThatIsLeftOutWhenARunGoesOnIsRefusedToo) {
@@ -336,11 +336,11 @@ TEST_F(TrainerTest, AnOptionThatIsLeftOutWhenARunGoesOnIsRefusedToo) {
   };
   for (const bool has_model : {true, false}) {  // or a checkpoint only
     if (!has_model) on_root([&] { remove_tensor_store(begun.output / "model.h5"); });
-    expect_refusal("--shift-px is 2 there and not set here", [](auto& other) { other.movements.most_px = 0; });
-    expect_refusal("--mirror is true", [](auto& other) { other.movements.mirrors = false; });
-    expect_refusal("--schedule is \"cosine\"", [](auto& other) { other.schedule = learn::Schedule::kConstant; });
-    expect_refusal("--epochs", [](auto& other) { other.epochs = 2; });
-    expect_refusal("--ssim-weight is 0.5", [](auto& other) { other.ssim_weight = 0; });
+    expect_refusal("`shift_px` is 2 there and not set here", [](auto& other) { other.movements.most_px = 0; });
+    expect_refusal("`mirror` is true", [](auto& other) { other.movements.mirrors = false; });
+    expect_refusal("`schedule` is \"cosine\"", [](auto& other) { other.schedule = learn::Schedule::kConstant; });
+    expect_refusal("`epochs`", [](auto& other) { other.epochs = 2; });
+    expect_refusal("`ssim_weight` is 0.5", [](auto& other) { other.ssim_weight = 0; });
   }
 }
 
