@@ -1,6 +1,5 @@
 #include "learn/checkpoint.h"
 
-#include <algorithm>
 #include <set>
 
 #include "core/errors.h"

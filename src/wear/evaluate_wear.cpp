@@ -95,7 +95,7 @@ void choose_pairs(Trial& trial) {
   for (TrainingPair& pair : trial.pairs) pair.unseen_target = false;  // the model does not say
 }
 
-/// What every rank knows before the first pair. `scans` and `model` are open.
+/// Of open scans and an open model.
 Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions& options) {
   Trial trial{std::move(scans), std::move(model), false, {}, {}, {}};
   check_size(trial, options);
@@ -110,6 +110,15 @@ Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions
   }
   if (trial.pairs.empty()) throw DataError(options.scans.string() + ": no pair of scans is held out");
   return trial;
+}
+
+/// What every rank knows before the first pair. Collective.
+Trial open_trial(const comm::Communicator& comm, const EvaluateWearOptions& options) {
+  PreparedStore scans = PreparedStore::open_together(comm, options.scans);
+  Predictor model = Predictor::open_together(comm, options.model, options.device);
+  std::optional<Trial> trial;
+  comm.together([&] { trial.emplace(make_trial(std::move(scans), std::move(model), options)); });
+  return std::move(*trial);
 }
 
 // --- One pair -------------------------------------------------------------------------------------------------------
@@ -303,40 +312,34 @@ ordered_json report_of(const Trial& trial, const std::vector<PairScores>& scores
 }  // namespace
 
 ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm) {
-  PreparedStore scans = PreparedStore::open_together(comm, options.scans);
-  Predictor model = Predictor::open_together(comm, options.model, options.device);
-  std::optional<Trial> trial;
-  comm.together([&] { trial.emplace(make_trial(std::move(scans), std::move(model), options)); });
-  if (comm.is_root() && !trial->trained_on_these_scans) {
+  const Trial trial = open_trial(comm, options);
+  if (comm.is_root() && !trial.trained_on_these_scans) {
     spdlog::warn(
         "{}: not the scans the model was trained on; every pair counts as held out, and of the baselines only "
         "persistence has an answer",
         options.scans.string());
   }
-  const std::vector<PairScores> scores = judge_all(*trial, options, comm);
-  return comm.is_root() ? report_of(*trial, scores, options.clean.has_value()) : ordered_json();
+  const std::vector<PairScores> scores = judge_all(trial, options, comm);
+  return comm.is_root() ? report_of(trial, scores, options.clean.has_value()) : ordered_json();
 }
 
 machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const EvaluateWearOptions& options) {
   EvaluateWearOptions without_pictures = options;
   without_pictures.on_target = nullptr;
-  std::optional<Trial> trial;
+  const Trial trial = open_trial(comm, options);
   std::optional<Judge> judge;
-  comm.together([&] {
-    trial.emplace(open_trial(options));
-    judge.emplace(*trial, without_pictures);
-  });
-  const double pair_s = machine::measured_seconds(comm, 2, [&] { (*judge)(trial->pairs.front()); });
-  const std::int64_t pairs = std::ssize(trial->pairs);
+  comm.together([&] { judge.emplace(trial, without_pictures); });
+  const double pair_s = machine::measured_seconds(comm, 2, [&] { (*judge)(trial.pairs.front()); });
+  const std::int64_t pairs = std::ssize(trial.pairs);
   machine::Plan plan;
-  plan.lines = {{"task", name_of(trial->model.task())},
-                {"pairs", fmt::format("{} held out, of {} scans of {} x {} pixels", pairs, trial->scans.size(),
-                                      trial->scans.height_px(), trial->scans.width_px())},
+  plan.lines = {{"task", name_of(trial.model.task())},
+                {"pairs", fmt::format("{} held out, of {} scans of {} x {} pixels", pairs, trial.scans.size(),
+                                      trial.scans.height_px(), trial.scans.width_px())},
                 {"partition", fmt::format("{} ranks share the pairs", comm.size())}};
   plan.work.partitions = {{"pairs", pairs}};
   plan.work.compute_s = pair_s * static_cast<double>(pairs);
-  plan.work.read_bytes = static_cast<double>(trial->scans.store().size_bytes());
-  plan.work.memory_bytes = static_cast<double>(needed_memory(*trial));
+  plan.work.read_bytes = static_cast<double>(trial.scans.store().size_bytes());
+  plan.work.memory_bytes = static_cast<double>(needed_memory(trial));
   plan.basis = fmt::format("without pictures, {:.3g} s a pair, measured now", pair_s);
   return plan;
 }
