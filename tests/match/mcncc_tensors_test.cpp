@@ -130,7 +130,17 @@ TEST_P(EveryKernelOnBlocks, KeepsItsDigitsInNearDeadChannels) {
   expect_equals_naive(problem);
 }
 
+/// True where equal rows of a matrix product come out with equal bits. OpenBLAS' kernels for AVX2 do not: a row's last
+/// bits depend on its place among twelve.
+bool blas_gives_equal_rows_equal_bits() {
+  const at::Tensor row = at::randn({1, 200}), product = at::mm(row.expand({24, 200}).contiguous(), at::randn({200, 32}));
+  return at::equal(product, product.slice(0, 0, 1).expand_as(product));
+}
+
 TEST_P(EveryKernelOnBlocks, GivesTheEarlierPoseOnATie) {
+  if (GetParam()->name == "tensors" && !blas_gives_equal_rows_equal_bits()) {
+    GTEST_SKIP() << "this machine's BLAS gives equal rows of a product different bits, so poses do not tie";
+  }
   // Turning changes nothing: every angle sees what the first one does.
   Problem problem = make_problem({});
   const std::size_t views_per_angle = problem.views.size() / 3;

@@ -51,7 +51,7 @@ TEST(CmcFigure, HoldsASingleRankAndManyRanks) {
 }
 
 TEST(CmcFigure, NeedsCurvesWithPoints) {
-  EXPECT_THROW(cmc_figure({}, {}), Bug);
+  EXPECT_THROW(cmc_figure(std::span<const CmcCurve>(), {}), Bug);
   const std::vector<CmcCurve> empty{{"none", {}}};
   EXPECT_THROW(cmc_figure(empty, {}), Bug);
 }
