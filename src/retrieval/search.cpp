@@ -217,7 +217,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
     summary.was_finished = was_finished;
     return conclude(options, setup, job.header.parameters, summary);
   };
-  store::make_store(comm, job);
+  summary.was_finished = store::make_store(comm, job);
   summary.exemplars = setup.index.parameters.exemplars;
   return summary;
 }
