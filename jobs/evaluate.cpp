@@ -33,7 +33,9 @@ struct EvaluateJob {
 
 void declare(EvaluateJob& own, Options& options) {
   options.add("what", "retrieval|wear", own.what, "what to evaluate").one_of({"retrieval", "wear"}).required();
-  options.add("results", "NAME.h5", own.retrieval.results, "what search wrote").only_with("what", {"retrieval"}).required();
+  options.add("results", "NAME.h5", own.retrieval.results, "what search wrote")
+      .only_with("what", {"retrieval"})
+      .required();
   options.add("labels", "CSV", own.retrieval.labels, "true exemplars: mark,exemplar or query,ref")
       .only_with("what", {"retrieval"});
   options
@@ -144,8 +146,10 @@ Job evaluate_job() {
        "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
        "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
        "  outsole evaluate wear --model run/model.h5 --scans prepared.h5 --output wear.json --figure wear.svg\n"
-       "  outsole evaluate retrieval --results results.h5 --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
-       "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N exemplars.\n"
+       "  outsole evaluate retrieval --results results.h5 --candidates pictures --exemplars exemplars.h5 --marks "
+       "marks/\n"
+       "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N "
+       "exemplars.\n"
        "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
        "--group-column, too.\n"},
       declare, run);

@@ -92,8 +92,8 @@ void write_contact_sheet(const store::FoundStores& found, const fs::path& pictur
 std::string kernels_text() {
   std::string text;
   for (const match::SearchKernel& kernel : match::search_kernels()) {
-    text += fmt::format("{:<8}  {:<15}  {}; needs {}\n", kernel.name, kernel.runs_here() ? "runs here" : "cannot run here",
-                        kernel.description, kernel.needs);
+    text += fmt::format("{:<8}  {:<15}  {}; needs {}\n", kernel.name,
+                        kernel.runs_here() ? "runs here" : "cannot run here", kernel.description, kernel.needs);
   }
   return text;
 }

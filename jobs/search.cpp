@@ -35,7 +35,8 @@ void declare(SearchJob& own, Options& options) {
            "supports are eroded by this share of the exemplar map's short side")
       .at_least(0)
       .below(0.5);
-  options.add_parsed("similarity", "CENTRING,SCALING", search.protocol.similarity, match::similarity_named, "mu_c,sigma_c",
+  options.add_parsed("similarity", "CENTRING,SCALING", search.protocol.similarity, match::similarity_named,
+                     "mu_c,sigma_c",
                      "mu_c,sigma_c is MCNCC; mu or none, sigma or none: over all channels alike, or not at all");
   options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
   options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
@@ -50,8 +51,9 @@ void declare(SearchJob& own, Options& options) {
       .at_least(0)
       .only_with("coarse");
   options.add("kernel", "auto|NAME", search.kernel,
-           "one that `outsole info --kernels` lists, or direct: the fastest for CPUs that all ranks have; auto: tensors on a "
-           "GPU, else direct");
+              "one that `outsole info --kernels` lists, or direct: the fastest for CPUs that all ranks have; auto: "
+              "tensors on a "
+              "GPU, else direct");
   options
       .add("compute-precision", "32|tf32|16", search.compute_precision, "of the products' inputs, in tensor operations")
       .one_of({"32", "tf32", "16"});

@@ -1,5 +1,5 @@
-// Linked into every test program: what is skipped, and why, goes to the file that OUTSOLE_SKIPPED names, so that tests/run.sh can
-// end with one list.
+// Linked into every test program: what is skipped, and why, goes to the file that OUTSOLE_SKIPPED names, so that
+// tests/run.sh can end with one list.
 
 #include <gtest/gtest.h>
 

@@ -142,8 +142,6 @@ class Scattering final : public Extractor {
 
 }  // namespace
 
-std::unique_ptr<Extractor> make_scattering() {
-  return std::make_unique<Scattering>();
-}
+std::unique_ptr<Extractor> make_scattering() { return std::make_unique<Scattering>(); }
 
 }  // namespace outsole::features

@@ -95,7 +95,8 @@ cv::Mat resample_columns(const cv::Mat& image, const std::vector<Taps>& rows) {
 cv::Mat resample(const cv::Mat& image, const std::vector<Taps>& rows, const std::vector<Taps>& columns) {
   cv::Mat wide;
   image.convertTo(wide, CV_64F);
-  return resample_rows(resample_columns(wide, rows), columns);  // the pass along memory first: it leaves less to the other
+  return resample_rows(resample_columns(wide, rows),
+                       columns);  // the pass along memory first: it leaves less to the other
 }
 
 void require_size(const cv::Mat& image, std::int64_t height_px, std::int64_t width_px) {

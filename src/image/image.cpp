@@ -29,8 +29,8 @@ namespace {
 
 /// Collects what is written to standard error while it lives. OpenCV gives no other way to learn that a codec met
 /// broken data: libjpeg prints "Corrupt JPEG data" there, libtiff's messages go there at OpenCV's level debug, and the
-/// image comes back as if nothing had happened. Other threads that print there meanwhile wait for the end of the capture:
-/// it holds stdio's lock of stderr, through which the log, std::cerr and the progress bar go.
+/// image comes back as if nothing had happened. Other threads that print there meanwhile wait for the end of the
+/// capture: it holds stdio's lock of stderr, through which the log, std::cerr and the progress bar go.
 class StandardErrorCapture {
  public:
   StandardErrorCapture() : lock_(mutex()), file_(std::tmpfile()), original_(file_ ? ::dup(STDERR_FILENO) : -1) {

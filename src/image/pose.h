@@ -2,7 +2,6 @@
 // The pose of a mark on an exemplar, as search results and labels state it.
 
 #include <cstdint>
-
 #include <opencv2/core.hpp>
 
 namespace outsole::image {

@@ -20,8 +20,7 @@ void check_id(const ImageSource& source) {
   const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7F; };
   const std::string name = source.file.string();
   if (source.id.size() > kMaxIdBytes) {
-    throw DataError(name + ": its name makes an id of more than " + std::to_string(kMaxIdBytes) +
-                    " bytes; rename it");
+    throw DataError(name + ": its name makes an id of more than " + std::to_string(kMaxIdBytes) + " bytes; rename it");
   }
   if (std::any_of(source.id.begin(), source.id.end(), is_control)) {
     throw DataError(name + ": its name holds control characters; rename it");

@@ -1,8 +1,8 @@
 #include "ingest/ingest_exemplars.h"
 
 #include "core/errors.h"
-#include "ingest/image_record.h"
 #include "ingest/exemplars.h"
+#include "ingest/image_record.h"
 
 namespace outsole::ingest {
 

@@ -26,7 +26,8 @@ void add_subject_columns(std::span<const ScanSubject> subjects, store::Columns& 
 }
 
 std::vector<ScanSubject> read_subjects(const store::Store& store, std::span<const std::string> ids) {
-  const auto shoes = store::read_values<std::string>(store, "shoe"), pairs = store::read_values<std::string>(store, "pair"),
+  const auto shoes = store::read_values<std::string>(store, "shoe"),
+             pairs = store::read_values<std::string>(store, "pair"),
              feet = store::read_values<std::string>(store, "foot");
   const auto weeks = store::read_values<double>(store, "week");
   std::vector<ScanSubject> subjects;

@@ -49,7 +49,8 @@ std::int64_t agreed_device_bytes(const comm::Communicator& comm, at::Device devi
 /// OpenBLAS' number and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
 int choose_threads(int threads, const comm::Communicator& comm);
 
-/// Returns when `device` has done all that it was given, so that a clock may be read; on the CPU at once. Not collective.
+/// Returns when `device` has done all that it was given, so that a clock may be read; on the CPU at once. Not
+/// collective.
 void wait_for(const at::Device& device);
 
 /// GFLOP/s of a 32-bit 1024 x 1024 matrix product on this rank's threads, the best of three, since others may use the

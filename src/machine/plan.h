@@ -32,8 +32,9 @@ NodeSpec node_here(const comm::Communicator& comm);
 /// What the plan takes on the ranks there are; throws Bug where it does not know the time. Not collective.
 ScalingRow estimate_here(const Plan& plan, const comm::Communicator& comm);
 
-/// Seconds of `work`, which must wait for its device: the median of `repeats`, after one that does not count, on all ranks
-/// at once, so that what ranks of a machine cost each other counts; the slowest rank's. Collective; `work` may be, too.
+/// Seconds of `work`, which must wait for its device: the median of `repeats`, after one that does not count, on all
+/// ranks at once, so that what ranks of a machine cost each other counts; the slowest rank's. Collective; `work` may
+/// be, too.
 inline double measured_seconds(const comm::Communicator& comm, int repeats, const std::function<void()>& work) {
   work();
   std::vector<double> seconds;

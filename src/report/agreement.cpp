@@ -11,9 +11,9 @@
 #include "core/errors.h"
 #include "image/image.h"
 #include "ingest/image_record.h"
+#include "ingest/scans.h"
 #include "report/draw.h"
 #include "wear/prepared.h"
-#include "ingest/scans.h"
 
 namespace outsole::report {
 
@@ -100,7 +100,7 @@ void add_pairs_of_shoe(const ingest::ScanStore& scans, const std::map<std::strin
   for (std::size_t i = 0; i < rows.size(); ++i) {
     for (std::size_t j = i + 1; j < rows.size(); ++j) {
       const wear::PreparedInfo &a = prepared.scans()[static_cast<std::size_t>(rows[i])],
-                                &b = prepared.scans()[static_cast<std::size_t>(rows[j])];
+                               &b = prepared.scans()[static_cast<std::size_t>(rows[j])];
       pairs.push_back({a.subject.shoe, a.id, b.id, std::abs(a.subject.week - b.subject.week),
                        correlation(images[i].before, images[j].before), correlation(images[i].after, images[j].after)});
     }

@@ -5,17 +5,16 @@
 #include <cmath>
 #include <cstdio>
 #include <map>
-
 #include <opencv2/imgproc.hpp>
 
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/image.h"
+#include "ingest/exemplars.h"
+#include "report/draw.h"
 #include "retrieval/evaluate_retrieval.h"
 #include "retrieval/exemplar_image.h"
-#include "report/draw.h"
-#include "ingest/exemplars.h"
 #include "store/store.h"
 
 namespace outsole::report {
@@ -195,7 +194,7 @@ std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs)
 
 /// A mark that gets a picture.
 struct PicturedMark {
-  std::int64_t row = 0;  // of the results
+  std::int64_t row = 0;                      // of the results
   std::vector<std::int64_t> true_exemplars;  // positions in exemplar_ids, ascending; empty where nobody knows
   std::string note;
 };
@@ -268,8 +267,8 @@ void write_candidate_pictures(const CandidatePicturesOptions& options) {
   const store::Store results(options.results, "outsole.results");
   const ingest::ExemplarStore exemplars(options.exemplars);
   const ResultLists lists(results);
-  const std::vector<PicturedMark> marks = options.labels ? labelled_marks(results, lists, *options.labels)
-                                                         : all_marks(lists);
+  const std::vector<PicturedMark> marks =
+      options.labels ? labelled_marks(results, lists, *options.labels) : all_marks(lists);
   const auto mark_files = files_of_marks(options.marks, lists, marks);
   const auto places = places_of_exemplars(options.exemplars, exemplars, lists.exemplar_ids);
   std::error_code error;

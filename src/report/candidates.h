@@ -4,15 +4,14 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <opencv2/core.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include <opencv2/core.hpp>
-
-#include "retrieval/labels.h"
 #include "image/pose.h"
+#include "retrieval/labels.h"
 
 namespace outsole::report {
 
@@ -41,8 +40,8 @@ struct CandidatePicturesOptions {
   std::optional<retrieval::Labels> labels;  // of the true exemplars, where they are known
 };
 
-/// Writes the picture of every mark, with labels of every labelled one. One rank calls it. Marks and exemplars are found by id; throws DataError
-/// for one that is missing, and for a mark whose file is not the one that was searched.
+/// Writes the picture of every mark, with labels of every labelled one. One rank calls it. Marks and exemplars are
+/// found by id; throws DataError for one that is missing, and for a mark whose file is not the one that was searched.
 void write_candidate_pictures(const CandidatePicturesOptions& options);
 
 }  // namespace outsole::report

@@ -10,11 +10,11 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "image/image.h"
-#include "ingest/image_record.h"
-#include "report/draw.h"
 #include "ingest/exemplars.h"
-#include "wear/prepared.h"
+#include "ingest/image_record.h"
 #include "ingest/scans.h"
+#include "report/draw.h"
+#include "wear/prepared.h"
 
 namespace outsole::report {
 

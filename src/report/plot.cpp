@@ -32,8 +32,8 @@ std::string axes(const Area& area) {
 }
 
 std::string legend_entry(double left, double y, std::size_t index, std::string_view name) {
-  return "<line stroke-width=\"2\" " + svg::stroke(index) + " x1=\"" + svg::number(left) + "\" y1=\"" +
-         svg::number(y) + "\" x2=\"" + svg::number(left + 28) + "\" y2=\"" + svg::number(y) + "\"/>\n" +
+  return "<line stroke-width=\"2\" " + svg::stroke(index) + " x1=\"" + svg::number(left) + "\" y1=\"" + svg::number(y) +
+         "\" x2=\"" + svg::number(left + 28) + "\" y2=\"" + svg::number(y) + "\"/>\n" +
          svg::text(left + 36, y + 4, "start", name);
 }
 

@@ -144,9 +144,8 @@ std::string quality_figure(const ordered_json& evaluation, const std::string& ti
 }
 
 std::string quality_title(const ordered_json& evaluation) {
-  return evaluation.at("task").get<std::string>() + ", " +
-         std::to_string(evaluation.at("pairs").get<std::int64_t>()) + " held-out pairs, split by " +
-         evaluation.at("split").get<std::string>();
+  return evaluation.at("task").get<std::string>() + ", " + std::to_string(evaluation.at("pairs").get<std::int64_t>()) +
+         " held-out pairs, split by " + evaluation.at("split").get<std::string>();
 }
 
 }  // namespace outsole::report

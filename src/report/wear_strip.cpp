@@ -12,8 +12,8 @@
 #include "core/errors.h"
 #include "image/image.h"
 #include "ingest/image_record.h"
-#include "wear/predict.h"
 #include "report/draw.h"
+#include "wear/predict.h"
 
 namespace outsole::report {
 

@@ -159,8 +159,7 @@ RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
   RetrievalEvaluation evaluation;
   evaluation.labels = read_labels(options.labels, options.group_columns);
   const store::Store results(options.results, "outsole.results");
-  const Truth truth =
-      resolve_labels(evaluation.labels, read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
+  const Truth truth = resolve_labels(evaluation.labels, read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
   if (truth.labels_without_mark > 0) {
     spdlog::warn("{}: {} rows name marks that were not searched", options.labels.string(), truth.labels_without_mark);
   }

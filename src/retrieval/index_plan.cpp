@@ -41,11 +41,11 @@ machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions
   if (facts.cropped_exemplars > 0) {
     plan.lines.push_back({"cropped", fmt::format("{} exemplars are larger than that", facts.cropped_exemplars)});
   }
-  plan.lines.push_back({"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}",
-                                            p.geometry.channels, p.map_height, p.map_width, p.geometry.stride_px,
-                                            p.border_cells)});
-  plan.lines.push_back({"index", fmt::format("{} in {} shards", format_bytes(static_cast<double>(facts.bytes)),
-                                             facts.units)});
+  plan.lines.push_back(
+      {"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}", p.geometry.channels,
+                           p.map_height, p.map_width, p.geometry.stride_px, p.border_cells)});
+  plan.lines.push_back(
+      {"index", fmt::format("{} in {} shards", format_bytes(static_cast<double>(facts.bytes)), facts.units)});
   plan.lines.push_back({"work", fmt::format("{:.3g} TFLOP on {} ranks", 1e-12 * facts.flops, comm.size())});
   const double block_s = seconds_of_block(comm, options, p);
   plan.work.partitions = {{"shards", facts.units}};

@@ -9,11 +9,11 @@
 
 #include "core/errors.h"
 #include "core/files.h"
-#include "match/rotation.h"
+#include "core/parallel.h"
 #include "image/geometry.h"
 #include "image/image.h"
+#include "match/rotation.h"
 #include "match/support.h"
-#include "core/parallel.h"
 
 namespace outsole::retrieval {
 

@@ -5,9 +5,8 @@
 
 namespace outsole::retrieval {
 
-OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device) {
-  store::Store store(path, kIndexSchema);
-  const std::string name = path.string();
+OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device) {
+  const std::string name = store.path().string();
   IndexParameters p = IndexParameters::from_header(store.header(), name);
   if (store.rows() != p.blocks())
     throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
@@ -41,12 +40,12 @@ OpenIndex open_index(const std::filesystem::path& path, const std::string& weigh
       static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
   match::ChannelModel channels = match::plain_channel_model(square_mean);
   channels.white = at::tensor(std::get<std::vector<float>>(store.read("white_response").values));
-  if (channels.white.numel() != p.geometry.channels) throw DataError(name + ": white_response does not fit its parameters");
+  if (channels.white.numel() != p.geometry.channels)
+    throw DataError(name + ": white_response does not fit its parameters");
+  store.forget_told();
   auto extractor = extractor_of_index(p, weights_path, name);
   extractor->to(device);
-  return {std::move(store),    p,
-          std::move(ids),      std::move(width_px),
-          std::move(mirrored), std::move(channels),
+  return {std::move(store),    p, std::move(ids), std::move(width_px), std::move(mirrored), std::move(channels),
           std::move(extractor)};
 }
 

@@ -4,7 +4,6 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,8 +26,12 @@ struct OpenIndex {
   std::unique_ptr<features::Extractor> extractor;
 };
 
-/// Opens an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
+/// What every rank reads of an index as it is opened: told by rank 0 (store::Store::open_together).
+inline const std::vector<std::string> kToldOfIndex = {"exemplar_id", "exemplar_width_px", "exemplar_mirror",
+                                                      "channel_square_sum", "white_response"};
+
+/// Reads an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
 /// fit each other, and as extractor_of_index does. Not collective.
-OpenIndex open_index(const std::filesystem::path& path, const std::string& weights_path, at::Device device);
+OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device);
 
 }  // namespace outsole::retrieval

@@ -54,7 +54,7 @@ struct SearchPlan {
   bool in_memory = false;        // each rank keeps its blocks
   /// Useful operations a second of a rank, measured now on some marks and a block.
   double compare_gflops = 0;
-  double seconds = 0;  // on the ranks there are
+  double seconds = 0;     // on the ranks there are
   machine::JobWork work;  // for other numbers of ranks
 };
 

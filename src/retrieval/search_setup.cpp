@@ -111,9 +111,10 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
   std::vector<std::filesystem::path> marks = agreed_marks(comm, options);
   const SearchPath path = agreed_search_path(comm, options.kernel, options.compute_precision, options.device);
   const std::int64_t device_bytes = machine::agreed_device_bytes(comm, path.device, options.device_memory_gib);
+  store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
   std::optional<SearchSetup> setup;
   comm.together([&] {
-    setup.emplace(SearchSetup{marks, open_index(options.index, options.weights_path, options.device), path});
+    setup.emplace(SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path});
     if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);

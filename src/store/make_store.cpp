@@ -81,8 +81,8 @@ class WriteBehind {
   std::future<Columns> unit_;
 };
 
-/// Each rank makes a contiguous part of the missing units, one a turn. All agree after each turn, so that an error on one
-/// rank reaches all. Collective.
+/// Each rank makes a contiguous part of the missing units, one a turn. All agree after each turn, so that an error on
+/// one rank reaches all. Collective.
 void make_units(const comm::Communicator& comm, const StoreJob& job, std::span<const std::int64_t> missing,
                 StoreWriter& writer) {
   const comm::UnitRange own = comm::units_of(std::ssize(missing), comm.rank(), comm.size());

@@ -2,7 +2,6 @@
 // An outsole inked on paper: what an exemplar of a database looks like.
 
 #include <cstdint>
-
 #include <opencv2/core.hpp>
 
 #include "synth/outsole.h"

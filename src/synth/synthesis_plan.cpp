@@ -68,10 +68,10 @@ machine::Plan synthesis_plan(const comm::Communicator& comm, const SynthesizeWea
   const double seconds = machine::measured_seconds(comm, 1, [&] { scanner.scan(0); });
   const std::int64_t scans = 2 * std::ssize(captured_weeks());
   constexpr double kImagesAScan = 5;  // with its ground truth
-  return plan_of(comm, options.count * scans,
-                 fmt::format("scans of {} x {} pixels, {} of each pair of shoes", options.height_px, options.width_px,
-                             scans),
-                 times * seconds, kImagesAScan * static_cast<double>(options.height_px * options.width_px));
+  return plan_of(
+      comm, options.count * scans,
+      fmt::format("scans of {} x {} pixels, {} of each pair of shoes", options.height_px, options.width_px, scans),
+      times * seconds, kImagesAScan * static_cast<double>(options.height_px * options.width_px));
 }
 
 }  // namespace outsole::synth

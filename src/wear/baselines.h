@@ -10,8 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "wear/prepared.h"
 #include "wear/pairs.h"
+#include "wear/prepared.h"
 
 namespace outsole::wear {
 

@@ -16,14 +16,14 @@
 #include "core/errors.h"
 #include "core/progress.h"
 #include "core/stop.h"
-#include "measure/image_quality.h"
-#include "wear/clean_scans.h"
 #include "ingest/image_record.h"
 #include "machine/memory_budget.h"
-#include "wear/prepared.h"
+#include "measure/image_quality.h"
 #include "wear/baselines.h"
+#include "wear/clean_scans.h"
 #include "wear/pairs.h"
 #include "wear/predictor.h"
+#include "wear/prepared.h"
 
 namespace outsole::wear {
 

@@ -61,8 +61,8 @@ struct EvaluateWearOptions {
 /// no pair is held out.
 nlohmann::ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm);
 
-/// What evaluate_wear would take: a pair is judged, without pictures, on every rank's device. Collective; every rank gets
-/// the plan. Throws as evaluate_wear.
+/// What evaluate_wear would take: a pair is judged, without pictures, on every rank's device. Collective; every rank
+/// gets the plan. Throws as evaluate_wear.
 machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const EvaluateWearOptions& options);
 
 /// The baselines with answers that the model's mean does not exceed, of a part's `ssim` or `psnr_db`.

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "wear/wear_inputs.h"
 #include "wear/time_encoding.h"
+#include "wear/wear_inputs.h"
 
 namespace outsole::wear {
 
@@ -22,7 +22,7 @@ struct PredictOptions {
   std::vector<std::filesystem::path> input;  // images, or a store of schema outsole.prepared
   WearInputs::Choice choice;                 // of the store's scans
   std::vector<double> weeks;                 // prediction: weeks later; reconstruction: weeks since the first scan
-  std::optional<Task> task;            // that the model must be of
+  std::optional<Task> task;                  // that the model must be of
   std::filesystem::path output;              // NAME.h5
   bool at_input_size = false;  // the model works on overlapping parts of the input at the input's own resolution
   at::Device device = at::kCPU;

@@ -11,11 +11,11 @@ namespace outsole::wear {
 machine::Plan prediction_plan(const comm::Communicator& comm, const PredictOptions& options) {
   const PredictPlan facts = plan_prediction(comm, options);
   machine::Plan plan;
-  plan.lines = {{"task", name_of(facts.task)},
-                {"predictions", fmt::format("{} of {} inputs, model of {} x {} pixels, {:.2f} GFLOP each",
-                                            facts.predictions, facts.inputs, facts.height_px, facts.width_px,
-                                            1e-9 * facts.flops_per_image)},
-                {"partition", fmt::format("{} units on {} ranks", facts.units, comm.size())}};
+  plan.lines = {
+      {"task", name_of(facts.task)},
+      {"predictions", fmt::format("{} of {} inputs, model of {} x {} pixels, {:.2f} GFLOP each", facts.predictions,
+                                  facts.inputs, facts.height_px, facts.width_px, 1e-9 * facts.flops_per_image)},
+      {"partition", fmt::format("{} units on {} ranks", facts.units, comm.size())}};
   plan.work.memory_bytes = static_cast<double>(facts.memory_bytes);
   if (options.at_input_size) {
     plan.basis = "inputs of other sizes than the model's are not looked at";

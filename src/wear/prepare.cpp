@@ -226,7 +226,8 @@ cv::Size largest_window(const comm::Communicator& comm, const ingest::ScanStore&
   cv::Size largest;
   comm.together([&] {
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      const cv::Mat1b scan = eight_bit(ingest::stored_image(store.record(course.references[static_cast<std::size_t>(i)])));
+      const cv::Mat1b scan =
+          eight_bit(ingest::stored_image(store.record(course.references[static_cast<std::size_t>(i)])));
       const cv::Size window = options.crops ? image::window_inside_ruler(scan).size() : scan.size();
       largest.width = std::max(largest.width, window.width);
       largest.height = std::max(largest.height, window.height);

@@ -12,8 +12,8 @@
 #include "comm/communicator.h"
 #include "image/denoise.h"
 #include "image/register.h"
-#include "wear/prepared.h"
 #include "ingest/scans.h"
+#include "wear/prepared.h"
 
 namespace outsole::wear {
 

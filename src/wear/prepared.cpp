@@ -35,7 +35,7 @@ void for_each_field(const Visit& visit) {
 /// The pixels that `field` gives for each record, as images of one size.
 template <typename Field>
 store::Column image_column(std::span<const PreparedRecord> records, std::int64_t height_px, std::int64_t width_px,
-                    Field field) {
+                           Field field) {
   std::vector<std::uint8_t> values;
   values.reserve(records.size() * static_cast<std::size_t>(height_px * width_px));
   for (const PreparedRecord& record : records) {
@@ -47,7 +47,8 @@ store::Column image_column(std::span<const PreparedRecord> records, std::int64_t
 
 }  // namespace
 
-store::Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t height_px, std::int64_t width_px) {
+store::Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t height_px,
+                                std::int64_t width_px) {
   store::Columns columns;
   const auto add = [&]<typename Value>(const char* name, Value, auto field) {
     columns[name] = store::plain_column<Value>(records, [&](const PreparedRecord& r) { return r.info.*field; });

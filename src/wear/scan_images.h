@@ -8,8 +8,8 @@
 #include <span>
 #include <vector>
 
-#include "wear/prepared.h"
 #include "wear/pairs.h"
+#include "wear/prepared.h"
 
 namespace outsole::wear {
 

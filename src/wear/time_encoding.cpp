@@ -25,7 +25,8 @@ std::int64_t time_inputs(Task task) { return task == Task::kPrediction ? 1 : kWe
 std::int64_t slot_of_week(double week) {
   if (!(week >= 0 && week <= kLastReconstructedWeek)) {
     throw UsageError("no reconstruction of week " + std::to_string(week) + ": weeks 0 to " +
-                     std::to_string(static_cast<int>(kLastReconstructedWeek)) + " since the first scan can be asked for");
+                     std::to_string(static_cast<int>(kLastReconstructedWeek)) +
+                     " since the first scan can be asked for");
   }
   return std::lround(week / kWeeksPerSlot);
 }

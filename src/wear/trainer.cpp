@@ -112,9 +112,7 @@ struct Data {
   TrainPlan plan;
 };
 
-Data read_data(const TrainOptions& options, int ranks) {
-  check(options);
-  wear::PreparedStore scans(options.scans);
+Data data_of(wear::PreparedStore scans, const TrainOptions& options, int ranks) {
   PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, kHeldOutShare);
   const TrainPlan plan = plan_of(options, scans, pairs, ranks);
   return {std::move(scans), std::move(pairs), plan};
@@ -131,14 +129,19 @@ NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, 
           options.time_maps, options.network, options.first_maps};
 }
 
-TrainPlan plan_training(const TrainOptions& options, int ranks) { return read_data(options, ranks).plan; }
+TrainPlan plan_training(const TrainOptions& options, int ranks) {
+  check(options);
+  return data_of(wear::PreparedStore(options.scans), options, ranks).plan;
+}
 
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm) {
+  comm.together([&] { check(options); });
+  wear::PreparedStore scans = wear::PreparedStore::open_together(comm, options.scans);
   std::optional<Data> data;
   learn::Subject subject;
   std::int64_t scan_bytes = 0;
   comm.together([&] {
-    data.emplace(read_data(options, comm.size()));
+    data.emplace(data_of(std::move(scans), options, comm.size()));
     subject = subject_of(options, data->scans);
     scan_bytes = memory_for_scans(options, data->plan);
   });

@@ -39,13 +39,13 @@ machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& 
   const StepTime step = measure_step(options, facts, comm);
   const auto& [pairs, step_s] = *step.share_s.rbegin();
   machine::Plan plan;
-  plan.lines = {{"scans", fmt::format("{} of {} x {} pixels", facts.scans, facts.height_px, facts.width_px)},
-                {"pairs", fmt::format("{} to train on, {} held out (split by {})", facts.training_pairs,
-                                      facts.held_out_pairs, name_of(options.split))},
-                {"network", fmt::format("{:.1f} million weights", 1e-6 * static_cast<double>(facts.parameters))},
-                {"work", fmt::format("{} epochs of {} steps of {} pairs, on {} ranks; {:.3g} GFLOP a step",
-                                     options.epochs, facts.steps_per_epoch, options.batch, comm.size(),
-                                     1e-9 * facts.flops_per_step)}};
+  plan.lines = {
+      {"scans", fmt::format("{} of {} x {} pixels", facts.scans, facts.height_px, facts.width_px)},
+      {"pairs", fmt::format("{} to train on, {} held out (split by {})", facts.training_pairs, facts.held_out_pairs,
+                            name_of(options.split))},
+      {"network", fmt::format("{:.1f} million weights", 1e-6 * static_cast<double>(facts.parameters))},
+      {"work", fmt::format("{} epochs of {} steps of {} pairs, on {} ranks; {:.3g} GFLOP a step", options.epochs,
+                           facts.steps_per_epoch, options.batch, comm.size(), 1e-9 * facts.flops_per_step)}};
   plan.work = work_of(facts, options, step, comm.size());
   plan.basis = fmt::format("a step of {} pairs takes a rank {:.3g} s, measured now", pairs, step_s);
   return plan;

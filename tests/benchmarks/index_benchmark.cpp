@@ -17,8 +17,8 @@
 
 #include "../features/weights_fixture.h"
 #include "core/log.h"
-#include "retrieval/build_index.h"
 #include "ingest/ingest_exemplars.h"
+#include "retrieval/build_index.h"
 #include "synth/exemplar.h"
 
 namespace fs = std::filesystem;

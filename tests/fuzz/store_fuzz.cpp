@@ -3,12 +3,12 @@
 
 #include "fuzz.h"
 #include "ingest/exemplars.h"
+#include "ingest/scans.h"
 #include "store/image_rows.h"
 #include "store/io_thread.h"
-#include "wear/prepared.h"
-#include "ingest/scans.h"
 #include "store/store.h"
 #include "store_mutations.h"
+#include "wear/prepared.h"
 
 namespace {
 

@@ -23,7 +23,8 @@ class Exemplars : public testing::TemporaryFolder {
   /// A store of two units.
   std::filesystem::path save(const std::vector<ExemplarRecord>& first,
                              const std::vector<ExemplarRecord>& second) const {
-    store::StoreWriter writer(folder_ / "e.h5", {kExemplarsSchema, 1, nlohmann::json::object()}, 2, /*create_folder=*/true);
+    store::StoreWriter writer(folder_ / "e.h5", {kExemplarsSchema, 1, nlohmann::json::object()}, 2,
+                              /*create_folder=*/true);
     writer.write_unit(0, exemplar_columns(first));
     writer.write_unit(1, exemplar_columns(second));
     writer.finish();

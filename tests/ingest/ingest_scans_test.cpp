@@ -5,10 +5,10 @@
 #include <cstdlib>
 #include <opencv2/imgcodecs.hpp>
 
+#include "../shared_folder.h"
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "ingest/image_record.h"
-#include "../shared_folder.h"
 #include "ingest/scans.h"
 
 namespace outsole::ingest {

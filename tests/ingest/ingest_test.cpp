@@ -297,8 +297,8 @@ TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
       writer.finish();
     }
     EXPECT_EQ(sha256_of_file(serial), sha256_of_file(options_.output));
-    EXPECT_EQ(cv::norm(retrieval::exemplar_image(spread.records(100, 30)[7]), pattern(5 + 107 % 4, 4 + 107 % 3, CV_8UC1, 107),
-                       cv::NORM_INF),
+    EXPECT_EQ(cv::norm(retrieval::exemplar_image(spread.records(100, 30)[7]),
+                       pattern(5 + 107 % 4, 4 + 107 % 3, CV_8UC1, 107), cv::NORM_INF),
               0);
   }
 }

@@ -7,8 +7,8 @@
 #include <tuple>
 
 #include "core/errors.h"
-#include "wear/prepared.h"
 #include "temporary_folder.h"
+#include "wear/prepared.h"
 
 namespace outsole::ingest {
 namespace {
@@ -118,8 +118,9 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   record.support = {255, 255, 255, 255, 255, 0};
   record.info.filled_share = 0.5;
   record.filled = {255, 255, 255, 0, 0, 0};
-  store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, wear::kPreparedVersion, nlohmann::json::object()}, 2,
-                     /*create_folder=*/true);
+  store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, wear::kPreparedVersion, nlohmann::json::object()},
+                            2,
+                            /*create_folder=*/true);
   writer.write_unit(0, wear::prepared_columns(std::span(&record, 1), 2, 3));
   store::Columns none = wear::prepared_columns({}, 2, 3);
   none["filled"] = none["support"];
@@ -158,7 +159,8 @@ TEST_F(Scans, PreparedScansOfTheFirstVersionAreReadAsFilledByNothing) {
   record.support = {255, 255};
   store::Columns columns = wear::prepared_columns(std::span(&record, 1), 1, 2);
   columns.erase("filled_share");
-  store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, 1, nlohmann::json::object()}, 1, /*create_folder=*/true);
+  store::StoreWriter writer(folder_ / "p.h5", {wear::kPreparedSchema, 1, nlohmann::json::object()}, 1,
+                            /*create_folder=*/true);
   writer.write_unit(0, columns);
   writer.finish();
   const wear::PreparedRecord back = wear::PreparedStore(folder_ / "p.h5").record(0);

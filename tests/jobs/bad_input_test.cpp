@@ -292,7 +292,7 @@ std::vector<BadInput> bad_options() {
       usage("StrideOfZero", "--stride-px", kSearch + "--stride-px 0"),
       usage("StrideThatDoesNotFitTheCells", "--stride-px 3", kSearch + "--stride-px 3"),
       usage("TopOfZero", "--top", kSearch + "--top 0"),
-      usage("ValueThatBoostWouldReplaceForEver", "'--top'", kSearch + "--top %value%"),
+      usage("ValueThatBoostWouldReplaceForEver", "--top", kSearch + "--top %value%"),
       usage("UnknownSimilarity", "--similarity", kSearch + "--similarity mu,cosine"),
       usage("ErosionOfHalf", "--erosion", kSearch + "--erosion 0.5"),
       usage("FrameWithoutWidth", "--frame 586", kIndex + ex + "--frame 586"),

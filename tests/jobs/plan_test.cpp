@@ -42,20 +42,19 @@ class Plans : public JobTest {
   /// A command of each job, on the database.
   static std::vector<Command> commands() {
     const std::string base = Database::folder();
-    return {{"synthesize", "exemplars", "--count", "5", "--size", "96x48", "--output", "images"},
-            {"synthesize", "marks", "--count", "5", "--exemplars", base + "/images", "--output", "images"},
-            {"synthesize", "wear", "--size", "96x64", "--output", "images"},
-            {"ingest", "--kind", "exemplars", "--input", base + "/images", "--output", "e.h5"},
-            {"index", "--exemplars", base + "/exemplars.h5", "--output", "i.h5"},
-            {"search", "--index", base + "/index.h5", "--marks", base + "/marks", "--output", "r.h5"},
-            {"train", "--scans", base + "/small.h5", "--task", "prediction", "--output", "run"},
-            {"predict", "--model", base + "/run/model.h5", "--input", base + "/small.h5", "--weeks", "8", "--output",
-             "p"},
-            {"evaluate", "retrieval", "--results", base + "/results.h5", "--labels", base + "/marks/labels.csv",
-             "--output", "e.json"},
-            {"evaluate", "wear", "--model", base + "/run/model.h5", "--scans", base + "/small.h5", "--output",
-             "e.json"},
-            {"validate", base + "/index.h5"}};
+    return {
+        {"synthesize", "exemplars", "--count", "5", "--size", "96x48", "--output", "images"},
+        {"synthesize", "marks", "--count", "5", "--exemplars", base + "/images", "--output", "images"},
+        {"synthesize", "wear", "--size", "96x64", "--output", "images"},
+        {"ingest", "--kind", "exemplars", "--input", base + "/images", "--output", "e.h5"},
+        {"index", "--exemplars", base + "/exemplars.h5", "--output", "i.h5"},
+        {"search", "--index", base + "/index.h5", "--marks", base + "/marks", "--output", "r.h5"},
+        {"train", "--scans", base + "/small.h5", "--task", "prediction", "--output", "run"},
+        {"predict", "--model", base + "/run/model.h5", "--input", base + "/small.h5", "--weeks", "8", "--output", "p"},
+        {"evaluate", "retrieval", "--results", base + "/results.h5", "--labels", base + "/marks/labels.csv", "--output",
+         "e.json"},
+        {"evaluate", "wear", "--model", base + "/run/model.h5", "--scans", base + "/small.h5", "--output", "e.json"},
+        {"validate", base + "/index.h5"}};
   }
 
   JobResult plan(Command command, const Command& more = {}, int ranks = 0) const {
@@ -95,7 +94,8 @@ TEST_F(Plans, OfEveryJobTellWhatOtherNumbersOfRanksTake) {
 
 TEST_F(Plans, WithWrongNumbersOfRanksEndOnAllRanksAtOnce) {
   for (const Command& command : commands()) {
-    for (const Command& wrong : {Command{"--plan-ranks", "1,x"}, Command{"--plan-node", "cores=4", "--plan-ranks", "1"}}) {
+    for (const Command& wrong :
+         {Command{"--plan-ranks", "1,x"}, Command{"--plan-node", "cores=4", "--plan-ranks", "1"}}) {
       const JobResult result = plan(command, wrong, 2);
       EXPECT_EQ(result.exit_code, 2) << command[0] << ": " << result.errors;
       EXPECT_THAT(result.errors, HasSubstr(wrong[0])) << command[0];

@@ -133,7 +133,8 @@ TEST_P(EveryKernelOnBlocks, KeepsItsDigitsInNearDeadChannels) {
 /// True where equal rows of a matrix product come out with equal bits. OpenBLAS' kernels for AVX2 do not: a row's last
 /// bits depend on its place among twelve.
 bool blas_gives_equal_rows_equal_bits() {
-  const at::Tensor row = at::randn({1, 200}), product = at::mm(row.expand({24, 200}).contiguous(), at::randn({200, 32}));
+  const at::Tensor row = at::randn({1, 200}),
+                   product = at::mm(row.expand({24, 200}).contiguous(), at::randn({200, 32}));
   return at::equal(product, product.slice(0, 0, 1).expand_as(product));
 }
 

@@ -1,11 +1,11 @@
 #include "measure/retrieval.h"
 
+#include <gmock/gmock.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numeric>
-
-#include <gmock/gmock.h>
 
 #include "core/errors.h"
 

@@ -1,8 +1,8 @@
 #include "report/candidates.h"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
+
+#include <cmath>
 #include <opencv2/imgproc.hpp>
 
 #include "synth/exemplar.h"

@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "core/errors.h"
-#include "report/agreement.h"
 #include "ingest/exemplars.h"
-#include "wear/prepared.h"
 #include "ingest/scans.h"
+#include "report/agreement.h"
 #include "temporary_folder.h"
+#include "wear/prepared.h"
 
 namespace outsole::report {
 namespace {

@@ -1,13 +1,13 @@
 #include "retrieval/evaluate_retrieval.h"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <span>
-
-#include <gtest/gtest.h>
-#include <unistd.h>
 
 #include "core/errors.h"
 

@@ -1,9 +1,9 @@
 #include "retrieval/labels.h"
 
-#include <fstream>
-
 #include <gtest/gtest.h>
 #include <unistd.h>
+
+#include <fstream>
 
 #include "core/errors.h"
 

@@ -4,8 +4,8 @@
 #include <cmath>
 #include <map>
 
-#include "match/rotation.h"
 #include "image/geometry.h"
+#include "match/rotation.h"
 
 namespace outsole::retrieval::testing {
 
@@ -172,7 +172,8 @@ std::vector<NaiveScores> NaiveRetrieval::search(const NaiveMark& mark) const {
         std::vector<std::vector<bool>> support(map_height, std::vector<bool>(map_width));
         for (std::int64_t k = 0; k < map_height; ++k) {
           for (std::int64_t l = 0; l < map_width; ++l) {
-            const std::int64_t first = geometry.first_center_half_px / 2, last = (geometry.first_center_half_px + 1) / 2;
+            const std::int64_t first = geometry.first_center_half_px / 2,
+                               last = (geometry.first_center_half_px + 1) / 2;
             support[k][l] = true;
             for (const std::int64_t down : {first, last}) {
               for (const std::int64_t right : {first, last}) {

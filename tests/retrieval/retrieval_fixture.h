@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "core/csv.h"
+#include "ingest/ingest_exemplars.h"
 #include "naive_retrieval.h"
 #include "retrieval/build_index.h"
-#include "ingest/ingest_exemplars.h"
 #include "retrieval/search.h"
 #include "retrieval/search_results.h"
 #include "store/store.h"

@@ -291,7 +291,7 @@ class SearchBytes : public Retrieval {
 };
 
 TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
-  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  const OpenIndex index = open_index(store::Store(search_options().index, kIndexSchema), "", at::kCPU);
   const std::int64_t blocks = index.parameters.blocks();
   const auto visit = [&](ExemplarBlocks& range) {
     std::vector<at::Tensor> seen;
@@ -314,7 +314,7 @@ TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
 }
 
 TEST_F(SearchBytes, ChosenExemplarsAreTheSameFromMemoryAsFromDisk) {
-  const OpenIndex index = open_index(search_options().index, "", at::kCPU);
+  const OpenIndex index = open_index(store::Store(search_options().index, kIndexSchema), "", at::kCPU);
   ExemplarBlocks blocks(index.store, index.parameters, 0, index.parameters.blocks(), std::int64_t{1} << 30,
                         {at::kCPU, 2});
   std::vector<at::Tensor> all;

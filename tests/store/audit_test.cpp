@@ -53,8 +53,8 @@ TEST_F(AuditTest, ALackOfProvenanceIsNotedAndDamageIsNamed) {
 TEST_F(AuditTest, ThePlanCountsTheShards) {
   write_sample(folder_ / "a.h5");
   const machine::Plan plan = audit_plan({folder_});
-  EXPECT_GT(plan.work.read_bytes, static_cast<double>(fs::file_size(folder_ / "a.h5") +
-                                                      fs::file_size(folder_ / "a.shards/00000.h5")));
+  EXPECT_GT(plan.work.read_bytes,
+            static_cast<double>(fs::file_size(folder_ / "a.h5") + fs::file_size(folder_ / "a.shards/00000.h5")));
   EXPECT_TRUE(plan.knows_time());
 }
 

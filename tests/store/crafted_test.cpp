@@ -6,8 +6,8 @@
 #include <functional>
 
 #include "core/errors.h"
-#include "sample_store.h"
 #include "ingest/exemplars.h"
+#include "sample_store.h"
 #include "store/image_rows.h"
 #include "store/seal.h"
 

@@ -1,9 +1,9 @@
 #include "synth/outsole.h"
 
+#include <gtest/gtest.h>
+
 #include <array>
 #include <cmath>
-
-#include <gtest/gtest.h>
 #include <opencv2/imgproc.hpp>
 
 #include "core/errors.h"

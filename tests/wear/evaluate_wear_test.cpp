@@ -7,8 +7,8 @@
 #include <opencv2/imgproc.hpp>
 
 #include "core/errors.h"
-#include "measure/image_quality.h"
 #include "ingest/image_record.h"
+#include "measure/image_quality.h"
 #include "wear/predictor.h"
 #include "wear_fixture.h"
 
@@ -88,8 +88,7 @@ TEST_F(EvaluateWear, TellsUnseenTargetWeeksApart) {
 TEST_F(EvaluateWear, OfOtherScansJudgesEveryPairBesideTheInputAlone) {
   write_model(wear::Task::kPrediction);
   prepare([&] {
-    std::vector<wear::PreparedInfo> scans{testing::scan_of("c", 0), testing::scan_of("c", 4),
-                                           testing::scan_of("c", 8)};
+    std::vector<wear::PreparedInfo> scans{testing::scan_of("c", 0), testing::scan_of("c", 4), testing::scan_of("c", 8)};
     testing::write_prepared(folder_ / "other.h5", scans, kHeight, kWidth);
   });
   options_.scans = folder_ / "other.h5";

@@ -36,8 +36,8 @@ class Predict : public WearTest {
   cv::Mat1b picture(std::int64_t row) const {
     const store::Store store(options_.output, kPredictionsSchema);
     return ingest::byte_image(std::get<std::vector<std::uint8_t>>(store.read("pixels", row, 1).values),
-                      column<std::int32_t>("height_px")[static_cast<std::size_t>(row)],
-                      column<std::int32_t>("width_px")[static_cast<std::size_t>(row)]);
+                              column<std::int32_t>("height_px")[static_cast<std::size_t>(row)],
+                              column<std::int32_t>("width_px")[static_cast<std::size_t>(row)]);
   }
   /// What the refusal says.
   template <typename Cause>

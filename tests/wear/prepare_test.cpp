@@ -4,11 +4,11 @@
 
 #include <cmath>
 
+#include "../shared_folder.h"
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "image/consensus.h"
 #include "image/tread_fixture.h"
-#include "../shared_folder.h"
 
 namespace outsole::wear {
 namespace {

@@ -23,4 +23,4 @@ bool any_not_above(Vector a, Vector b) { return _mm256_movemask_ps(_mm256_cmp_ps
 namespace outsole::match {
 extern const ChannelKernel kAvx2Kernel;
 constinit const ChannelKernel kAvx2Kernel = this_kernel("avx2");
-}
+}  // namespace outsole::match

@@ -23,4 +23,4 @@ bool any_not_above(Vector a, Vector b) { return _mm512_cmp_ps_mask(a, b, _CMP_NG
 namespace outsole::match {
 extern const ChannelKernel kAvx512Kernel;
 constinit const ChannelKernel kAvx512Kernel = this_kernel("avx512");
-}
+}  // namespace outsole::match
