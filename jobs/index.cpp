@@ -33,9 +33,9 @@ void declare(IndexJob& own, Options& options) {
   options.add("extractor", "KIND", index.extractor.kind, known_extractors());
   options.add("weights", "FILE.safetensors", index.extractor.weights_path, "weights, for networks");
   options
-      .add("weights-convention", "caffe|torchvision", index.extractor.weights_convention,
+      .add("weights-convention", "caffe|torchvision|torchvision-folded", index.extractor.weights_convention,
            "how the network expects its input, and its pooling")
-      .one_of({"caffe", "torchvision"})
+      .one_of({"caffe", "torchvision", "torchvision-folded"})
       .only_with("weights");
   options.add("image-scale", "S", index.image_scale, "images are scaled by this before features")
       .above(0.001)

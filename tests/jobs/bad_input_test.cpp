@@ -214,7 +214,7 @@ std::vector<BadInput> bad_weights() {
        kIndex + "BASE/exemplars.h5 --weights BASE/weights.safetensors"},
       {"UnknownExtractor", kUsage, "did you mean 'scattering'", kIndex + "BASE/exemplars.h5 --extractor scatering"},
       {"UnknownStage", kUsage, "'res2d'", kIndex + "BASE/exemplars.h5 --extractor resnet50:res2d --weights w"},
-      {"UnknownConvention", kUsage, "'tensorflow'",
+      {"UnknownConvention", kUsage, "tensorflow",
        kResNet + "--weights BASE/weights.safetensors --weights-convention tensorflow"},
       {"IndexMadeWithOtherWeights", kData, "other.safetensors",
        kSearchIndex + "BASE/resnet.h5 --weights BASE/other.safetensors"},
