@@ -440,12 +440,21 @@ inline __attribute__((always_inline)) void add_score(const ChannelWork& work, in
   }
 }
 
+/// The products of a view at neighbouring shifts, as they lie in a tile of any shape: so one piece of code makes scores
+/// of all of them, and is compiled once.
+struct ViewProducts {
+  const Vector *even, *odd;  // of shifts 0 and 1
+  std::int64_t stride;       // from pair of shifts to pair
+
+  Vector operator()(int shift) const { return (shift % 2 == 0 ? even : odd)[shift / 2 * stride]; }
+};
+
 /// Scores of a view at the first `shifts` of `Shifts` shifts, one cell apart: the window of the first from prefix sums,
 /// the others by the cells that each shift gains and loses. One look at a run serves all. `Cut`: the frame may cut off
 /// some of a window; without, x has the same statistics at all shifts.
-template <Epilogue E, int Shifts, bool Cut, typename Product>
-inline __attribute__((always_inline)) void slide(const ChannelWork& work, int view_index, int shift_x, int shift_y,
-                                                 int shifts, const Product& product) {
+template <Epilogue E, int Shifts, bool Cut>
+__attribute__((noinline)) void slide(const ChannelWork& work, int view_index, int shift_x, int shift_y, int shifts,
+                                     const ViewProducts& product) {
   const ViewWindow& view = work.view[view_index];
   Statistics at = statistics_at(view, shift_x, shift_y);
   if (!Cut && !at.counts<E>()) return;
@@ -508,21 +517,21 @@ void score_alone(const ChannelWork& work, int view_index, int shift_x, int shift
   add_score<E>(work, view_index, shift_x, shift_y, at, work.flat_square / at.inverse_count, sums, product);
 }
 
-/// Makes scores of the products of a tile of `Shifts` shifts from shift_y on; product(view, s) are those of shift_y +
-/// s.
-template <Epilogue E, int Views, int Shifts, typename Product>
-void add_scores(const ChannelWork& work, int shift_x, int shift_y, const Product& product) {
-  for (int v = 0; v < Views; ++v) {
+/// Makes scores of the products of a tile of `Shifts` shifts from shift_y on; those of the first view are given, the
+/// others' lie behind them.
+template <Epilogue E, int Shifts>
+void add_scores(const ChannelWork& work, int views, int shift_x, int shift_y, const ViewProducts& products) {
+  for (int v = 0; v < views; ++v) {
     const ViewWindow& view = work.view[v];
     if (shift_x >= view.shifts_x || shift_y >= view.shifts_y) continue;
     const int shifts = min(Shifts, view.shifts_y - shift_y);
-    const auto product_of_view = [&](int s) { return product(v, s); };
+    const ViewProducts product{products.even + v, products.odd + v, products.stride};
     if (work.step > 1) {
-      for (int s = 0; s < shifts; ++s) score_alone<E>(work, v, shift_x, shift_y + s, product(v, s));
+      for (int s = 0; s < shifts; ++s) score_alone<E>(work, v, shift_x, shift_y + s, product(s));
     } else if (frame_cuts(work, view, shift_x, shift_y, Shifts)) {
-      slide<E, Shifts, true>(work, v, shift_x, shift_y, shifts, product_of_view);
+      slide<E, Shifts, true>(work, v, shift_x, shift_y, shifts, product);
     } else {
-      slide<E, Shifts, false>(work, v, shift_x, shift_y, shifts, product_of_view);
+      slide<E, Shifts, false>(work, v, shift_x, shift_y, shifts, product);
     }
   }
 }
@@ -551,7 +560,8 @@ void correlate_tile(const ChannelWork& work, int shift_x, int shift_y) {
                   work.ahead};
   Products<Views, Shifts, Ragged> products;
   multiply<Views, Shifts, Ragged>(term, nullptr, products);
-  add_scores<E, Views, Shifts>(work, shift_x, shift_y, [&](int v, int s) { return products.sum[s][v]; });
+  const Vector* first = products.sum[0];
+  add_scores<E, Shifts>(work, Views, shift_x, shift_y, {first, first + Views, 2 * Views});
 }
 
 /// x of the nine products, [Part along x][Part along y][columns / 2][rows / 2][views].
@@ -624,8 +634,7 @@ void correlate_pair_tile(const ChannelWork& work, int shift_x, int shift_y) {
       add(shared_along_x[y], shared_along_y, products[y]);
       products_of(part_x, y == 0 ? kFirst : kSecond, &products[y], products[y]);
     }
-    add_scores<E, Views, 2 * Shifts>(work, shift_x + x, shift_y,
-                                     [&](int v, int s) { return products[s % 2].sum[s / 2][v]; });
+    add_scores<E, 2 * Shifts>(work, Views, shift_x + x, shift_y, {products[0].sum[0], products[1].sum[0], Views});
   }
 }
 
