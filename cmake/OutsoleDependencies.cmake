@@ -42,6 +42,8 @@ if(NOT OUTSOLE_KERNELS_ONLY)
   find_package(spdlog REQUIRED)
   find_package(nlohmann_json REQUIRED)
   find_package(OpenSSL REQUIRED COMPONENTS Crypto)
+  find_path(LIBSVM_INCLUDE_DIR libsvm/svm.h REQUIRED)  # LIBSVM brings no CMake package
+  find_library(LIBSVM_LIBRARY svm REQUIRED)
 endif()
 if(OUTSOLE_TESTS AND NOT OUTSOLE_FUZZ)
   find_package(GTest REQUIRED)
