@@ -5,6 +5,7 @@
 
 #include "core/files.h"
 #include "core/provenance.h"
+#include "evaluate_comparison.h"
 #include "evaluate_wear.h"
 #include "job.h"
 #include "plan.h"
@@ -23,32 +24,44 @@ struct EvaluateJob {
   std::string what;
   fs::path output;
   std::optional<fs::path> figure;
-  // Of retrieval.
+  // Of retrieval and comparison.
+  std::vector<fs::path> results;
   retrieval::EvaluateRetrievalOptions retrieval;
   bool log_rank = false;
   report::CandidatePicturesOptions candidates;
+  // Of comparison.
+  ComparisonEvaluation comparison;
   // Of wear.
   WearEvaluation wear;
 };
 
 void declare(EvaluateJob& own, Options& options) {
-  options.add("what", "retrieval|wear", own.what, "what to evaluate").one_of({"retrieval", "wear"}).required();
-  options.add("results", "NAME.h5", own.retrieval.results, "what search wrote")
-      .only_with("what", {"retrieval"})
+  options.add("what", "retrieval|comparison|wear", own.what, "what to evaluate")
+      .one_of({"retrieval", "comparison", "wear"})
+      .required();
+  options
+      .add("results", "NAME.h5...", own.results,
+           "what search wrote; comparison: one of each method, or published ranks as CSV: mark,rank or query,rank")
+      .only_with("what", {"retrieval", "comparison"})
       .required();
   options.add("labels", "CSV", own.retrieval.labels, "true exemplars: mark,exemplar or query,ref")
-      .only_with("what", {"retrieval"});
+      .only_with("what", {"retrieval", "comparison"})
+      .required_with("what", {"comparison"});
+  options
+      .add("exclude", "CSV", own.retrieval.exclude,
+           "exemplars that are not in the database for a mark, such as the print it was cut from: mark,exemplar")
+      .only_with("labels");
   options
       .add("group-column", "NAME...", own.retrieval.group_columns,
            "columns of the labels: evaluate each of their values apart, too")
       .only_with("labels");
   options.add("output", "NAME.json", own.output, "the evaluation")
-      .required_with("what", {"wear"})
+      .required_with("what", {"comparison", "wear"})
       .required_with("labels");
   options.add("figure", "NAME.svg", own.figure,
               "draw the cumulative match characteristic; wear: SSIM and PSNR by elapsed time");
   options.add_switch("log-rank", own.log_rank, "logarithmic ranks in the figure")
-      .only_with("what", {"retrieval"})
+      .only_with("what", {"retrieval", "comparison"})
       .only_with("figure");
   options.add("candidates", "DIR", own.candidates.output, "picture each mark with its first candidates")
       .only_with("what", {"retrieval"});
@@ -58,6 +71,7 @@ void declare(EvaluateJob& own, Options& options) {
   options.add("marks", "FILE|DIR...", own.candidates.marks, "the marks that were searched, for --candidates")
       .only_with("candidates")
       .required();
+  declare_comparison(own.comparison, options);
   declare_wear(own.wear, options);
 }
 
@@ -85,6 +99,7 @@ std::string table(const ordered_json& json) {
   text += row("top 1% (%)", json, "top_percent/1", 1);
   text += row("top 5% (%)", json, "top_percent/5", 1);
   text += row("top 10% (%)", json, "top_percent/10", 1);
+  text += row("top 20% (%)", json, "top_percent/20", 1);
   text += row("mean average precision", json, "mean_average_precision", 3);
   if (json["known_to_rank"] != json["exemplars"]) {
     text += fmt::format(
@@ -115,6 +130,9 @@ std::string evaluate_retrieval(const EvaluateJob& own, const JobContext& context
 
 /// An evaluation must not take the place of the results it is about.
 void check_output(const EvaluateJob& own) {
+  if (own.what == "retrieval" && own.results.size() != 1) {
+    throw UsageError("evaluate retrieval takes one of `results`; several methods: evaluate comparison");
+  }
   if (own.what == "retrieval" && !has_labels(own)) {
     if (own.candidates.output.empty()) throw UsageError("evaluate retrieval needs `labels`, or `candidates`, or both");
     if (!own.output.empty()) throw UsageError("`output` needs `labels`, the true exemplars to compare with");
@@ -131,9 +149,17 @@ Report run(EvaluateJob& own, const JobContext& context) {
   if (own.what == "wear") return evaluate_wear(own.wear, own.output, own.figure, context);
   if (context.common.plan) {
     machine::Plan plan;
-    context.comm.together([&] { plan = retrieval::evaluation_plan(own.retrieval.results); });
+    context.comm.together([&] { plan = retrieval::evaluation_plan(own.results); });
     return plan_report(plan, context);
   }
+  if (own.what == "comparison") {
+    own.comparison.compare.results = own.results;
+    own.comparison.compare.labels = own.retrieval.labels;
+    own.comparison.compare.exclude = own.retrieval.exclude;
+    own.comparison.compare.group_columns = own.retrieval.group_columns;
+    return [=] { return evaluate_comparison(own.comparison, own.output, own.figure, own.log_rank, context); };
+  }
+  own.retrieval.results = own.results.front();
   return [=] { return evaluate_retrieval(own, context); };
 }
 
@@ -145,13 +171,16 @@ Job evaluate_job() {
        "Examples:\n"
        "  outsole evaluate retrieval --results results.h5 --labels labels.csv --output evaluation.json \\\n"
        "      --figure cmc.svg --candidates pictures --exemplars exemplars.h5 --marks marks/\n"
+       "  outsole evaluate comparison --results a.h5 b.h5 --names ours theirs --labels labels.csv --output c.json \\\n"
+       "      --figure cmc.svg --figure-precision-recall curves.svg\n"
        "  outsole evaluate wear --model run/model.h5 --scans prepared.h5 --output wear.json --figure wear.svg\n"
        "  outsole evaluate retrieval --results results.h5 --candidates pictures --exemplars exemplars.h5 --marks "
        "marks/\n"
        "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N "
        "exemplars.\n"
        "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
-       "--group-column, too.\n"},
+       "--group-column, too. A comparison is of the marks that all results hold, with paired tests against the "
+       "first.\n"},
       declare, run);
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "core/errors.h"
 
@@ -27,6 +28,20 @@ double chance_of_missing_all(std::int64_t relevant, std::int64_t exemplars, std:
     missing *= static_cast<double>(std::max<std::int64_t>(0, exemplars - k - i)) / static_cast<double>(exemplars - i);
   }
   return missing;
+}
+
+/// 1 + 1/2 + ... + 1/n, from the small terms up.
+double harmonic_number(std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t k = n; k >= 1; --k) sum += 1 / static_cast<double>(k);
+  return sum;
+}
+
+/// Of `relevant` exemplars in a random order of `exemplars`, whose harmonic number is given.
+double expected_average_precision(std::int64_t relevant, std::int64_t exemplars, double harmonic) {
+  if (exemplars == 1) return 1;
+  const double n = static_cast<double>(exemplars), r = static_cast<double>(relevant);
+  return (r - 1) / (n - 1) + (n - r) / (n * (n - 1)) * harmonic;
 }
 
 }  // namespace
@@ -120,20 +135,19 @@ double standard_error_percent(double percent, std::int64_t count) {
 double chance_found_percent(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t k) {
   ensure(!marks.empty(), "a mean needs marks");
   double sum = 0;
-  for (const MarkRanks& mark : marks) sum += 1 - chance_of_missing_all(mark.relevant, exemplars, k);
+  for (const MarkRanks& mark : marks) sum += 1 - chance_of_missing_all(mark.relevant, exemplars - mark.excluded, k);
   return 100 * sum / static_cast<double>(marks.size());
 }
 
 double chance_mean_average_precision(std::span<const MarkRanks> marks, std::int64_t exemplars) {
   ensure(!marks.empty() && exemplars > 0, "a mean needs marks and exemplars");
-  if (exemplars == 1) return 1;
-  const double n = static_cast<double>(exemplars);
-  double harmonic = 0;
-  for (std::int64_t k = exemplars; k >= 1; --k) harmonic += 1 / static_cast<double>(k);
+  std::map<std::int64_t, double> harmonic_of;  // marks have few different numbers of exemplars
   double sum = 0;
   for (const MarkRanks& mark : marks) {
-    const double r = static_cast<double>(mark.relevant);
-    sum += (r - 1) / (n - 1) + (n - r) / (n * (n - 1)) * harmonic;
+    const std::int64_t searched = exemplars - mark.excluded;
+    const auto [harmonic, is_new] = harmonic_of.try_emplace(searched, 0);
+    if (is_new) harmonic->second = harmonic_number(searched);
+    sum += expected_average_precision(mark.relevant, searched, harmonic->second);
   }
   return sum / static_cast<double>(marks.size());
 }

@@ -12,6 +12,7 @@ namespace outsole::measure {
 struct MarkRanks {
   std::vector<std::int64_t> ranks;  // of the true exemplars found, ascending, 1 is the best
   std::int64_t relevant = 0;        // how many true exemplars the mark has among those searched, found or not
+  std::int64_t excluded = 0;        // how many exemplars count as not in the database for this mark
 };
 
 /// The rank (1 is the best) of exemplar `position` in a row of scores, higher is better. Among equal scores the lower
@@ -54,11 +55,12 @@ PrecisionRecall precision_recall(std::span<const MarkRanks> marks, std::int64_t 
 /// Standard error of a share estimated from `count` independent marks, sqrt(p (1 - p) / n), in percent.
 double standard_error_percent(double percent, std::int64_t count);
 
-/// What a random order reaches: the mean chance over marks that one of `relevant` is within the first k of `exemplars`.
+/// What a random order reaches: the mean chance over marks that one of `relevant` is within the first k of `exemplars`,
+/// of which a mark's `excluded` are left out.
 double chance_found_percent(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t k);
 
-/// Mean average precision expected of a random order (Bestgen 2015, Exact expected average precision of the random
-/// baseline), in [0, 1].
+/// Mean average precision expected of a random order of `exemplars` without those `excluded` (Bestgen 2015, Exact
+/// expected average precision of the random baseline), in [0, 1].
 double chance_mean_average_precision(std::span<const MarkRanks> marks, std::int64_t exemplars);
 
 }  // namespace outsole::measure

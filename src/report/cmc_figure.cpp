@@ -76,21 +76,6 @@ std::string polyline(const CmcCurve& curve, const RankAxis& axis, const std::str
   return svg::polyline(points, stroke);
 }
 
-/// The legend, at the lower right, where a cumulative curve does not pass.
-std::string legend(std::span<const CmcCurve> curves) {
-  std::size_t longest = 0;
-  for (const CmcCurve& curve : curves) longest = std::max(longest, curve.name.size());
-  const double width = 56 + 7.2 * static_cast<double>(longest), height = 12 + 19 * static_cast<double>(curves.size());
-  const double left = kLeft + kPlotWidth - width - 10, top = kTop + kPlotHeight - height - 10;
-  std::string body = "<rect x=\"" + svg::number(left) + "\" y=\"" + svg::number(top) + "\" width=\"" +
-                     svg::number(width) + "\" height=\"" + svg::number(height) +
-                     "\" fill=\"#ffffff\" fill-opacity=\"0.9\" stroke=\"#cccccc\"/>\n";
-  for (std::size_t i = 0; i < curves.size(); ++i) {
-    body += plot::legend_entry(left + 10, top + 16 + 19 * static_cast<double>(i), i, curves[i].name);
-  }
-  return body;
-}
-
 }  // namespace
 
 std::string cmc_figure(std::span<const CmcCurve> curves, const CmcFigureOptions& options) {
@@ -103,8 +88,12 @@ std::string cmc_figure(std::span<const CmcCurve> curves, const CmcFigureOptions&
   const RankAxis axis{static_cast<std::int64_t>(max_rank), options.log_rank};
   std::string body = svg::text(kLeft, 28, "start", options.title, "font-size=\"16\" font-weight=\"bold\"");
   body += axes(axis);
-  for (std::size_t i = 0; i < curves.size(); ++i) body += polyline(curves[i], axis, svg::stroke(i));
-  return svg::document(kWidth, kHeight, body + legend(curves));
+  std::vector<std::string> names;
+  for (const CmcCurve& curve : curves) {
+    body += polyline(curve, axis, svg::stroke(names.size()));
+    names.push_back(curve.name);
+  }
+  return svg::document(kWidth, kHeight, body + plot::legend(kArea, names, plot::Corner::kLowerRight));
 }
 
 std::string cmc_figure(const nlohmann::ordered_json& evaluation, bool log_rank) {

@@ -1,5 +1,6 @@
 #include "report/plot.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "report/svg.h"
@@ -35,6 +36,21 @@ std::string legend_entry(double left, double y, std::size_t index, std::string_v
   return "<line stroke-width=\"2\" " + svg::stroke(index) + " x1=\"" + svg::number(left) + "\" y1=\"" + svg::number(y) +
          "\" x2=\"" + svg::number(left + 28) + "\" y2=\"" + svg::number(y) + "\"/>\n" +
          svg::text(left + 36, y + 4, "start", name);
+}
+
+std::string legend(const Area& area, std::span<const std::string> names, Corner corner) {
+  std::size_t longest = 0;
+  for (const std::string& name : names) longest = std::max(longest, name.size());
+  const double width = 56 + 7.2 * static_cast<double>(longest), height = 12 + 19 * static_cast<double>(names.size());
+  const double left = area.right() - width - 10;
+  const double top = corner == Corner::kUpperRight ? area.top + 10 : area.bottom() - height - 10;
+  std::string body = "<rect x=\"" + svg::number(left) + "\" y=\"" + svg::number(top) + "\" width=\"" +
+                     svg::number(width) + "\" height=\"" + svg::number(height) +
+                     "\" fill=\"#ffffff\" fill-opacity=\"0.9\" stroke=\"#cccccc\"/>\n";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    body += legend_entry(left + 10, top + 16 + 19 * static_cast<double>(i), i, names[i]);
+  }
+  return body;
 }
 
 }  // namespace outsole::report::plot

@@ -2,6 +2,7 @@
 // What figures with axes share: where the curves lie, the grid behind them, and steps of 1, 2 and 5.
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -29,5 +30,10 @@ std::string axes(const Area& area);
 
 /// A piece of curve `index` that begins at (left, y), and its name.
 std::string legend_entry(double left, double y, std::size_t index, std::string_view name);
+
+enum class Corner { kLowerRight, kUpperRight };
+
+/// Curves' names, in their order, in a corner of the area where no curve passes.
+std::string legend(const Area& area, std::span<const std::string> names, Corner corner);
 
 }  // namespace outsole::report::plot

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <span>
 
@@ -20,7 +21,7 @@ using nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::array<std::int64_t, 3> kTopPercents{1, 5, 10};
+constexpr std::array<std::int64_t, 4> kTopPercents{1, 5, 10, 20};
 constexpr std::array<std::int64_t, 2> kTopKs{1, 10};
 constexpr std::int64_t kBlockBytes = std::int64_t{64} << 20;
 
@@ -31,10 +32,12 @@ std::vector<T> read_values(const store::Store& store, const std::string& dataset
 }
 
 /// Ranks by the score matrix: the rows of `marks`, a bounded block of rows at a time. Exemplars that a first pass has
-/// left out have no score, and so no rank; ranks are known as far as every mark has scores.
+/// left out have no score, and so no rank; ranks are known as far as every mark has scores. Nor have those excluded.
 void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRanks& ranks) {
-  const std::int64_t bytes_of_row = ranks.exemplars * static_cast<std::int64_t>(sizeof(float));
+  const std::int64_t columns = results.shape("exemplar_id").at(0);
+  const std::int64_t bytes_of_row = columns * static_cast<std::int64_t>(sizeof(float));
   const std::int64_t rows_of_block = std::max<std::int64_t>(1, kBlockBytes / bytes_of_row);
+  constexpr float kNoCandidate = std::numeric_limits<float>::quiet_NaN();
   std::vector<float> block;
   std::int64_t block_begin = 0, block_end = 0;
   for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
@@ -44,10 +47,13 @@ void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRa
       block_end = std::min(row + rows_of_block, results.rows());
       block = read_values<float>(results, "score", block_begin, block_end - block_begin);
     }
-    const auto scores = std::span<const float>(block).subspan(
-        static_cast<std::size_t>((row - block_begin) * ranks.exemplars), static_cast<std::size_t>(ranks.exemplars));
+    const auto scores = std::span<float>(block).subspan(static_cast<std::size_t>((row - block_begin) * columns),
+                                                        static_cast<std::size_t>(columns));
+    const auto& excluded = truth.excluded[static_cast<std::size_t>(row)];
+    for (const std::int64_t exemplar : excluded) scores[static_cast<std::size_t>(exemplar)] = kNoCandidate;
     const auto has_score = [](float score) { return !std::isnan(score); };
-    ranks.known_to_rank = std::min<std::int64_t>(ranks.known_to_rank, std::ranges::count_if(scores, has_score));
+    const std::int64_t scored = std::ranges::count_if(scores, has_score);
+    if (scored < columns - std::ssize(excluded)) ranks.known_to_rank = std::min(ranks.known_to_rank, scored);
     for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
       if (!has_score(scores[static_cast<std::size_t>(exemplar)])) continue;
       ranks.ranks[i].ranks.push_back(measure::rank_of(scores, exemplar));
@@ -82,6 +88,8 @@ ordered_json at_ranks(const Keys& keys, std::int64_t known_to_rank, RankOf rank_
   return values;
 }
 
+}  // namespace
+
 ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t known_to_rank) {
   const std::int64_t count = std::ssize(marks);
   const auto k_of_percent = [&](std::int64_t percent) { return measure::rank_of_top_percent(percent, exemplars); };
@@ -113,25 +121,29 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   return json;
 }
 
-}  // namespace
-
 std::vector<std::string> read_ids(const store::Store& store, const std::string& dataset) {
   return read_values<std::string>(store, dataset);
 }
 
 RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& truth) {
   RetrievalRanks ranks;
-  ranks.exemplars = results.shape("exemplar_id").at(0);
-  ranks.known_to_rank = ranks.exemplars;
   for (std::size_t row = 0; row < truth.exemplars.size(); ++row) {
     if (truth.exemplars[row].empty()) continue;
     ranks.mark_rows.push_back(static_cast<std::int64_t>(row));
-    ranks.ranks.push_back({{}, std::ssize(truth.exemplars[row])});
+    ranks.ranks.push_back({{}, std::ssize(truth.exemplars[row]), std::ssize(truth.excluded[row])});
   }
   if (ranks.mark_rows.empty()) throw DataError(results.path().string() + ": none of its marks has a label");
+  // Ranks and numbers of exemplars are those of the mark with the most candidates; `excluded` is what others lack.
+  const std::int64_t fewest = std::ranges::min(ranks.ranks, {}, &MarkRanks::excluded).excluded;
+  for (MarkRanks& mark : ranks.ranks) mark.excluded -= fewest;
+  ranks.exemplars = results.shape("exemplar_id").at(0) - fewest;
+  ranks.known_to_rank = ranks.exemplars;
 
   if (results.has("score")) {
     rank_by_scores(results, truth, ranks);
+  } else if (std::ranges::any_of(truth.excluded, [](const auto& of_mark) { return !of_mark.empty(); })) {
+    throw DataError(results.path().string() +
+                    ": keeps only the first candidates, from which none can be taken: search with `all_scores`");
   } else {
     rank_by_lists(results, truth, ranks);
   }
@@ -155,29 +167,54 @@ ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,
   return json;
 }
 
+Truth find_truth(const store::Store& results, const Labels& labels, const std::optional<Labels>& excluded) {
+  const auto marks = read_ids(results, "mark_id"), exemplars = read_ids(results, "exemplar_id");
+  Truth truth = resolve_labels(labels, marks, exemplars);
+  if (truth.labels_without_mark > 0) {
+    spdlog::warn("{}: {} rows name marks that were not searched", labels.path.string(), truth.labels_without_mark);
+  }
+  if (truth.marks_without_label > 0) {
+    spdlog::warn("{}: {} marks have no label and are left out", results.path().string(), truth.marks_without_label);
+  }
+  if (!excluded) return truth;
+  const std::int64_t rows = exclude(*excluded, marks, exemplars, truth);
+  if (rows < std::ssize(excluded->rows)) {
+    spdlog::warn("{}: {} of {} rows name a mark or an exemplar that was not searched", excluded->path.string(),
+                 std::ssize(excluded->rows) - rows, excluded->rows.size());
+  }
+  const std::int64_t without = std::ranges::count_if(truth.exemplars, [](const auto& mark) { return mark.empty(); });
+  if (without > truth.marks_without_label) {
+    spdlog::warn("{}: {} marks have no true exemplar but excluded ones, and are left out", results.path().string(),
+                 without - truth.marks_without_label);
+  }
+  return truth;
+}
+
 RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
   RetrievalEvaluation evaluation;
   evaluation.labels = read_labels(options.labels, options.group_columns);
   const store::Store results(options.results, "outsole.results");
-  const Truth truth = resolve_labels(evaluation.labels, read_ids(results, "mark_id"), read_ids(results, "exemplar_id"));
-  if (truth.labels_without_mark > 0) {
-    spdlog::warn("{}: {} rows name marks that were not searched", options.labels.string(), truth.labels_without_mark);
-  }
-  if (truth.marks_without_label > 0) {
-    spdlog::warn("{}: {} marks have no label and are left out", options.results.string(), truth.marks_without_label);
-  }
+  std::optional<Labels> excluded;
+  if (!options.exclude.empty()) excluded = read_labels(options.exclude);
+  const Truth truth = find_truth(results, evaluation.labels, excluded);
   evaluation.json = evaluate_retrieval(rank_true_exemplars(results, truth), truth, options.group_columns);
   evaluation.inputs = {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(options.labels)}};
+  if (excluded) evaluation.inputs["exclude_sha256"] = sha256_of_file(options.exclude);
   return evaluation;
 }
 
-machine::Plan evaluation_plan(const std::filesystem::path& results_path) {
+machine::Plan evaluation_plan(const std::vector<std::filesystem::path>& results) {
   constexpr double kBytesASecond = 100e6, kStartS = 2;  // of results, read and sorted
-  const store::Store results(results_path, "outsole.results");
-  const auto bytes = static_cast<double>(results.size_bytes());
   machine::Plan plan;
-  plan.lines = {{"marks", fmt::format("{} among {} exemplars", results.rows(), results.shape("exemplar_id").at(0))},
-                {"work", fmt::format("{} of results, on one rank", format_bytes(bytes))}};
+  double bytes = 0;
+  for (const std::filesystem::path& path : results) {
+    if (path.extension() == ".csv") continue;
+    const store::Store store(path, "outsole.results");
+    bytes += static_cast<double>(store.size_bytes());
+    plan.lines.push_back(
+        {"marks", fmt::format("{} among {} exemplars", store.rows(), store.shape("exemplar_id").at(0))});
+  }
+  plan.lines.push_back({"work", fmt::format("{} of results, on one rank", format_bytes(bytes))});
   plan.work.partitions = {{"one rank", 1}};
   plan.work.compute_s = kStartS + bytes / kBytesASecond;
   plan.work.read_bytes = bytes;

@@ -19,6 +19,12 @@ std::string place_of(const Labels& labels, const Label& label) {
   return labels.path.string() + ", line " + std::to_string(label.line);
 }
 
+/// Adds a number to an ascending list, unless it is there.
+void insert(std::vector<std::int64_t>& list, std::int64_t value) {
+  const auto place = std::lower_bound(list.begin(), list.end(), value);
+  if (place == list.end() || *place != value) list.insert(place, value);
+}
+
 /// Adds the row to the truth of mark `mark`.
 void add_label(Truth& truth, std::int64_t mark, std::int64_t exemplar, const Label& label) {
   const auto index = static_cast<std::size_t>(mark);
@@ -28,8 +34,7 @@ void add_label(Truth& truth, std::int64_t mark, std::int64_t exemplar, const Lab
   } else if (truth.groups[index] != label.groups) {
     throw DataError("mark '" + label.mark + "' was put into another group by an earlier row");
   }
-  const auto place = std::lower_bound(exemplars.begin(), exemplars.end(), exemplar);
-  if (place == exemplars.end() || *place != exemplar) exemplars.insert(place, exemplar);
+  insert(exemplars, exemplar);
 }
 
 }  // namespace
@@ -75,6 +80,7 @@ Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_
   Truth truth;
   truth.exemplars.resize(mark_ids.size());
   truth.groups.resize(mark_ids.size());
+  truth.excluded.resize(mark_ids.size());
   for (const Label& label : labels.rows) {
     try {
       const auto mark = marks.find(label.mark);
@@ -92,6 +98,25 @@ Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_
   truth.marks_without_label = std::count_if(truth.exemplars.begin(), truth.exemplars.end(),
                                             [](const auto& of_mark) { return of_mark.empty(); });
   return truth;
+}
+
+std::int64_t exclude(const Labels& rows, const std::vector<std::string>& mark_ids,
+                     const std::vector<std::string>& exemplar_ids, Truth& truth) {
+  const IdLookup marks(mark_ids, "mark"), exemplars(exemplar_ids, "exemplar");
+  std::int64_t excluded = 0;
+  for (const Label& row : rows.rows) {
+    try {
+      const auto mark = marks.find(row.mark), exemplar = exemplars.find(row.exemplar);
+      if (!mark || !exemplar) continue;
+      const auto index = static_cast<std::size_t>(*mark);
+      insert(truth.excluded[index], *exemplar);
+      std::erase(truth.exemplars[index], *exemplar);
+      ++excluded;
+    } catch (const DataError& error) {
+      throw DataError(place_of(rows, row) + ": " + error.what());
+    }
+  }
+  return excluded;
 }
 
 }  // namespace outsole::retrieval

@@ -47,6 +47,7 @@ Labels read_labels(const std::filesystem::path& path, const std::vector<std::str
 struct Truth {
   std::vector<std::vector<std::int64_t>> exemplars;  // of each mark, ascending; empty: the mark has no label
   std::vector<std::vector<std::string>> groups;      // of each mark: a value for each group column; empty without label
+  std::vector<std::vector<std::int64_t>> excluded;   // of each mark: exemplars that are not in the database for it
   std::int64_t marks_without_label = 0;
   std::int64_t labels_without_mark = 0;  // rows whose mark was not searched
 };
@@ -56,5 +57,11 @@ struct Truth {
 /// mark disagree on its group.
 Truth resolve_labels(const Labels& labels, const std::vector<std::string>& mark_ids,
                      const std::vector<std::string>& exemplar_ids);
+
+/// Takes the exemplars that rows name out of the database for the rows' marks, such as the print that a partial print
+/// was cut from: they are no true exemplars, and no candidates. Rows of marks or exemplars that were not searched
+/// change nothing. Returns how many rows did. Throws DataError naming the line when an id is ambiguous.
+std::int64_t exclude(const Labels& rows, const std::vector<std::string>& mark_ids,
+                     const std::vector<std::string>& exemplar_ids, Truth& truth);
 
 }  // namespace outsole::retrieval

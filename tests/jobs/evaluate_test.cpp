@@ -67,5 +67,35 @@ TEST_F(Casework, AMeasureOfTheListsNeedsLabels) {
   EXPECT_FALSE(fs::exists(folder_ / "pictures"));
 }
 
+using Comparing = JobTest;
+
+TEST_F(Comparing, TellsMethodsApartInATableAndFigures) {
+  const std::string base = Database::folder();
+  write_bytes(folder_ / "published.csv", "mark,rank\nmark00001,33\nmark00002,20\n");
+  const JobResult result =
+      run({"evaluate", "comparison", "--results", base + "/results.h5", base + "/results.h5", "published.csv",
+           "--names", "ours,same,published", "--labels", base + "/marks/labels.csv", "--output", "c.json", "--figure",
+           "cmc.svg", "--figure-precision-recall", "curves.svg"});
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("2 marks, 33 exemplars"), HasSubstr("chance"), HasSubstr("Against ours"),
+                                   HasSubstr("+0 -0 p 1"), HasSubstr("marks that not all results hold are left out")));
+  for (const char* name : {"c.json", "c.json.provenance.json", "cmc.svg", "curves.svg"})
+    EXPECT_TRUE(fs::exists(folder_ / name));
+}
+
+TEST_F(Comparing, HasItsOptionsToItself) {
+  const std::string base = Database::folder();
+  const std::vector<std::string> retrieval = {"evaluate", "retrieval", "--labels",  base + "/marks/labels.csv",
+                                              "--output", "e.json",    "--results", base + "/results.h5"};
+  std::vector<std::string> two = retrieval;
+  two.push_back(base + "/results.h5");
+  EXPECT_THAT(run(two).errors, HasSubstr("evaluate comparison"));
+  std::vector<std::string> names = retrieval;
+  names.insert(names.end(), {"--names", "a"});
+  EXPECT_EQ(run(names).exit_code, 2);
+  EXPECT_THAT(run({"evaluate", "comparison", "--results", base + "/results.h5", "--output", "c.json"}).errors,
+              HasSubstr("--labels"));
+}
+
 }  // namespace
 }  // namespace outsole::testing

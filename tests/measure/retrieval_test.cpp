@@ -137,6 +137,14 @@ TEST(Chance, EqualsTheMeanOverEveryOrder) {
   }
 }
 
+TEST(Chance, LeavesOutWhatIsExcludedForAMark) {
+  const std::vector<MarkRanks> excluding{{{1}, 2, 3}, {{1}, 1, 0}}, one{{{1}, 2}}, other{{{1}, 1}};
+  EXPECT_NEAR(chance_found_percent(excluding, 10, 4),
+              (chance_found_percent(one, 7, 4) + chance_found_percent(other, 10, 4)) / 2, 1e-12);
+  EXPECT_NEAR(chance_mean_average_precision(excluding, 10),
+              (chance_mean_average_precision(one, 7) + chance_mean_average_precision(other, 10)) / 2, 1e-12);
+}
+
 TEST(Chance, IsCertaintyWithASingleExemplar) {
   const std::vector<MarkRanks> marks{{{1}, 1}};
   EXPECT_EQ(chance_mean_average_precision(marks, 1), 1);

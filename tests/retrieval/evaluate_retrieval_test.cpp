@@ -122,6 +122,41 @@ TEST_F(EvaluateRetrieval, EvaluatesEachGroupApart) {
   EXPECT_EQ(json["groups"]["area"]["half"]["marks"], 1);
 }
 
+TEST_F(EvaluateRetrieval, TakesExcludedExemplarsOutOfTheDatabaseOfTheirMark) {
+  const store::Store results = write_results(5, true);
+  // Exemplars 19 and 20 come before the true one of m2, its own print 4 is first of m1; 9999 was not searched.
+  const Labels more{"labels.csv", {}, {{"m1", "4", {}, 1}, {"m1", "5", {}, 2}, {"m2", "4", {}, 3}}};
+  const Labels rows{
+      "exclude.csv", {}, {{"m1", "4", {}, 1}, {"m2", "20", {}, 2}, {"m2", "19", {}, 3}, {"m2", "9999", {}, 4}}};
+  const auto marks = read_ids(results, "mark_id"), exemplars = read_ids(results, "exemplar_id");
+  Truth truth = resolve_labels(more, marks, exemplars);
+  EXPECT_EQ(exclude(rows, marks, exemplars, truth), 3);
+  const RetrievalRanks ranks = rank_true_exemplars(results, truth);
+  EXPECT_EQ(ranks.exemplars, kExemplars - 1);  // m1 has the most candidates
+  EXPECT_EQ(ranks.known_to_rank, kExemplars - 1);
+  EXPECT_EQ(ranks.ranks[0].ranks, std::vector<std::int64_t>{4});  // among 1, 2, 3, 5, ... of equal score
+  EXPECT_EQ(ranks.ranks[0].relevant, 1);
+  EXPECT_EQ(ranks.ranks[0].excluded, 0);
+  EXPECT_EQ(ranks.ranks[1].ranks, std::vector<std::int64_t>{10});
+  EXPECT_EQ(ranks.ranks[1].excluded, 1);
+}
+
+TEST_F(EvaluateRetrieval, ExcludesNothingFromListsThatMayLackWhatComesNext) {
+  const store::Store results = write_results(5, false);
+  const auto marks = read_ids(results, "mark_id"), exemplars = read_ids(results, "exemplar_id");
+  Truth truth = resolve_labels(labels(), marks, exemplars);
+  exclude({"exclude.csv", {}, {{"m1", "1", {}, 1}}}, marks, exemplars, truth);
+  EXPECT_THROW(rank_true_exemplars(results, truth), DataError);
+}
+
+TEST_F(EvaluateRetrieval, LeavesOutAMarkWhoseOnlyTrueExemplarIsExcluded) {
+  const store::Store results = write_results(5, true);
+  const auto marks = read_ids(results, "mark_id"), exemplars = read_ids(results, "exemplar_id");
+  Truth truth = resolve_labels(labels(), marks, exemplars);
+  exclude({"exclude.csv", {}, {{"m1", "4", {}, 1}}}, marks, exemplars, truth);
+  EXPECT_EQ(rank_true_exemplars(results, truth).mark_rows, std::vector<std::int64_t>{1});
+}
+
 TEST_F(EvaluateRetrieval, RefusesLabelsOfOtherMarks) {
   const store::Store results = write_results(5, false);
   const Labels other{"labels.csv", {}, {{"x", "4", {}, 1}}};
