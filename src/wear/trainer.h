@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 
 #include "comm/communicator.h"
 #include "learn/run.h"
@@ -17,6 +18,8 @@ namespace outsole::wear {
 struct TrainOptions : learn::RunOptions {
   std::filesystem::path scans;  // a store of schema outsole.prepared
   Task task = Task::kPrediction;
+  std::optional<ShownSize> size;              // that scans are reduced to; empty: as they are stored
+  std::optional<std::filesystem::path> init;  // the model to start from, of another size; empty: random weights
   Split split = Split::kTime;
   std::uint64_t seed = 1;
   std::int64_t batch = 16;  // pairs a step, over all ranks
@@ -53,7 +56,8 @@ struct TrainSummary : learn::RunSummary {
 TrainPlan plan_training(const TrainOptions& options, int ranks);
 
 /// Trains as learn::run does. The global batch is cut over ranks; the result is that of one rank with the whole batch,
-/// to rounding. Throws EnvironmentError, too, when a step would take more memory than a rank may. Collective.
+/// to rounding. Throws EnvironmentError, too, when a step would take more memory than a rank may; UsageError for a
+/// `size` that scans cannot be reduced to and an `init` that differs in more than size. Collective.
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm);
 
 }  // namespace outsole::wear
