@@ -43,6 +43,7 @@ class Learner : public learn::Learner {
   std::int64_t examples(std::int64_t step) const override;
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override;
   std::optional<learn::BestGuess> best_guess() const override;
+  std::int64_t bytes_read() const override { return images_.bytes_read(); }
 
   /// Adds this rank's part of the gradient of what the options have it lessen, the batch's mean squared difference +
   /// ssim_weight (1 - structural similarity), and returns its part of the mean squared difference. A pixel that a

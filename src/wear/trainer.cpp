@@ -32,6 +32,7 @@ void check(const TrainOptions& options) {
     if (!condition) throw UsageError(complaint);
   };
   require(options.batch >= 1, "`batch`: at least 1 pair");
+  require(options.held_out_share > 0 && options.held_out_share < 1, "`held_out`: a share, above 0 and below 1");
   require(options.time_hidden >= 1 && options.time_hidden <= kMostTimeHidden, "`time_hidden`: from 1 to 65536");
   require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "`time_maps`: from 1 to 4096");
   require(options.ssim_weight >= 0 && std::isfinite(options.ssim_weight), "`ssim_weight`: a number, at least 0");
@@ -45,13 +46,14 @@ void check(const TrainOptions& options) {
 json identity_of(const TrainOptions& options, const wear::PreparedStore& scans, const store::Store* init) {
   const json& prepared = scans.store().header().parameters;
   const bool has_dpi = prepared.is_object() && prepared.contains("dpi") && prepared["dpi"].is_number();
+  const double reduced = static_cast<double>(scans.height_px()) / static_cast<double>(scans.stored_size().height_px);
   json identity = learn::identity_of(options);
   identity.update({{"scans_sha256", scans.store().sha256()},
-                   {"dpi", has_dpi ? prepared["dpi"].get<double>() : 0.0},
+                   {"dpi", has_dpi ? reduced * prepared["dpi"].get<double>() : 0.0},
                    {"task", name_of(options.task)},
                    {"split", name_of(options.split)},
                    {"seed", options.seed},
-                   {"held_out_share", kHeldOutShare},
+                   {"held_out_share", options.held_out_share},
                    {"batch", options.batch},
                    {"time_hidden", options.time_hidden},
                    {"time_maps", options.time_maps},
@@ -70,6 +72,7 @@ json identity_of(const TrainOptions& options, const wear::PreparedStore& scans, 
 learn::Subject subject_of(const TrainOptions& options, const wear::PreparedStore& scans, const store::Store* init) {
   return {.identity = identity_of(options, scans, init),
           .changed_by = {{"scans_sha256", "the scans_sha256 of `scans`"},
+                         {"held_out_share", "`held_out`"},
                          {"dpi", "the dpi of `scans`"},
                          {"size", "the size of the images"},
                          {"init_sha256", "the model of `init`"},
@@ -104,16 +107,6 @@ TrainPlan plan_of(const TrainOptions& options, const wear::PreparedStore& scans,
   return plan;
 }
 
-/// What is left for scans of the memory a rank may use.
-std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan) {
-  constexpr std::int64_t kLibraries = std::int64_t{400} << 20;
-  const std::int64_t on_gpu = options.device.is_cpu() ? 0 : plan.memory_bytes;
-  const std::int64_t left = options.memory_bytes - kLibraries - plan.memory_bytes + on_gpu;
-  if (left >= 0) return left;
-  throw EnvironmentError("a step needs about " + format_bytes(static_cast<double>(kLibraries + plan.memory_bytes)) +
-                         " a rank; raise `memory_gib`, use more ranks, a smaller `batch` or smaller scans");
-}
-
 struct Data {
   wear::PreparedStore scans;
   PairSets pairs;
@@ -146,7 +139,7 @@ void tell_of_init(const store::Store& init, const TrainOptions& options, const N
 }
 
 Data data_of(wear::PreparedStore scans, const TrainOptions& options, int ranks) {
-  PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, kHeldOutShare);
+  PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, options.held_out_share);
   const TrainPlan plan = plan_of(options, scans, pairs, ranks);
   return {std::move(scans), std::move(pairs), plan};
 }
@@ -160,6 +153,15 @@ NetworkShape network_shape(const TrainOptions& options, const wear::PreparedStor
 NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, std::int64_t width_px) {
   return {options.task,      height_px,       width_px,          options.time_hidden,
           options.time_maps, options.network, options.first_maps};
+}
+
+std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan) {
+  constexpr std::int64_t kLibraries = std::int64_t{400} << 20;
+  const std::int64_t on_gpu = options.device.is_cpu() ? 0 : plan.memory_bytes;
+  const std::int64_t left = options.memory_bytes - kLibraries - plan.memory_bytes + on_gpu;
+  if (left >= 0) return left;
+  throw EnvironmentError("a step needs about " + format_bytes(static_cast<double>(kLibraries + plan.memory_bytes)) +
+                         " a rank; raise `memory_gib`, use more ranks, a smaller `batch` or smaller scans");
 }
 
 TrainPlan plan_training(const TrainOptions& options, int ranks) {
