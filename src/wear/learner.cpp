@@ -9,6 +9,7 @@
 #include "comm/partition.h"
 #include "core/checked.h"
 #include "learn/mixed_precision.h"
+#include "wear/initial_weights.h"
 #include "wear/loss.h"
 #include "wear/model_file.h"
 
@@ -30,8 +31,10 @@ std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, con
   return all;
 }
 
-std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, const TrainOptions& options) {
+std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, const TrainOptions& options,
+                                          const WearNetwork* init) {
   auto network = std::make_shared<WearNetwork>(network_shape(options, scans), options.seed);
+  if (init != nullptr) start_from(*init, *network);
   network->to(options.device);
   return network;
 }
@@ -79,13 +82,13 @@ std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs) 
 }
 
 Learner::Learner(const wear::PreparedStore& scans, const PairSets& pairs, const TrainOptions& options,
-                 std::int64_t scan_bytes, const comm::Communicator& comm)
+                 std::int64_t scan_bytes, const comm::Communicator& comm, const WearNetwork* init)
     : comm_(comm),
       options_(options),
       pairs_(pairs),
       sample_(held_out_sample(pairs)),
       known_pixels_(agreed_known_pixels(comm, scans)),
-      network_(make_network(scans, options)),
+      network_(make_network(scans, options, init)),
       images_(scans, scan_bytes) {}
 
 std::vector<learn::NamedTensor> Learner::parameters() const { return weights_of(*network_); }
