@@ -1,6 +1,5 @@
 #include "wear/network.h"
 
-#include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/functional/padding.h>
 #include <torch/utils.h>
 
@@ -12,6 +11,7 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "wear/gradient_box.h"
 
 namespace outsole::wear {
 
@@ -49,37 +49,6 @@ void start(at::Tensor weight, at::Tensor bias, std::int64_t inputs, double gain)
   weight.normal_(0, std::sqrt(gain / static_cast<double>(inputs)));
   bias.zero_();
 }
-
-/// The gradient of conv2d(x, weight, stride 2, padding 1) by x or by weight.
-enum class By { kInput, kWeight };
-
-at::Tensor convolution_gradient(By by, const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight) {
-  const bool by_input = by == By::kInput;
-  const auto gradients =
-      at::convolution_backward(gradient, x, weight, at::nullopt, {kStride, kStride}, {kPadding, kPadding}, {1, 1},
-                               false, {0, 0}, 1, {by_input, !by_input, false});
-  return by_input ? std::get<0>(gradients) : std::get<1>(gradients);
-}
-
-/// A transposed convolution without bias. Its value is the gradient of a strided convolution by its input; so its own
-/// gradients are that convolution and the gradient by its weight, with the roles of input and output exchanged.
-struct ConvolutionAdjoint : torch::autograd::Function<ConvolutionAdjoint> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
-    context->save_for_backward({x, weight});
-    // The input that the gradient is taken by: only its shape counts, so its memory is never touched.
-    const at::Tensor shape =
-        at::empty({x.size(0), weight.size(1), kStride * x.size(2), kStride * x.size(3)}, x.options());
-    return convolution_gradient(By::kInput, x, shape, weight);
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &x = saved[0], &weight = saved[1], gradient = gradients[0].contiguous();
-    return {at::conv2d(gradient, weight, {}, kStride, kPadding),
-            convolution_gradient(By::kWeight, x, gradient, weight)};
-  }
-};
 
 }  // namespace
 
@@ -143,34 +112,141 @@ WearNetwork::WearNetwork(const NetworkShape& shape, std::uint64_t seed) : shape_
   }
 }
 
-torch::Tensor WearNetwork::forward(const torch::Tensor& x, const torch::Tensor& time) {
-  const std::int64_t images = x.size(0), height_px = shape_.height_px, width_px = shape_.width_px;
-  ensure(x.sizes() == at::IntArrayRef({images, 1, height_px, width_px}), "images of another shape than the network's");
-  ensure(time.sizes() == at::IntArrayRef({images, time_inputs(shape_.task)}), "time inputs that do not fit the images");
-
-  const std::int64_t bottom = padded(height_px) - height_px, right = padded(width_px) - width_px;
-  torch::Tensor maps = at::constant_pad_nd(x, {0, right, 0, bottom}, kPaper);
-  const bool adds = shape_.kind == NetworkKind::kResidual;
-  std::vector<torch::Tensor> added;  // what the decoder's layers add, the last one's first
-  if (adds) added.push_back(at::logit(maps, kDarkest));
-  for (auto& layer : encoder_) {
-    maps = layer(maps).relu_();
-    if (adds) added.push_back(maps);
+torch::Tensor WearNetwork::forward(const torch::Tensor& x, const torch::Tensor& time, ImageTeam* team) {
+  const Pass pass{team, false};
+  check_inputs(x, time, pass);
+  torch::Tensor maps = padded(x, pass);
+  std::vector<torch::Tensor> added{image_added(maps)};  // what the decoder's layers add, the last one's first
+  for (int layer = 0; layer < kLayers; ++layer) {
+    maps = encoded(maps, layer, pass);
+    added.push_back(what_is_added(maps));
   }
-  if (adds) added.pop_back();  // the decoder's input
+  maps = with_time(maps, time, pass);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    added.pop_back();  // first that of the smallest maps, which are the decoder's input
+    maps = decoded(maps, layer, added.back(), pass);
+  }
+  return cropped(maps, pass);
+}
 
-  const torch::Tensor when = time_maps_(time_hidden_(time).relu_()).relu_();
-  maps = at::cat({maps, when.view({images, shape_.time_maps, maps.size(2), maps.size(3)})}, 1);
+void WearNetwork::check_inputs(const torch::Tensor& x, const torch::Tensor& time, const Pass& pass) const {
+  ensure(!pass.is_split() || pass.team->height_px() == shape_.height_px, "a team for images of another height");
+  ensure(x.sizes() == at::IntArrayRef({x.size(0), 1, rows(pass).size(), shape_.width_px}),
+         "images of another shape than the network's");
+  ensure(time.sizes() == at::IntArrayRef({x.size(0), time_inputs(shape_.task)}),
+         "time inputs that do not fit the images");
+}
 
-  for (auto& layer : decoder_) {
-    maps = double_size(maps, layer->weight, layer->bias);
-    if (adds) {
-      maps = maps.add_(added.back());
-      added.pop_back();
+/// Of the image, that x has.
+comm::UnitRange WearNetwork::rows(const Pass& pass) const {
+  return pass.is_split() ? pass.team->slab().rows : comm::UnitRange{0, shape_.height_px};
+}
+
+torch::Tensor WearNetwork::padded(const torch::Tensor& x, const Pass& pass) const {
+  const std::int64_t bottom = pass.is_split() ? pass.team->slab().padded_rows.end - pass.team->slab().rows.end
+                                              : wear::padded(shape_.height_px) - shape_.height_px;
+  return at::constant_pad_nd(x, {0, wear::padded(shape_.width_px) - shape_.width_px, 0, bottom}, kPaper);
+}
+
+torch::Tensor WearNetwork::cropped(const torch::Tensor& y, const Pass& pass) const {
+  return y.slice(2, 0, rows(pass).size()).slice(3, 0, shape_.width_px);
+}
+
+/// Undefined where the network adds nothing.
+torch::Tensor WearNetwork::what_is_added(const torch::Tensor& maps) const {
+  return shape_.kind == NetworkKind::kResidual ? maps : torch::Tensor();
+}
+torch::Tensor WearNetwork::image_added(const torch::Tensor& padded) const {
+  return shape_.kind == NetworkKind::kResidual ? at::logit(padded, kDarkest) : torch::Tensor();
+}
+
+torch::Tensor WearNetwork::encoded(const torch::Tensor& maps, int layer, const Pass& pass) {
+  torch::nn::Conv2d& convolution = encoder_[static_cast<std::size_t>(layer)];
+  if (!pass.is_split() && !pass.recomputes) return convolution(maps).relu_();
+  return halve_size(maps, convolution->weight, convolution->bias, pass.team).relu_();
+}
+
+torch::Tensor WearNetwork::with_time(const torch::Tensor& maps, const torch::Tensor& time, const Pass& pass) {
+  return at::cat({maps, maps_of_time(time, maps.size(2), maps.size(3), pass)}, 1);
+}
+
+/// [N, time_maps, height, width], the rows of this rank's slab: of a team each rank computes its own.
+torch::Tensor WearNetwork::maps_of_time(const torch::Tensor& time, std::int64_t height, std::int64_t width,
+                                        const Pass& pass) {
+  const torch::Tensor hidden = time_hidden_(time).relu_();
+  const std::array sizes{time.size(0), shape_.time_maps, height, width};
+  if (!pass.is_split()) return time_maps_(hidden).relu_().view(sizes);
+  const comm::UnitRange rows = pass.team->slab().coarse_rows;
+  const std::int64_t all_rows = wear::padded(shape_.height_px) / kSizeStep;
+  const auto own = [&](const torch::Tensor& parameter, std::int64_t columns) {
+    return parameter.view({shape_.time_maps, all_rows, width * columns}).narrow(1, rows.begin, rows.size());
+  };
+  const torch::Tensor weight = own(time_maps_->weight, shape_.time_hidden).reshape({-1, shape_.time_hidden});
+  return at::linear(hidden, weight, own(time_maps_->bias, 1).reshape({-1})).relu_().view(sizes);
+}
+
+/// `added` may be undefined.
+torch::Tensor WearNetwork::decoded(const torch::Tensor& maps, int layer, const torch::Tensor& added, const Pass& pass) {
+  const torch::nn::ConvTranspose2d& convolution = decoder_[static_cast<std::size_t>(layer)];
+  torch::Tensor result = pass.is_split() || pass.recomputes
+                             ? double_size(maps, convolution->weight, convolution->bias, pass.team)
+                             : double_size(maps, convolution->weight, convolution->bias);
+  if (added.defined()) result = result.add_(added);
+  return layer + 1 == kLayers ? result.sigmoid_() : result.relu_();
+}
+
+void WearNetwork::add_gradients_recomputing(
+    const torch::Tensor& x, const torch::Tensor& time, ImageTeam* team,
+    const std::function<torch::Tensor(const torch::Tensor& predicted)>& loss_of) {
+  // Pieces, outermost first, so that the largest maps are there only while their own piece is worked on:
+  //   x -encoder0-> first -encoder1-> second -the middle-> third -decoder3, decoder4, loss->
+  const Pass pass{team, true};
+  check_inputs(x, time, pass);
+  const auto middle = [&](torch::Tensor maps) {
+    std::vector<torch::Tensor> added{what_is_added(maps)};
+    for (int layer = 2; layer < kLayers; ++layer) {
+      maps = encoded(maps, layer, pass);
+      added.push_back(what_is_added(maps));
     }
-    maps = layer.get() == decoder_.back().get() ? maps.sigmoid_() : maps.relu_();
+    maps = with_time(maps, time, pass);
+    for (int layer = 0; layer < kLayers - 2; ++layer) {
+      added.pop_back();
+      maps = decoded(maps, layer, added.back(), pass);
+    }
+    return maps;
+  };
+  const auto first_of = [&] { return encoded(padded(x, pass), 0, pass); };
+  const auto without_gradients = [](const auto& work) {
+    const at::NoGradGuard no_gradients;
+    return work();
+  };
+
+  torch::Tensor first = without_gradients(first_of), second, third;
+  without_gradients([&] {
+    second = encoded(first, 1, pass);
+    first = what_is_added(first);
+    third = middle(std::exchange(second, {}));
+    return 0;
+  });
+  GradientBox of_first, of_second, of_third;
+  {
+    torch::Tensor image = image_added(padded(x, pass));
+    torch::Tensor maps = decoded(of_third.fed_by(std::exchange(third, {})), kLayers - 2,
+                                 first.defined() ? of_first.fed_by(std::exchange(first, {})) : first, pass);
+    maps = cropped(decoded(std::exchange(maps, {}), kLayers - 1, std::exchange(image, {}), pass), pass);
+    const torch::Tensor loss = loss_of(maps);
+    maps.reset();
+    loss.backward();
   }
-  return maps.slice(2, 0, height_px).slice(3, 0, width_px);
+  second = without_gradients([&] { return encoded(first_of(), 1, pass); });
+  of_third.feed(middle(of_second.fed_by(std::exchange(second, {}))));
+  {
+    GradientBox through_second;
+    first = without_gradients(first_of);
+    of_second.feed(encoded(through_second.fed_by(std::exchange(first, {})), 1, pass));
+    of_first.add(through_second);
+  }
+  of_first.feed(first_of());
 }
 
 double WearNetwork::flops() const {
@@ -188,10 +264,9 @@ double WearNetwork::flops() const {
 }
 
 torch::Tensor double_size(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias) {
-  // oneDNN computes 16 maps at a time: for a single one, LibTorch's columns are faster and no larger than the input.
   const bool columns_are_small = kKernel * kKernel * weight.size(1) <= weight.size(0);
   if (!x.is_cpu() || columns_are_small) return at::conv_transpose2d(x, weight, bias, kStride, kPadding);
-  return ConvolutionAdjoint::apply(x, weight).add_(bias.view({1, -1, 1, 1}));
+  return double_size(x, weight, bias, nullptr);
 }
 
 }  // namespace outsole::wear

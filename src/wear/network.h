@@ -15,9 +15,12 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "wear/halo.h"
+#include "wear/slab.h"
 #include "wear/time_encoding.h"
 
 namespace outsole::wear {
@@ -40,8 +43,6 @@ struct NetworkShape {
   bool operator==(const NetworkShape&) const = default;
 };
 
-/// The network pads sides to multiples of this.
-inline constexpr std::int64_t kSizeStep = 32;
 /// Layers of the encoder, and of the decoder.
 inline constexpr int kLayers = 5;
 
@@ -65,23 +66,47 @@ class WearNetwork : public torch::nn::Module {
   /// x [N, 1, height, width] in [0, 1] (1 is paper), time [N, time_inputs(task)] -> [N, 1, height, width] in (0, 1).
   /// Images whose sides are no multiples of 32 are padded with paper and the result is cropped. Throws Bug when the
   /// shapes do not fit.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time);
+  ///
+  /// With a team, x and the result are the rows of this rank's slab: the same numbers as of the whole image, to
+  /// rounding. Collective within the team, as is the gradient; the ranks' gradients of a parameter add up to that of
+  /// the whole image.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& time, ImageTeam* team = nullptr);
+
+  /// Adds the gradient of `loss_of(forward(x, time, team))`, one number, to the parameters and to x, if that wants one.
+  /// It keeps few of the layers' maps and makes the others again in the backward pass: for the time of one forward
+  /// pass more, about half the memory; the same bits as without. `loss_of` is called once.
+  void add_gradients_recomputing(const torch::Tensor& x, const torch::Tensor& time, ImageTeam* team,
+                                 const std::function<torch::Tensor(const torch::Tensor& predicted)>& loss_of);
 
   /// Floating point operations (2 per multiply-add) of the forward pass of one image; a training step costs three times
   /// that.
   double flops() const;
 
  private:
+  /// How a pass computes: on whose rows, and whether by the functions that let go of what they no longer need.
+  struct Pass {
+    ImageTeam* team = nullptr;
+    bool recomputes = false;
+    bool is_split() const { return team != nullptr && team->is_split(); }
+  };
+  void check_inputs(const torch::Tensor& x, const torch::Tensor& time, const Pass& pass) const;
+  comm::UnitRange rows(const Pass& pass) const;
+  torch::Tensor padded(const torch::Tensor& x, const Pass& pass) const;
+  torch::Tensor cropped(const torch::Tensor& y, const Pass& pass) const;
+  torch::Tensor encoded(const torch::Tensor& maps, int layer, const Pass& pass);
+  torch::Tensor with_time(const torch::Tensor& maps, const torch::Tensor& time, const Pass& pass);
+  torch::Tensor maps_of_time(const torch::Tensor& time, std::int64_t height, std::int64_t width, const Pass& pass);
+  torch::Tensor decoded(const torch::Tensor& maps, int layer, const torch::Tensor& added, const Pass& pass);
+  torch::Tensor what_is_added(const torch::Tensor& maps) const;
+  torch::Tensor image_added(const torch::Tensor& padded) const;
+
   NetworkShape shape_;
   std::vector<torch::nn::Conv2d> encoder_;
   torch::nn::Linear time_hidden_ = nullptr, time_maps_ = nullptr;
   std::vector<torch::nn::ConvTranspose2d> decoder_;  // hold the weights; computed by double_size
 };
 
-/// conv_transpose2d(x, weight, bias, stride 2, padding 1) for a kernel of 4: x [N, Cin, H, W],
-/// weight [Cin, Cout, 4, 4], bias [Cout] -> [N, Cout, 2 H, 2 W]. On CPUs it runs as what it is, the adjoint of a
-/// strided convolution, through oneDNN's kernels for gradients: LibTorch's own goes through a matrix of columns, slower
-/// and with four times an image's output in memory. Its gradient cannot be differentiated again.
+/// double_size of halo.h of a whole image; on GPUs and of a single map LibTorch's own.
 torch::Tensor double_size(const torch::Tensor& x, const torch::Tensor& weight, const torch::Tensor& bias);
 
 }  // namespace outsole::wear
