@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# FID-300, the whole protocol: every method's cumulative match characteristic beside the published ranks of ACCV 2014, by how much
+# of the exemplar's area the mark has, and the first candidates of untrained and learned as pictures.
+#
+# Usage: fid300.sh [FOLDER] [COUNT]       results go to FOLDER (results/fid300); COUNT marks, spread evenly; 0: all (0)
+#   FRAME    of the exemplars (586x270)
+#   METRIC   extractor whose metrics are learned, where the program can: weights, CCA, both, fine-tuned, in 5 folds (resnet50:res2b)
+# Needs python3-numpy and python3-pil, and of OUTSOLE_DATA fid300 and weights; other settings: common.sh.
+source "$(dirname "$0")/common.sh"
+begin "${1:-}" fid300
+need_data fid300
+need_python
+fid=$data/fid300
+extractors=${EXTRACTORS:-resnet50:res2b scattering pixels}
+methods="weights cca cca+weights finetune"
+cut visible --marks "$fid/tracks_cropped" --exemplars "$fid/references" --labels "$fid/labels.csv" --count "${2:-0}" \
+  --output "$results"
+marks=$results/marks labels=$results/labels.csv
+
+step "Reading the exemplars"
+printf 'id,mirror\n00107,1\n00525,1\n' > "$results/mirror.csv"
+run ingest --kind exemplars --input "$fid/references" --manifest "$results/mirror.csv" --output "$results/exemplars.h5"
+
+# Adds the results of one method to what is compared.
+search() {
+  local name=$1 index=$2
+  shift 2
+  step "Searching: $name"
+  run search --index "$index" "${search_weights[@]}" --marks "$marks" --all-scores --output "$results/$(file_name "$name").h5" \
+    --csv "$results/$(file_name "$name").csv" "$@"
+  found+=("$results/$(file_name "$name").h5") names+=("$name")
+}
+
+learn() {
+  local index=$results/$(file_name "$1").index.h5 method metric
+  knows learn || return 0
+  for method in $methods; do
+    metric=$results/$(file_name "$method").metric.h5
+    step "Learning: $method"
+    run learn --index "$index" "${search_weights[@]}" --marks "$marks" --labels "$labels" --method "$method" --folds 5 \
+      --groups "$fid/groups.csv" --output "$metric"
+    search "$1 $method" "$index" --metric "$metric"
+    learned=${found[-1]}
+  done
+}
+
+found=() names=() learned=
+for extractor in $extractors; do
+  has_weights "$extractor" || continue
+  step "Feature maps: $extractor"
+  run index --exemplars "$results/exemplars.h5" --extractor "$extractor" "${weights[@]}" --frame "${FRAME:-586x270}" \
+    --output "$results/$(file_name "$extractor").index.h5"
+  search "$extractor" "$results/$(file_name "$extractor").index.h5"
+  if [ "$extractor" = "${METRIC:-resnet50:res2b}" ]; then learn "$extractor"; fi
+done
+first=${found[0]}
+found+=("$fid/result_accv14_ranks.csv") names+=("ACCV 2014, published")
+compare comparison "FID-300, cropped marks" --labels "$labels" --group-column visible
+
+step "Pictures of the first candidates"
+pictures() {
+  run evaluate retrieval --results "$1" --labels "$labels" --output "$2.json" --candidates "$2" --exemplars "$results/exemplars.h5" \
+    --marks "$marks" >/dev/null
+}
+pictures "$first" "$results/candidates_untrained"
+if [ -n "$learned" ]; then pictures "$learned" "$results/candidates_learned"; fi
+finish
