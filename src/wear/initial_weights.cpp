@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <string>
 
 #include "core/checked.h"
@@ -15,14 +16,27 @@ namespace {
 /// One side of the encoder's last map.
 std::int64_t cells(std::int64_t side_px) { return divide_up(side_px, kSizeStep); }
 
-double ratio(std::int64_t to, std::int64_t from) { return static_cast<double>(to) / static_cast<double>(from); }
+/// [cells of `to_px`, cells of `from_px`]: what each cell of one image takes of those of another, of which it mixes the
+/// two whose middles are nearest.
+at::Tensor mixture(std::int64_t from_px, std::int64_t to_px) {
+  const std::int64_t last = cells(from_px) - 1;
+  at::Tensor shares = at::zeros({cells(to_px), cells(from_px)});
+  for (std::int64_t cell = 0; cell < cells(to_px); ++cell) {
+    const double place = (static_cast<double>(cell) + 0.5) * static_cast<double>(from_px) / static_cast<double>(to_px);
+    const double among_middles = std::clamp(place - 0.5, 0.0, static_cast<double>(last));
+    const auto first = static_cast<std::int64_t>(among_middles);
+    const double share = among_middles - static_cast<double>(first);
+    shares[cell][first] += 1 - share;
+    if (share > 0) shares[cell][first + 1] += share;
+  }
+  return shares;
+}
 
 /// The last layer's weights [maps x cells, inputs] for another number of cells.
 at::Tensor resampled(const at::Tensor& weights, const NetworkShape& from, const NetworkShape& to) {
   const at::Tensor grid = weights.t().reshape({-1, from.time_maps, cells(from.height_px), cells(from.width_px)});
   const at::Tensor finer =
-      at::upsample_bilinear2d(grid, {cells(to.height_px), cells(to.width_px)}, /*align_corners=*/false,
-                              ratio(to.height_px, from.height_px), ratio(to.width_px, from.width_px));
+      at::matmul(at::matmul(mixture(from.height_px, to.height_px), grid), mixture(from.width_px, to.width_px).t());
   return finer.reshape({weights.size(1), -1}).t();
 }
 

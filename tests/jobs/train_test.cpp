@@ -171,7 +171,8 @@ TEST_F(Train, StartsFromAModelAndSaysWhatBecameOfIt) {
   const Command init{"--init", folder_ / "coarse/model.h5"};
   const JobResult result = run(command("fine", init));
   EXPECT_EQ(result.exit_code, 0) << result.errors;
-  EXPECT_THAT(result.errors, AllOf(HasSubstr("starting from"), HasSubstr("interpolated to the cells of 64 x 64")));
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("starting from"), HasSubstr("interpolated to the cells of 64 x 64"),
+                                   HasSubstr("pairs a second"), HasSubstr("read a step")));
   const JobResult other = run(command("fine"));
   EXPECT_EQ(other.exit_code, 2);
   EXPECT_THAT(other.errors, HasSubstr("the model of --init"));
