@@ -31,7 +31,7 @@ struct EvaluateJob {
   WearEvaluation wear;
 };
 
-void declare(EvaluateJob& own, Options& options) {
+void declare_evaluate(EvaluateJob& own, Options& options) {
   options.add("what", "retrieval|wear", own.what, "what to evaluate").one_of({"retrieval", "wear"}).required();
   options.add("results", "NAME.h5", own.retrieval.results, "what search wrote")
       .only_with("what", {"retrieval"})
@@ -126,7 +126,7 @@ void check_output(const EvaluateJob& own) {
   }
 }
 
-Report run(EvaluateJob& own, const JobContext& context) {
+Report run_evaluate(EvaluateJob& own, const JobContext& context) {
   context.comm.together([&] { check_output(own); });
   if (own.what == "wear") return evaluate_wear(own.wear, own.output, own.figure, context);
   if (context.common.plan) {
@@ -152,7 +152,7 @@ Job evaluate_job() {
        "exemplars.\n"
        "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
        "--group-column, too.\n"},
-      declare, run);
+      declare_evaluate, run_evaluate);
 }
 
 }  // namespace outsole::jobs

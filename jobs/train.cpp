@@ -62,7 +62,7 @@ void declare_network(wear::TrainOptions& train, Options& options) {
       .at_most(wear::kMostTimeMaps);
 }
 
-void declare(TrainJob& own, Options& options) {
+void declare_train(TrainJob& own, Options& options) {
   wear::TrainOptions& train = own.train;
   options.add("scans", "NAME.h5", train.scans, "the scans, as prepared").required();
   options
@@ -101,7 +101,7 @@ std::string summary_text(const wear::TrainSummary& summary, const fs::path& fold
   return text;
 }
 
-Report run(TrainJob& own, const JobContext& context) {
+Report run_train(TrainJob& own, const JobContext& context) {
   own.train.memory_bytes = context.memory_bytes();
   own.train.command_line = context.command_line;
   context.comm.together([&] { own.train.device = machine::choose_device(context.common.device, context.comm); });
@@ -134,7 +134,7 @@ Job train_job() {
        "which\n"
        "--epochs shape); other options want another folder.\n"
        "A step's batch is shared by the ranks: the result does not depend on their number but for rounding.\n"},
-      declare, run);
+      declare_train, run_train);
 }
 
 }  // namespace outsole::jobs
