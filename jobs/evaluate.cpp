@@ -35,7 +35,7 @@ struct EvaluateJob {
   WearEvaluation wear;
 };
 
-void declare(EvaluateJob& own, Options& options) {
+void declare_evaluate(EvaluateJob& own, Options& options) {
   options.add("what", "retrieval|comparison|wear", own.what, "what to evaluate")
       .one_of({"retrieval", "comparison", "wear"})
       .required();
@@ -144,7 +144,7 @@ void check_output(const EvaluateJob& own) {
   }
 }
 
-Report run(EvaluateJob& own, const JobContext& context) {
+Report run_evaluate(EvaluateJob& own, const JobContext& context) {
   context.comm.together([&] { check_output(own); });
   if (own.what == "wear") return evaluate_wear(own.wear, own.output, own.figure, context);
   if (context.common.plan) {
@@ -181,7 +181,7 @@ Job evaluate_job() {
        "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
        "--group-column, too. A comparison is of the marks that all results hold, with paired tests against the "
        "first.\n"},
-      declare, run);
+      declare_evaluate, run_evaluate);
 }
 
 }  // namespace outsole::jobs

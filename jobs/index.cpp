@@ -27,7 +27,7 @@ std::optional<retrieval::FrameSize> parse_frame(const std::string& text) {
   return retrieval::FrameSize{size.height_px, size.width_px};
 }
 
-void declare(IndexJob& own, Options& options) {
+void declare_index(IndexJob& own, Options& options) {
   retrieval::BuildIndexOptions& index = own.index;
   options.add("exemplars", "NAME.h5", index.exemplars, "the exemplars, as ingested").required();
   options.add("extractor", "KIND", index.extractor.kind, known_extractors());
@@ -55,7 +55,7 @@ void declare(IndexJob& own, Options& options) {
   options.add("output", "NAME.h5", index.output, "the index to write").required();
 }
 
-Report run(IndexJob& own, const JobContext& context) {
+Report run_index(IndexJob& own, const JobContext& context) {
   retrieval::BuildIndexOptions& index = own.index;
   index.memory_bytes = context.memory_bytes();
   index.command_line = context.command_line;
@@ -73,7 +73,7 @@ Job index_job() {
        "Example, the published protocol on FID-300:\n"
        "  outsole index --exemplars exemplars.h5 --extractor resnet50:res2b --weights resnet50_layer1.safetensors \\\n"
        "    --frame 586x270 --output index.h5\n"},
-      declare, run);
+      declare_index, run_index);
 }
 
 }  // namespace outsole::jobs

@@ -26,7 +26,7 @@ struct InfoJob {
   bool kernels = false;
 };
 
-void declare(InfoJob& own, Options& options) {
+void declare_info(InfoJob& own, Options& options) {
   options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores");
   options.add("contact-sheet", "FILE.png", own.contact_sheet, "a picture of the images of one store").only_with("path");
   options.add_switch("kernels", own.kernels, "list the kernels of the search, and which of them this machine can run");
@@ -99,7 +99,7 @@ std::string kernels_text() {
 }
 
 /// Prints as it reads: what is told before a file that cannot be read stays told.
-Report run(InfoJob& own, const JobContext& context) {
+Report run_info(InfoJob& own, const JobContext& context) {
   if (own.kernels) return [] { return kernels_text(); };
   if (own.paths.empty()) throw UsageError("the option '--path' is required but missing; see `outsole info --help`");
   context.comm.together([&] {
@@ -121,7 +121,7 @@ Job info_job() {
                    "Examples:\n  outsole info exemplars.h5\n  outsole info prepared.h5 --contact-sheet prepared.png\n"
                    "  outsole info --kernels\n"
                    "A folder is searched for stores, with all folders in it.\n"},
-                  declare, run);
+                  declare_info, run_info);
 }
 
 }  // namespace outsole::jobs

@@ -25,7 +25,7 @@ ingest::ColumnFilter parse_filter(const std::string& text) {
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
-void declare(IngestJob& own, Options& options) {
+void declare_ingest(IngestJob& own, Options& options) {
   ingest::IngestOptions& ingest = own.ingest;
   options.add("kind", "exemplars|scans", own.kind, "what the images are").one_of({"exemplars", "scans"}).required();
   options.add("input", "FILE|DIR...", ingest.inputs, "PNG, JPEG or TIFF files, or folders of them (not recursive)")
@@ -71,7 +71,7 @@ std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& 
   return text;
 }
 
-Report run(IngestJob& own, const JobContext& context) {
+Report run_ingest(IngestJob& own, const JobContext& context) {
   own.ingest.memory_bytes = context.memory_bytes();
   own.ingest.strict = context.common.strict;
   own.ingest.command_line = context.command_line;
@@ -94,7 +94,7 @@ Job ingest_job() {
        "folder\n"
        "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
        "out; with --strict it stops the job.\n"},
-      declare, run);
+      declare_ingest, run_ingest);
 }
 
 }  // namespace outsole::jobs

@@ -38,7 +38,7 @@ cv::Rect parse_crop(const std::string& text) {
   return {x, y, width, height};
 }
 
-void declare(PredictJob& own, Options& options) {
+void declare_predict(PredictJob& own, Options& options) {
   wear::PredictOptions& predict = own.predict;
   options.add("model", "model.h5", predict.model, "what train wrote").required();
   options
@@ -83,7 +83,7 @@ std::string summary_text(const wear::PredictSummary& summary, const fs::path& ou
   return text;
 }
 
-Report run(PredictJob& own, const JobContext& context) {
+Report run_predict(PredictJob& own, const JobContext& context) {
   wear::PredictOptions& predict = own.predict;
   predict.output = own.folder / "predictions.h5";
   predict.memory_bytes = context.memory_bytes();
@@ -109,7 +109,7 @@ Job predict_job() {
        "Writes predictions.h5; of each input ID.weeks_NN.png and ID.strip.png: the input, the model's images and,\n"
        "framed in blue, the truth where the store has a scan of the same shoe within a week. An image of another\n"
        "size than the model's is fitted to it on white paper.\n"},
-      declare, run);
+      declare_predict, run_predict);
 }
 
 }  // namespace outsole::jobs

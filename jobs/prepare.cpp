@@ -31,7 +31,7 @@ std::optional<cv::Size> parse_prepared_size(const std::string& text) {
   return cv::Size(static_cast<int>(size.width_px), static_cast<int>(size.height_px));
 }
 
-void declare(PrepareJob& own, Options& options) {
+void declare_prepare(PrepareJob& own, Options& options) {
   wear::PrepareOptions& prepare = own.prepare;
   image::RegistrationParameters& registration = prepare.registration;
   options.add("scans", "NAME.h5", prepare.scans, "the scans, as ingested").required();
@@ -77,8 +77,8 @@ std::string summary_text(const wear::PrepareSummary& summary, const fs::path& ou
     text += fmt::format("{} was there already, made from the same scans; no picture of a single scan is made\n",
                         output.string());
   }
-  text += fmt::format("{}: {} scans of {} x {} pixels\n", output.string(), summary.plan.scans, summary.plan.height_px,
-                      summary.plan.width_px);
+  text += fmt::format("{}: {} scans of {} x {} pixels\n", output.string(), summary.facts.scans, summary.facts.height_px,
+                      summary.facts.width_px);
   text += fmt::format("{} flagged: not registered\n", summary.flagged.size());
   for (const wear::FlaggedScan& scan : summary.flagged) {
     text += fmt::format("  {}: {}\n", printable(scan.id), printable(scan.reason));
@@ -92,7 +92,7 @@ void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder
   if (!pairs.empty()) image::write_image(folder / "agreement.png", report::agreement_picture(pairs));
 }
 
-Report run(PrepareJob& own, const JobContext& context) {
+Report run_prepare(PrepareJob& own, const JobContext& context) {
   wear::PrepareOptions& prepare = own.prepare;
   prepare.memory_bytes = context.memory_bytes();
   prepare.strict = context.common.strict;
@@ -126,7 +126,7 @@ Job prepare_job() {
        "be\n"
        "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the "
        "others.\n"},
-      declare, run);
+      declare_prepare, run_prepare);
 }
 
 }  // namespace outsole::jobs

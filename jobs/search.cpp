@@ -7,7 +7,7 @@
 #include "job.h"
 #include "machine/device.h"
 #include "plan.h"
-#include "retrieval/search_lines.h"
+#include "retrieval/search_plan.h"
 
 namespace outsole::jobs {
 
@@ -17,7 +17,7 @@ struct SearchJob {
   retrieval::SearchOptions search;
 };
 
-void declare(SearchJob& own, Options& options) {
+void declare_search(SearchJob& own, Options& options) {
   retrieval::SearchOptions& search = own.search;
   options.add("index", "NAME.h5", search.index, "the exemplars' feature maps").required();
   options
@@ -88,7 +88,7 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
   return text;
 }
 
-Report run(SearchJob& own, const JobContext& context) {
+Report run_search(SearchJob& own, const JobContext& context) {
   retrieval::SearchOptions& search = own.search;
   search.strict = context.common.strict;
   search.memory_bytes = context.memory_bytes();
@@ -110,7 +110,7 @@ Job search_job() {
        "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
        "counter-clockwise;\n"
        "then its centre lies at (y_px, x_px) of the exemplar's own image.\n"},
-      declare, run);
+      declare_search, run_search);
 }
 
 }  // namespace outsole::jobs

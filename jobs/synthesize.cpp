@@ -48,7 +48,7 @@ std::vector<synth::Capture> parse_captures(const std::string& text) {
   return captures;
 }
 
-void declare(SynthesizeJob& own, Options& options) {
+void declare_synthesize(SynthesizeJob& own, Options& options) {
   synth::MarkOptions& mark = own.marks.mark;
   options.add("what", "exemplars|marks|wear", own.what, "what to make")
       .one_of({"exemplars", "marks", "wear"})
@@ -123,7 +123,7 @@ Report run_wear(const SynthesizeJob& own, const JobContext& context) {
   return [] { return std::string(); };
 }
 
-Report run(SynthesizeJob& own, const JobContext& context) {
+Report run_synthesize(SynthesizeJob& own, const JobContext& context) {
   return (own.what == "exemplars" ? run_exemplars : own.what == "marks" ? run_marks : run_wear)(own, context);
 }
 
@@ -140,7 +140,7 @@ Job synthesize_job() {
        "labels.csv of the marks holds each one's true exemplar and pose; the images depend on the seed alone, not "
        "on the\n"
        "number of ranks.\n"},
-      declare, run);
+      declare_synthesize, run_synthesize);
 }
 
 }  // namespace outsole::jobs

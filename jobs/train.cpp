@@ -104,7 +104,7 @@ void declare_network(wear::TrainOptions& train, Options& options) {
       .at_most(wear::kMostTimeMaps);
 }
 
-void declare(TrainJob& own, Options& options) {
+void declare_train(TrainJob& own, Options& options) {
   wear::TrainOptions& train = own.train;
   options.add("scans", "NAME.h5", train.scans, "the scans, as prepared").required();
   options
@@ -160,7 +160,7 @@ std::string summary_text(const wear::TrainSummary& summary, const fs::path& fold
   return text;
 }
 
-Report run(TrainJob& own, const JobContext& context) {
+Report run_train(TrainJob& own, const JobContext& context) {
   own.train.memory_bytes = context.memory_bytes();
   own.train.command_line = context.command_line;
   context.comm.together([&] { own.train.device = machine::choose_device(context.common.device, context.comm); });
@@ -199,7 +199,7 @@ Job train_job() {
        "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --network residual --schedule cosine \\\n"
        "      --sizes 160x64,640x256,native --epochs 30,5,1 --learning-rate 1e-3,3e-4,1e-4 --output forward/\n"
        "A step's batch is shared by the ranks: the result does not depend on their number but for rounding.\n"},
-      declare, run);
+      declare_train, run_train);
 }
 
 }  // namespace outsole::jobs

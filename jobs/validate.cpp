@@ -17,7 +17,7 @@ struct ValidateJob {
   std::vector<fs::path> paths;
 };
 
-void declare(ValidateJob& own, Options& options) {
+void declare_validate(ValidateJob& own, Options& options) {
   options.add("path", "FILE|DIR...", own.paths, "stores (NAME.h5), JSON files, or folders of stores").required();
 }
 
@@ -38,7 +38,7 @@ void validate(const std::vector<fs::path>& paths, bool strict) {
 }
 
 /// Prints as it reads, which may take hours.
-Report run(ValidateJob& own, const JobContext& context) {
+Report run_validate(ValidateJob& own, const JobContext& context) {
   if (context.common.plan) {
     machine::Plan plan;
     context.comm.together([&] { plan = store::audit_plan(own.paths); });
@@ -58,7 +58,7 @@ Job validate_job() {
        "Example: outsole validate results/\n"
        "Reads everything. Prints OK or each complaint; exit code 3 if there is any. Notes tell of stores without\n"
        "provenance, or made from other inputs than those beside them; with --strict they are complaints.\n"},
-      declare, run);
+      declare_validate, run_validate);
 }
 
 }  // namespace outsole::jobs

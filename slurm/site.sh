@@ -5,6 +5,9 @@ OUTSOLE_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)   # the folder of 
 
 # --- The program ---
 OUTSOLE_EXECUTABLE=$OUTSOLE_HOME/build/release/outsole
+for built in "$OUTSOLE_HOME"/build/program/outsole "$OUTSOLE_HOME"/../../bin/outsole; do   # the program alone; installed
+  [ -x "$OUTSOLE_EXECUTABLE" ] || [ ! -x "$built" ] || OUTSOLE_EXECUTABLE=$built
+done
 OUTSOLE_MODULES=()                # loaded before it runs: (gcc/12 openmpi/4.1 hdf5/1.14 opencv/4.9)
 OUTSOLE_CONTAINER=                # run it in this Apptainer image instead: /path/outsole.sif (see outsole.def)
 OUTSOLE_CONTAINER_OPTIONS=()      # folders of data, GPUs: (--bind /scratch --nv)

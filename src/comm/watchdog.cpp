@@ -54,10 +54,10 @@ struct Pulse {
 };
 
 /// Written over what is there: that needs no space on a full disk. A pulse that cannot be written is taken away, or it
-/// would seem to stand still.
+/// would seem to stand still. A link that someone puts there leads the writing nowhere else.
 void write_pulse(const fs::path& path, const Pulse& pulse) {
   ::mkdir(path.parent_path().c_str(), 0777);
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0666);
   if (file < 0) return;
   std::string text = std::to_string(pulse.process) + " " + std::to_string(pulse.beats) + " " + pulse.activity;
   text.resize(kPulseBytes - 1, ' ');
@@ -67,7 +67,7 @@ void write_pulse(const fs::path& path, const Pulse& pulse) {
 }
 
 std::optional<Pulse> read_pulse(const fs::path& path) {
-  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const int file = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
   if (file < 0) return std::nullopt;
   std::array<char, kPulseBytes> text{};
   const bool is_whole = ::pread(file, text.data(), text.size(), 0) == std::ssize(text);

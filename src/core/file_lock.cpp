@@ -16,16 +16,13 @@
 #include <thread>
 
 #include "core/errors.h"
+#include "core/files.h"
 
 namespace outsole {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-[[noreturn]] void fail(const fs::path& path, const char* what) {
-  throw EnvironmentError(path.string() + ": " + what + ": " + std::strerror(errno));
-}
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& holder, const std::string& what) {
   throw UsageError(path.string() + ": another job" + holder + " is writing " + what +
@@ -42,9 +39,9 @@ Opened open_or_create(const fs::path& path) {
   constexpr int kFlags = O_RDWR | O_NOFOLLOW | O_CLOEXEC;
   while (true) {
     if (const int made = ::open(path.c_str(), kFlags | O_CREAT | O_EXCL, 0666); made >= 0) return {made, true};
-    if (errno != EEXIST) fail(path, "cannot be created");
+    if (errno != EEXIST) throw_system_error(path, "cannot be created");
     if (const int found = ::open(path.c_str(), kFlags); found >= 0) return {found, false};
-    if (errno != ENOENT) fail(path, "cannot be opened");
+    if (errno != ENOENT) throw_system_error(path, "cannot be opened");
   }
 }
 

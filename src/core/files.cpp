@@ -17,24 +17,24 @@ namespace outsole {
 
 namespace fs = std::filesystem;
 
-namespace {
-
-[[noreturn]] void fail(const fs::path& path, const char* what) {
+void throw_system_error(const fs::path& path, const char* what) {
   throw EnvironmentError(path.string() + ": " + what + ": " + std::strerror(errno));
 }
 
+namespace {
+
 void sync_path(const fs::path& path, int flags) {
   const int descriptor = ::open(path.c_str(), flags);
-  if (descriptor < 0) fail(path, "cannot be opened for syncing");
+  if (descriptor < 0) throw_system_error(path, "cannot be opened for syncing");
   const int result = ::fsync(descriptor);
   ::close(descriptor);
-  if (result != 0) fail(path, "cannot be synced to disk");
+  if (result != 0) throw_system_error(path, "cannot be synced to disk");
 }
 
 /// Throws when there is such a file already: a link that someone puts there must not lead the writing elsewhere.
 void write_new_file(const fs::path& path, std::string_view content) {
   const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail(path, "cannot be created");
+  if (descriptor < 0) throw_system_error(path, "cannot be created");
   while (!content.empty()) {
     const ssize_t step = ::write(descriptor, content.data(), content.size());
     if (step < 0 && errno == EINTR) continue;
@@ -42,18 +42,18 @@ void write_new_file(const fs::path& path, std::string_view content) {
       const int reason = errno;
       ::close(descriptor);
       errno = reason;
-      fail(path, "cannot be written");
+      throw_system_error(path, "cannot be written");
     }
     content.remove_prefix(static_cast<std::size_t>(step));
   }
-  if (::close(descriptor) != 0) fail(path, "cannot be written");
+  if (::close(descriptor) != 0) throw_system_error(path, "cannot be written");
 }
 
 }  // namespace
 
 void publish_file(const fs::path& temporary, const fs::path& path) {
   sync_path(temporary, O_RDONLY);
-  if (std::rename(temporary.c_str(), path.c_str()) != 0) fail(path, "cannot be renamed into place");
+  if (std::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error(path, "cannot be renamed into place");
   sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."), O_RDONLY | O_DIRECTORY);
 }
 

@@ -8,6 +8,9 @@
 
 namespace outsole {
 
+/// Throws EnvironmentError: the path, what failed, and the reason that the system has left in errno.
+[[noreturn]] void throw_system_error(const std::filesystem::path& path, const char* what);
+
 /// Writes beside `path`, syncs, and renames: `path` afterwards holds all of `content`, or what it held before.
 /// Throws EnvironmentError naming the path and the system's reason.
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);

@@ -6,7 +6,7 @@
 namespace outsole::features {
 namespace {
 
-constexpr std::int64_t kUnits = 2;  // in every layer
+constexpr std::int64_t kUnitsOfALayer = 2;
 
 /// Two 3x3 convolutions, added to their input, which is projected where the first unit of a layer halves the map.
 std::vector<Layer> basic_unit(const Convention& convention, const std::string& name, std::int64_t channels,
@@ -28,7 +28,7 @@ std::vector<Layer> basic_unit(const Convention& convention, const std::string& n
 std::vector<Stage> resnet18_stages(const Convention& convention) {
   std::vector<Stage> stages = residual_stem(convention);
   for (std::int64_t layer = 1; layer <= 4; ++layer) {
-    for (std::int64_t unit = 0; unit < kUnits; ++unit) {
+    for (std::int64_t unit = 0; unit < kUnitsOfALayer; ++unit) {
       const std::string name = "layer" + std::to_string(layer) + "." + std::to_string(unit);
       const std::int64_t channels = std::int64_t{32} << layer, stride = layer > 1 && unit == 0 ? 2 : 1;
       stages.push_back({name, basic_unit(convention, name, channels, stride)});

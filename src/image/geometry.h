@@ -6,6 +6,8 @@
 
 namespace outsole::image {
 
+inline constexpr std::uint8_t kPaper = 255;  // the grey level of white paper
+
 /// The size rule of the search protocol: ceil(length * scale), at least 1.
 std::int64_t scaled_length_px(std::int64_t length_px, double scale);
 

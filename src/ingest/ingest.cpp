@@ -338,13 +338,13 @@ void check_skipped(const comm::Communicator& comm, const IngestOptions& options,
 
 }  // namespace
 
-IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
+IngestFacts ingest_facts(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   const SourceList list = agreed_sources(comm, options, kind);
-  IngestPlan plan;
-  plan.files = static_cast<std::int64_t>(list.sources.size());
-  plan.units = static_cast<std::int64_t>(cut_into_units(list.sources, kind).size());
-  for (const ImageSource& source : list.sources) plan.file_bytes += source.file_bytes;
-  return plan;
+  IngestFacts facts;
+  facts.files = static_cast<std::int64_t>(list.sources.size());
+  facts.units = static_cast<std::int64_t>(cut_into_units(list.sources, kind).size());
+  for (const ImageSource& source : list.sources) facts.file_bytes += source.file_bytes;
+  return facts;
 }
 
 IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {

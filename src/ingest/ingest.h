@@ -74,14 +74,14 @@ struct IngestSummary {
   std::vector<Remark> remarks;
 };
 
-struct IngestPlan {
+struct IngestFacts {
   std::int64_t files = 0;
   std::int64_t file_bytes = 0;
   std::int64_t units = 0;
 };
 
-/// What ingest_images would do. Collective; every rank gets the plan.
-IngestPlan plan_ingest(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
+/// What ingest_images would do. Collective; every rank gets them.
+IngestFacts ingest_facts(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 
 /// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
 /// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries

@@ -8,7 +8,7 @@ namespace outsole::ingest {
 
 machine::Plan ingest_plan(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
   constexpr double kBytesASecond = 25e6;  // of compressed files, one thread (bench_ingest)
-  const IngestPlan facts = plan_ingest(comm, options, kind);
+  const IngestFacts facts = ingest_facts(comm, options, kind);
   const auto file_bytes = static_cast<double>(facts.file_bytes);
   machine::Plan plan;
   plan.lines = {{"images", fmt::format("{} files, {}", facts.files, format_bytes(file_bytes))},

@@ -1,6 +1,7 @@
 #include "learn/adam.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>

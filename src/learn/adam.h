@@ -1,7 +1,7 @@
 #pragma once
 // Adam (Kingma, Ba 2015, algorithm 1) in one pass over memory.
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <vector>

@@ -194,7 +194,7 @@ std::int64_t agreed_device_bytes(const comm::Communicator& comm, at::Device devi
 }
 
 double measured_sgemm_gflops() {
-  constexpr std::int64_t kSize = 1024;
+  constexpr std::int64_t kSize = 512;
   const at::Tensor a = at::ones({kSize, kSize}), b = at::ones({kSize, kSize});
   at::Tensor c = at::mm(a, b);
   double seconds = std::numeric_limits<double>::infinity();

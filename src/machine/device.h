@@ -53,7 +53,7 @@ int choose_threads(int threads, const comm::Communicator& comm);
 /// collective.
 void wait_for(const at::Device& device);
 
-/// GFLOP/s of a 32-bit 1024 x 1024 matrix product on this rank's threads, the best of three, since others may use the
+/// GFLOP/s of a 32-bit 512 x 512 matrix product on this rank's threads, the best of three, since others may use the
 /// machine: tells a reference BLAS from a real one.
 double measured_sgemm_gflops();
 

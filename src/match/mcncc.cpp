@@ -274,7 +274,8 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
   const std::int64_t channels = square_mean.size(0);
   constexpr double kFlat = 1e-5;
   return {at::full({channels}, 1.0 / static_cast<double>(channels), at::kFloat),
-          (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous()};
+          (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous(),
+          {}};
 }
 
 void search_blocks(const PreparedMark& mark, const ChannelKernel& kernel, std::span<const at::Tensor> blocks,

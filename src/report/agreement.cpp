@@ -135,8 +135,7 @@ std::string agreement_csv(const std::vector<ScanPair>& pairs) {
 
 cv::Mat3b agreement_picture(const std::vector<ScanPair>& pairs) {
   constexpr int kLeft = 130, kWidth = 640, kRight = 30, kTop = 60, kRowHeight = 44, kBottom = 50;
-  const cv::Scalar kText(40, 40, 40), kGrid(225, 225, 225), kBefore(170, 170, 170), kReplicates(178, 114, 0),
-      kVisits(0, 94, 213);
+  const cv::Scalar kGrid(225, 225, 225), kBefore(170, 170, 170), kReplicates(178, 114, 0), kVisits(0, 94, 213);
   std::map<std::string, int> row_of_shoe;
   for (const ScanPair& pair : pairs) row_of_shoe.emplace(pair.shoe, 0);
   int rows = 0;

@@ -24,8 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kPanelHeight = 420, kMinPanelWidth = 150, kMaxPanelWidth = 600, kGap = 14, kTextHeight = 62, kFrame = 5;
-const cv::Scalar kPaper(255, 255, 255), kText(40, 40, 40), kTrue(60, 160, 30), kOutline(30, 110, 230),
-    kEdge(190, 190, 190);
+const cv::Scalar kPaper(255, 255, 255), kTrue(60, 160, 30), kOutline(30, 110, 230);
 
 /// What fits an image into a panel.
 double fitting_factor(cv::Size size) {

@@ -20,8 +20,8 @@ namespace outsole::report {
 
 namespace {
 
-constexpr int kImageHeight = 240, kImageWidth = 130, kGap = 8, kTextHeight = 34, kColumns = 12;
-const cv::Scalar kText(40, 40, 40), kFlag(40, 40, 210), kEdge(200, 200, 200);
+constexpr int kImageHeight = 240, kImageWidth = 130, kCellGap = 8, kLinesHeight = 34, kColumns = 12;
+const cv::Scalar kFlag(40, 40, 210), kCellEdge(200, 200, 200);
 const cv::Vec3b kUnknown(225, 190, 160);
 
 struct Thumbnail {
@@ -99,7 +99,7 @@ void place(const Thumbnail& thumbnail, int left, int top, cv::Mat3b& picture) {
   thumbnail.image.copyTo(picture(at));
   const int border = thumbnail.is_flagged ? 3 : 1;
   cv::rectangle(picture, cv::Rect(at.x - border, at.y - border, at.width + 2 * border, at.height + 2 * border),
-                thumbnail.is_flagged ? kFlag : kEdge, border);
+                thumbnail.is_flagged ? kFlag : kCellEdge, border);
   constexpr std::size_t kMostCharacters = 22;
   for (std::size_t i = 0; i < thumbnail.lines.size(); ++i) {
     // Ids of one set differ at their ends.
@@ -122,11 +122,11 @@ ContactSheet contact_sheet(const std::filesystem::path& store, std::int64_t most
   sheet.shown = divide_up(sheet.images, step);
   const int columns = static_cast<int>(std::min<std::int64_t>(kColumns, sheet.shown));
   const int rows = static_cast<int>(divide_up(sheet.shown, columns));
-  sheet.picture = cv::Mat3b(kGap + rows * (kImageHeight + kTextHeight + kGap), kGap + columns * (kImageWidth + kGap),
-                            cv::Vec3b(255, 255, 255));
+  sheet.picture = cv::Mat3b(kCellGap + rows * (kImageHeight + kLinesHeight + kCellGap),
+                            kCellGap + columns * (kImageWidth + kCellGap), cv::Vec3b(255, 255, 255));
   for (int i = 0; i < sheet.shown; ++i) {
-    place(pictures.picture(i * step), kGap + (i % columns) * (kImageWidth + kGap),
-          kGap + (i / columns) * (kImageHeight + kTextHeight + kGap), sheet.picture);
+    place(pictures.picture(i * step), kCellGap + (i % columns) * (kImageWidth + kCellGap),
+          kCellGap + (i / columns) * (kImageHeight + kLinesHeight + kCellGap), sheet.picture);
   }
   return sheet;
 }

@@ -6,6 +6,8 @@
 
 namespace outsole::report {
 
+inline const cv::Scalar kText(40, 40, 40), kEdge(190, 190, 190);  // colours on white paper
+
 /// At most `limit` characters; those other than printable ASCII appear as '?'.
 std::string printable(const std::string& text, std::size_t limit);
 

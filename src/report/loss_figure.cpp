@@ -15,16 +15,17 @@ namespace outsole::report {
 
 namespace {
 
-constexpr double kWidth = 720, kHeight = 460;
-constexpr double kLeft = 80, kRight = 24, kTop = 48, kBottom = 56;
-constexpr double kPlotWidth = kWidth - kLeft - kRight, kPlotHeight = kHeight - kTop - kBottom;
-constexpr plot::Area kArea{kLeft, kTop, kPlotWidth, kPlotHeight};
+constexpr double kLossWidth = 720, kLossHeight = 460;
+constexpr double kLossLeft = 80, kLossRight = 24, kLossTop = 48, kLossBottom = 56;
+constexpr double kLossPlotWidth = kLossWidth - kLossLeft - kLossRight,
+                 kLossPlotHeight = kLossHeight - kLossTop - kLossBottom;
+constexpr plot::Area kLossArea{kLossLeft, kLossTop, kLossPlotWidth, kLossPlotHeight};
 
 /// Epochs across, 0 at the left.
 struct EpochAxis {
   double last = 1;
 
-  double x(double epoch) const { return kLeft + kPlotWidth * epoch / last; }
+  double x(double epoch) const { return kLossLeft + kLossPlotWidth * epoch / last; }
 
   /// So that about six ticks fit.
   double step() const { return plot::round_step(std::max(last / 6, 1.0)); }
@@ -36,7 +37,7 @@ struct LossAxis {
 
   double y(double loss) const {
     const double share = (std::log10(loss) - least_decade) / (most_decade - least_decade);
-    return kTop + kPlotHeight * (1 - share);
+    return kLossTop + kLossPlotHeight * (1 - share);
   }
 };
 
@@ -64,7 +65,7 @@ std::string loss_grid(const LossAxis& axis) {
       const double loss = step * std::pow(10, decade);
       char label[32];
       std::snprintf(label, sizeof label, "%g", loss);
-      body += plot::row(kArea, axis.y(loss), label);
+      body += plot::row(kLossArea, axis.y(loss), label);
     }
   }
   return body;
@@ -73,11 +74,11 @@ std::string loss_grid(const LossAxis& axis) {
 std::string axes(const EpochAxis& across, const LossAxis& upwards) {
   std::string body = loss_grid(upwards);
   for (double epoch = 0; epoch <= across.last; epoch += across.step()) {
-    body += plot::column(kArea, across.x(epoch), std::to_string(static_cast<std::int64_t>(epoch)));
+    body += plot::column(kLossArea, across.x(epoch), std::to_string(static_cast<std::int64_t>(epoch)));
   }
-  body += plot::axes(kArea);
-  body += svg::text(kLeft + kPlotWidth / 2, kHeight - 14, "middle", "epoch");
-  return body + svg::upward_text(18, kTop + kPlotHeight / 2, "mean squared difference, grey in [0, 1]");
+  body += plot::axes(kLossArea);
+  body += svg::text(kLossLeft + kLossPlotWidth / 2, kLossHeight - 14, "middle", "epoch");
+  return body + svg::upward_text(18, kLossTop + kLossPlotHeight / 2, "mean squared difference, grey in [0, 1]");
 }
 
 /// More points than pixels only make the file large: of each run of `stride` the last one is drawn.
@@ -90,7 +91,7 @@ std::string curve(std::span<const LossPoint> points, const EpochAxis& across, co
     if (!loss || !can_be_shown(*loss)) continue;
     corners.push_back(svg::number(across.x(point.epoch)) + "," + svg::number(upwards.y(*loss)) + " ");
   }
-  const std::size_t stride = 1 + corners.size() / static_cast<std::size_t>(2 * kPlotWidth);
+  const std::size_t stride = 1 + corners.size() / static_cast<std::size_t>(2 * kLossPlotWidth);
   std::string text;
   for (std::size_t i = 0; i < corners.size(); ++i) {
     if ((corners.size() - 1 - i) % stride == 0) text += corners[i];
@@ -115,7 +116,7 @@ std::string sizes(std::span<const LossPoint> points, const EpochAxis& across) {
 }
 
 std::string legend_entry(std::size_t index, const char* name) {
-  return plot::legend_entry(kArea.right() - 190, kTop + 20 + 20 * static_cast<double>(index), index, name);
+  return plot::legend_entry(kLossArea.right() - 190, kLossTop + 20 + 20 * static_cast<double>(index), index, name);
 }
 
 double number_in(const CsvTable& table, std::size_t row, std::size_t column) {
@@ -149,12 +150,13 @@ std::string loss_figure(std::span<const LossPoint> points, const std::string& ti
   EpochAxis across;
   for (const LossPoint& point : points) across.last = std::max(across.last, point.epoch);
   const LossAxis upwards = axis_around(points);
-  std::string body = svg::text(kLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
+  std::string body = svg::text(kLossLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
   body += axes(across, upwards);
   body += sizes(points, across);
   body += curve(points, across, upwards, 0, [](const LossPoint& point) { return std::optional(point.loss); });
   body += curve(points, across, upwards, 1, [](const LossPoint& point) { return point.held_out_loss; });
-  return svg::document(kWidth, kHeight, body + legend_entry(0, "training pairs") + legend_entry(1, "held-out pairs"));
+  return svg::document(kLossWidth, kLossHeight,
+                       body + legend_entry(0, "training pairs") + legend_entry(1, "held-out pairs"));
 }
 
 }  // namespace outsole::report

@@ -11,8 +11,8 @@ namespace outsole::report {
 
 namespace {
 
-constexpr int kPanelHeight = 520, kGap = 12, kTitleHeight = 26;
-const cv::Scalar kText(40, 40, 40), kEdge(190, 190, 190), kFilled(0, 110, 230);
+constexpr int kStepHeight = 520, kStepGap = 12, kStepTitleHeight = 26;
+const cv::Scalar kFilled(0, 110, 230);
 
 /// The lowest third of the box around the ink, with a margin; the whole scan where there is none.
 cv::Rect heel_of(const cv::Mat1b& image) {
@@ -24,9 +24,9 @@ cv::Rect heel_of(const cv::Mat1b& image) {
 }
 
 cv::Mat3b panel(const cv::Mat1b& image, const cv::Rect& heel) {
-  const double factor = static_cast<double>(kPanelHeight) / heel.height;
+  const double factor = static_cast<double>(kStepHeight) / heel.height;
   cv::Mat1b resized;
-  cv::resize(image(heel), resized, {std::max(1, static_cast<int>(heel.width * factor)), kPanelHeight}, 0, 0,
+  cv::resize(image(heel), resized, {std::max(1, static_cast<int>(heel.width * factor)), kStepHeight}, 0, 0,
              factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
   cv::Mat3b colour;
   cv::cvtColor(resized, colour, cv::COLOR_GRAY2BGR);
@@ -56,16 +56,16 @@ cv::Mat3b preparation_picture(const wear::PreparationSteps& steps) {
   add("noise map", steps.denoised.noise_map.empty() ? cv::Mat1b() : cv::Mat1b(255 - steps.denoised.noise_map));
   add("result", steps.denoised.image);
   if (cv::countNonZero(steps.filled) > 0) panels.emplace_back("filled from other scans", filled_panel(steps));
-  int width = kGap;
-  for (const auto& [title, image] : panels) width += image.cols + kGap;
-  cv::Mat3b picture(kTitleHeight + kPanelHeight + kGap, width, cv::Vec3b(255, 255, 255));
-  int left = kGap;
+  int width = kStepGap;
+  for (const auto& [title, image] : panels) width += image.cols + kStepGap;
+  cv::Mat3b picture(kStepTitleHeight + kStepHeight + kStepGap, width, cv::Vec3b(255, 255, 255));
+  int left = kStepGap;
   for (const auto& [title, image] : panels) {
-    const cv::Rect at({left, kTitleHeight}, image.size());
+    const cv::Rect at({left, kStepTitleHeight}, image.size());
     image.copyTo(picture(at));
     cv::rectangle(picture, cv::Rect(at.x - 1, at.y - 1, at.width + 2, at.height + 2), kEdge, 1);
-    put_text(picture, title, left, kTitleHeight - 9, kText);
-    left += image.cols + kGap;
+    put_text(picture, title, left, kStepTitleHeight - 9, kText);
+    left += image.cols + kStepGap;
   }
   return picture;
 }

@@ -15,8 +15,9 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr double kWidth = 960, kHeight = 460;
-constexpr double kPanelWidth = 390, kPanelHeight = 300, kTop = 64, kLeft = 66, kBetween = 84;
+constexpr double kQualityWidth = 960, kQualityHeight = 460;
+constexpr double kQualityPanelWidth = 390, kQualityPanelHeight = 300, kQualityTop = 64, kQualityLeft = 66,
+                 kBetween = 84;
 
 /// One measure of a method over the bins; nothing where a mean is not known.
 struct Curve {
@@ -24,7 +25,7 @@ struct Curve {
   std::vector<std::optional<double>> means;
 };
 
-struct Panel {
+struct MeasurePanel {
   std::string measure;            // what the vertical axis shows
   std::vector<std::string> bins;  // weeks, and how many pairs
   std::vector<Curve> curves;
@@ -35,8 +36,8 @@ std::string spaced(std::string name) {
   return name;
 }
 
-Panel panel_of(const ordered_json& by_weeks, const std::string& key, const std::string& measure) {
-  Panel panel{measure, {}, {}};
+MeasurePanel panel_of(const ordered_json& by_weeks, const std::string& key, const std::string& measure) {
+  MeasurePanel panel{measure, {}, {}};
   for (const auto& [weeks, part] : by_weeks.items()) {
     const auto pairs = part.at("pairs").get<std::int64_t>();
     if (pairs == 0) continue;
@@ -55,7 +56,7 @@ Panel panel_of(const ordered_json& by_weeks, const std::string& key, const std::
 struct Axis {
   double least = 0, most = 1, step = 0.2;
 
-  double y(double value) const { return kTop + kPanelHeight * (1 - (value - least) / (most - least)); }
+  double y(double value) const { return kQualityTop + kQualityPanelHeight * (1 - (value - least) / (most - least)); }
 };
 
 Axis axis_around(const std::vector<Curve>& curves) {
@@ -72,12 +73,12 @@ Axis axis_around(const std::vector<Curve>& curves) {
   return {least, most > least ? most : least + step, step};
 }
 
-double x_of(const Panel& panel, double left, std::size_t bin) {
-  return left + kPanelWidth * (static_cast<double>(bin) + 0.5) / static_cast<double>(panel.bins.size());
+double x_of(const MeasurePanel& panel, double left, std::size_t bin) {
+  return left + kQualityPanelWidth * (static_cast<double>(bin) + 0.5) / static_cast<double>(panel.bins.size());
 }
 
-std::string frame(const Panel& panel, const Axis& axis, double left) {
-  const plot::Area area{left, kTop, kPanelWidth, kPanelHeight};
+std::string frame(const MeasurePanel& panel, const Axis& axis, double left) {
+  const plot::Area area{left, kQualityTop, kQualityPanelWidth, kQualityPanelHeight};
   std::string body;
   const auto ticks = std::lround((axis.most - axis.least) / axis.step);
   for (long tick = 0; tick <= ticks; ++tick) {
@@ -89,12 +90,12 @@ std::string frame(const Panel& panel, const Axis& axis, double left) {
     body += svg::text(x_of(panel, left, bin), bottom + 18, "middle", panel.bins[bin], "font-size=\"11\"");
   }
   body += plot::axes(area);
-  body += svg::text(left + kPanelWidth / 2, bottom + 38, "middle", "weeks between the scans (pairs)");
-  return body + svg::upward_text(left - 48, kTop + kPanelHeight / 2, panel.measure);
+  body += svg::text(left + kQualityPanelWidth / 2, bottom + 38, "middle", "weeks between the scans (pairs)");
+  return body + svg::upward_text(left - 48, kQualityTop + kQualityPanelHeight / 2, panel.measure);
 }
 
 /// One curve: lines between neighbouring bins whose means are known, and a dot for each.
-std::string drawn(const Panel& panel, const Axis& axis, double left, std::size_t index) {
+std::string drawn(const MeasurePanel& panel, const Axis& axis, double left, std::size_t index) {
   std::string body, points;
   const std::string stroke = svg::stroke(index);
   const auto end_line = [&] {
@@ -118,9 +119,9 @@ std::string drawn(const Panel& panel, const Axis& axis, double left, std::size_t
 
 std::string legend(const std::vector<Curve>& curves) {
   std::string body;
-  double left = kLeft;
+  double left = kQualityLeft;
   for (std::size_t i = 0; i < curves.size(); ++i) {
-    body += plot::legend_entry(left, kHeight - 22, i, curves[i].name);
+    body += plot::legend_entry(left, kQualityHeight - 22, i, curves[i].name);
     left += 64 + 6.6 * static_cast<double>(curves[i].name.size());
   }
   return body;
@@ -129,18 +130,18 @@ std::string legend(const std::vector<Curve>& curves) {
 }  // namespace
 
 std::string quality_figure(const ordered_json& evaluation, const std::string& title) {
-  std::string body = svg::text(kLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
-  double left = kLeft;
+  std::string body = svg::text(kQualityLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
+  double left = kQualityLeft;
   for (const auto& [key, measure] :
        {std::pair{"ssim", "mean structural similarity"}, std::pair{"psnr_db", "mean PSNR (dB)"}}) {
-    const Panel panel = panel_of(evaluation.at("by_weeks"), key, measure);
+    const MeasurePanel panel = panel_of(evaluation.at("by_weeks"), key, measure);
     const Axis axis = axis_around(panel.curves);
     body += frame(panel, axis, left);
     for (std::size_t curve = 0; curve < panel.curves.size(); ++curve) body += drawn(panel, axis, left, curve);
-    if (left == kLeft) body += legend(panel.curves);
-    left += kPanelWidth + kBetween;
+    if (left == kQualityLeft) body += legend(panel.curves);
+    left += kQualityPanelWidth + kBetween;
   }
-  return svg::document(kWidth, kHeight, body);
+  return svg::document(kQualityWidth, kQualityHeight, body);
 }
 
 std::string quality_title(const ordered_json& evaluation) {

@@ -21,8 +21,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr int kPanelHeight = 640, kMostEnlarged = 8, kGap = 12, kTitleHeight = 26, kLeastWidth = 250;
-const cv::Scalar kText(40, 40, 40), kEdge(190, 190, 190), kTruth(200, 110, 20);
+constexpr int kStripHeight = 640, kMostEnlarged = 8, kStripGap = 12, kTitleHeight = 26, kLeastWidth = 250;
+const cv::Scalar kTruth(200, 110, 20);
 
 std::string weeks_text(double weeks) {
   std::array<char, 32> text{};
@@ -39,7 +39,7 @@ std::string weeks_in_file_name(double weeks) {
 
 /// Enlarged so that each pixel stays one square, or reduced.
 cv::Mat3b scaled(const cv::Mat1b& image) {
-  const double factor = static_cast<double>(kPanelHeight) / image.rows;
+  const double factor = static_cast<double>(kStripHeight) / image.rows;
   const int whole = std::clamp(static_cast<int>(factor), 1, kMostEnlarged);
   const double scale = factor < 1 ? factor : whole;
   cv::Mat1b result;
@@ -109,14 +109,14 @@ cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& regi
     const cv::Rect part = region & cv::Rect({0, 0}, panel.image.size());
     images.push_back(part.empty() ? cv::Mat3b() : scaled(panel.image(part)));
   }
-  int width = kGap, height = 0;
+  int width = kStripGap, height = 0;
   for (const cv::Mat3b& image : images) {
-    if (!image.empty()) width += std::max(image.cols, kLeastWidth) + kGap;
+    if (!image.empty()) width += std::max(image.cols, kLeastWidth) + kStripGap;
     height = std::max(height, image.rows);
   }
   if (height == 0) throw UsageError("the part to show lies outside the images");
-  cv::Mat3b picture(kTitleHeight + height + kGap, width, cv::Vec3b(255, 255, 255));
-  int left = kGap;
+  cv::Mat3b picture(kTitleHeight + height + kStripGap, width, cv::Vec3b(255, 255, 255));
+  int left = kStripGap;
   for (std::size_t i = 0; i < panels.size(); ++i) {
     if (images[i].empty()) continue;
     const cv::Rect at({left, kTitleHeight}, images[i].size());
@@ -124,7 +124,7 @@ cv::Mat3b wear_strip(const std::vector<StripPanel>& panels, const cv::Rect& regi
     const cv::Scalar& edge = panels[i].is_truth ? kTruth : kEdge;
     cv::rectangle(picture, cv::Rect(at.x - 1, at.y - 1, at.width + 2, at.height + 2), edge, 1);
     put_text(picture, printable(panels[i].title, 40), left, kTitleHeight - 9, panels[i].is_truth ? kTruth : kText, 0.4);
-    left += std::max(images[i].cols, kLeastWidth) + kGap;
+    left += std::max(images[i].cols, kLeastWidth) + kStripGap;
   }
   return picture;
 }

@@ -47,14 +47,14 @@ at::Tensor framed_exemplar(const ingest::ExemplarRecord& record, const IndexPara
   return at::from_blob(scaled.data, {scaled.rows, scaled.cols}, at::kFloat).clone();
 }
 
-BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
-                         const BuildIndexOptions& options) {
+BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
+                           const BuildIndexOptions& options) {
   if (options.precision_bits != 16 && options.precision_bits != 32) {
     throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32 or 16");
   }
   if (exemplars.size() == 0) throw DataError(options.exemplars.string() + ": holds no exemplar");
-  BuildIndexPlan plan;
-  IndexParameters& p = plan.parameters;
+  BuildIndexFacts facts;
+  IndexParameters& p = facts.parameters;
   const FrameSize frame = options.frame.value_or(largest_size(exemplars));
   p.extractor_kind = options.extractor.kind;
   p.network = features::find_network(options.extractor);
@@ -81,18 +81,18 @@ BuildIndexPlan plan_with(const ingest::ExemplarStore& exemplars, const features:
                      p.extractor_kind + " no cells; use larger images or a larger scale");
   }
   const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
-  plan.bytes = checked_product({p.blocks(), block_bytes}, "the index");
-  plan.blocks_per_unit =
+  facts.bytes = checked_product({p.blocks(), block_bytes}, "the index");
+  facts.blocks_per_unit =
       std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
-  plan.units = divide_up(p.blocks(), plan.blocks_per_unit);
-  plan.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
+  facts.units = divide_up(p.blocks(), facts.blocks_per_unit);
+  facts.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.
-  plan.memory_bytes = machine::kProcessBytes + 2 * plan.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
-  machine::ensure_memory(options.memory_bytes, plan.memory_bytes, "this index");
+  facts.memory_bytes = machine::kProcessBytes + 2 * facts.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
+  machine::ensure_memory(options.memory_bytes, facts.memory_bytes, "this index");
   for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
-    plan.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
+    facts.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
   }
-  return plan;
+  return facts;
 }
 
 /// The exemplars on the frame, a block of them at a time. The mean grey and the features both need them: what was
@@ -144,13 +144,13 @@ class FramedExemplars {
 
 /// Mean over every pixel of every framed exemplar: what networks subtract. Each rank looks at the exemplars that it
 /// will index. Grey levels are whole numbers, so the order of adding does not matter.
-double mean_grey_of(const comm::Communicator& comm, const BuildIndexPlan& plan, FramedExemplars& framed) {
-  const comm::UnitRange mine = comm::units_of(plan.units, comm.rank(), comm.size());
-  const IndexParameters& p = plan.parameters;
+double mean_grey_of(const comm::Communicator& comm, const BuildIndexFacts& facts, FramedExemplars& framed) {
+  const comm::UnitRange mine = comm::units_of(facts.units, comm.rank(), comm.size());
+  const IndexParameters& p = facts.parameters;
   std::int64_t sum = 0;
   comm.together([&] {
-    const std::int64_t end = std::min(mine.end * plan.blocks_per_unit, p.blocks());
-    for (std::int64_t block = mine.begin * plan.blocks_per_unit; block < end; ++block) {
+    const std::int64_t end = std::min(mine.end * facts.blocks_per_unit, p.blocks());
+    for (std::int64_t block = mine.begin * facts.blocks_per_unit; block < end; ++block) {
       sum += framed.block(block).sum().item<std::int64_t>();
     }
   });
@@ -168,14 +168,14 @@ at::Tensor white_response_of(const features::Extractor& extractor, const IndexPa
 /// Makes units of the index.
 class UnitMaker {
  public:
-  UnitMaker(const BuildIndexPlan& plan, FramedExemplars& framed, const features::Extractor& extractor,
+  UnitMaker(const BuildIndexFacts& facts, FramedExemplars& framed, const features::Extractor& extractor,
             const at::Tensor& white_response, at::Device device)
-      : plan_(plan), framed_(framed), extractor_(extractor), white_response_(white_response), device_(device) {}
+      : facts_(facts), framed_(framed), extractor_(extractor), white_response_(white_response), device_(device) {}
 
   /// In the memory of `used`, if it is an earlier unit's: fresh memory costs as much as what is done with it.
   store::Columns operator()(std::int64_t unit, store::Columns used) {
-    const std::int64_t first = unit * plan_.blocks_per_unit,
-                       blocks = std::min(plan_.blocks_per_unit, p().blocks() - first);
+    const std::int64_t first = unit * facts_.blocks_per_unit,
+                       blocks = std::min(facts_.blocks_per_unit, p().blocks() - first);
     store::Column& maps = used["maps"];
     maps.shape = {blocks, p().geometry.channels, p().frame_cells().width, p().frame_cells().height, match::kLanes};
     const at::Tensor stored =
@@ -188,7 +188,7 @@ class UnitMaker {
   }
 
  private:
-  const IndexParameters& p() const { return plan_.parameters; }
+  const IndexParameters& p() const { return facts_.parameters; }
 
   /// The column's elements as a tensor of its shape, as many as that needs.
   template <typename Element>
@@ -222,7 +222,7 @@ class UnitMaker {
     return square_sum;
   }
 
-  const BuildIndexPlan& plan_;
+  const BuildIndexFacts& facts_;
   FramedExemplars& framed_;
   const features::Extractor& extractor_;
   const at::Tensor& white_response_;
@@ -250,23 +250,23 @@ store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const at::T
 
 }  // namespace
 
-BuildIndexPlan plan_index(const BuildIndexOptions& options) {
+BuildIndexFacts index_facts(const BuildIndexOptions& options) {
   const ingest::ExemplarStore exemplars(options.exemplars);
-  return plan_with(exemplars, *features::make_extractor(options.extractor), options);
+  return facts_with(exemplars, *features::make_extractor(options.extractor), options);
 }
 
 void build_index(const comm::Communicator& comm, const BuildIndexOptions& options) {
   const auto exemplars = ingest::ExemplarStore::open_together(comm, options.exemplars);
   std::unique_ptr<features::Extractor> extractor;
-  BuildIndexPlan plan;
-  comm.together([&] { plan = plan_with(exemplars, *features::make_extractor(options.extractor), options); });
-  IndexParameters& parameters = plan.parameters;
-  if (comm.is_root() && plan.cropped_exemplars > 0) {
+  BuildIndexFacts facts;
+  comm.together([&] { facts = facts_with(exemplars, *features::make_extractor(options.extractor), options); });
+  IndexParameters& parameters = facts.parameters;
+  if (comm.is_root() && facts.cropped_exemplars > 0) {
     spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
-                 plan.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
+                 facts.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
   }
-  FramedExemplars framed(exemplars, parameters, options.memory_bytes - plan.memory_bytes);
-  parameters.mean_grey = mean_grey_of(comm, plan, framed);
+  FramedExemplars framed(exemplars, parameters, options.memory_bytes - facts.memory_bytes);
+  parameters.mean_grey = mean_grey_of(comm, facts, framed);
 
   at::Tensor white_response;
   comm.together([&] {
@@ -277,11 +277,11 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     white_response = white_response_of(*extractor, parameters, options.device);
   });
 
-  UnitMaker make_unit(plan, framed, *extractor, white_response, options.device);
+  UnitMaker make_unit(facts, framed, *extractor, white_response, options.device);
   store::StoreJob job;
   job.output = options.output;
   job.header = parameters.header();
-  job.units = plan.units;
+  job.units = facts.units;
   job.doing = "indexing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);

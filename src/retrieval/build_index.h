@@ -34,7 +34,7 @@ struct BuildIndexOptions {
   std::vector<std::string> command_line;
 };
 
-struct BuildIndexPlan {
+struct BuildIndexFacts {
   IndexParameters parameters;
   std::int64_t blocks_per_unit = 1;
   std::int64_t units = 0;
@@ -45,7 +45,7 @@ struct BuildIndexPlan {
 };
 
 /// What build_index would do. Reads the exemplars' sizes, not their pixels (mean_grey is 0). Not collective.
-BuildIndexPlan plan_index(const BuildIndexOptions& options);
+BuildIndexFacts index_facts(const BuildIndexOptions& options);
 
 /// Brings every exemplar to the frame (mirrored where its record says so; white around it: below, and on both sides),
 /// scales it, computes its maps, and writes them as blocks. A unit is some blocks, cut by the data alone: the bytes do

@@ -32,8 +32,8 @@ double seconds_of_block(const comm::Communicator& comm, const BuildIndexOptions&
 }  // namespace
 
 machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions& options) {
-  BuildIndexPlan facts;
-  comm.together([&] { facts = plan_index(options); });
+  BuildIndexFacts facts;
+  comm.together([&] { facts = index_facts(options); });
   const IndexParameters& p = facts.parameters;
   machine::Plan plan;
   plan.lines = {{"exemplars", fmt::format("{}, brought to {} x {} pixels, scaled to {} x {}", p.exemplars,

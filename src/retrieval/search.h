@@ -41,8 +41,8 @@ struct SearchOptions {
   std::vector<std::string> command_line;
 };
 
-/// What a search would do.
-struct SearchPlan {
+/// What a search would do, in numbers; search_plan makes a plan of them.
+struct SearchFacts {
   std::int64_t marks = 0, exemplars = 0, blocks = 0;
   std::int64_t poses = 0;   // over all marks
   double useful_flops = 0;  // 2 x support cells x channels, over poses and exemplars
@@ -60,7 +60,7 @@ struct SearchPlan {
 
 /// Reads a sample of the marks (all of up to 50), and times a few of them on a block of the index, on all ranks at
 /// once. Collective.
-SearchPlan plan_search(const comm::Communicator& comm, const SearchOptions& options);
+SearchFacts search_facts(const comm::Communicator& comm, const SearchOptions& options);
 
 /// What the first pass of --coarse lost, on the marks that were searched in full besides.
 struct CoarseRecall {

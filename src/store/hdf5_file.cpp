@@ -17,8 +17,7 @@ namespace {
 constexpr std::int64_t kChunkBytes = 1 << 20;
 constexpr std::int64_t kMaxChunkBytes = 64 << 20;  // a chunk read is held whole in memory
 constexpr std::int64_t kMaxAttributeBytes = 64 << 20;
-constexpr std::int64_t kMaxDeflateRatio = 1032;  // what deflate reaches at best
-constexpr int kMaxDimensions = 8;
+constexpr std::int64_t kMaxDeflateRatio = 1032;   // what deflate reaches at best
 constexpr hsize_t kMaxLength = hsize_t{1} << 40;  // of a dimension: sums over shards stay far from overflow
 constexpr unsigned kMaxCompactLinks = 1024;
 constexpr unsigned kDeflateLevel = 1;  // higher ones gain little on scans and cost much time
@@ -341,7 +340,7 @@ DatasetInfo File::info(const std::string& dataset) const {
     throw DataError(path_.string() + ": '" + dataset + "' is of a type that outsole does not use");
   }
   const int rank = check(H5Sget_simple_extent_ndims(space.get()), "has no shape", dataset);
-  if (rank < 1 || rank > kMaxDimensions) {
+  if (rank < 1 || rank > static_cast<int>(kMaxDimensions)) {
     throw DataError(path_.string() + ": '" + dataset + "' has " + std::to_string(rank) + " dimensions");
   }
   Dimensions lengths(static_cast<std::size_t>(rank));

@@ -11,8 +11,6 @@ namespace outsole::store {
 
 namespace {
 
-constexpr std::size_t kMaxDimensions = 8;
-
 DatasetSchema parse_dataset(const std::string& name, const nlohmann::json& json, const std::string& rows) {
   DatasetSchema dataset{.name = name, .types = {}, .shape = {}};
   const auto& types = json.at("type");

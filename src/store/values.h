@@ -14,6 +14,8 @@
 
 namespace outsole::store {
 
+inline constexpr std::size_t kMaxDimensions = 8;  // of a data set
+
 enum class ElementKind : std::uint8_t { kUint8, kUint16, kInt32, kInt64, kFloat16, kFloat32, kFloat64, kText };
 
 /// One element of a data set; `bytes` of a text is the size of its field.

@@ -6,12 +6,12 @@
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "image/geometry.h"
 
 namespace outsole::wear {
 
 namespace {
 
-constexpr uchar kPaper = 255;
 constexpr std::size_t kKeptTrends = 2;  // the left and the right foot, when shoes alternate
 
 cv::Size size_of(const wear::PreparedStore& scans) {
@@ -120,7 +120,7 @@ Baselines::Trend Baselines::made_trend(const Source& source) const {
     }
     for (std::size_t i = 0; i < pixels; ++i) sums[i].add(line[i]);
   }
-  Trend trend{cv::Mat1f(size, kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
+  Trend trend{cv::Mat1f(size, image::kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
   for (std::size_t i = 0; i < pixels; ++i) {
     const PixelSums& sum = sums[i];
     const int at = narrow<int>(i);
@@ -162,7 +162,7 @@ cv::Mat1b Baselines::mean_of_week(const Source& source, double week) const {
     }
   }
   cv::Mat1f mean = sum / seen;
-  mean.setTo(kPaper, seen == 0);
+  mean.setTo(image::kPaper, seen == 0);
   return rounded(mean);
 }
 

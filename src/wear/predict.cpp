@@ -35,7 +35,7 @@ struct Work {
   Predictor model;
   WearInputs inputs;
   std::vector<std::vector<Question>> questions;  // of each input
-  PredictPlan plan;
+  PredictFacts facts;
 };
 
 /// Throws UsageError for a time that the task does not reach.
@@ -73,34 +73,34 @@ std::int64_t needed_memory(const Work& work, const PredictOptions& options) {
   return bytes;
 }
 
-/// Asks the questions and plans.
-void plan(Work& work, const PredictOptions& options) {
+/// Asks the questions and counts them.
+void ask(Work& work, const PredictOptions& options) {
   const Task task = work.model.task();
   if (options.task && *options.task != task) {
     throw UsageError(options.model.string() + ": is a model of " + name_of(task) + ", not of " +
                      name_of(*options.task));
   }
   check_weeks(task, options.weeks);
-  work.plan.memory_bytes = needed_memory(work, options);
+  work.facts.memory_bytes = needed_memory(work, options);
   for (std::int64_t input = 0; input < work.inputs.size(); ++input) {
     work.questions.push_back(questions_of(input, work.inputs, task, options.weeks));
-    work.plan.predictions += std::ssize(work.questions.back());
+    work.facts.predictions += std::ssize(work.questions.back());
   }
-  if (work.plan.predictions == 0) throw UsageError("every wanted week is later than the scans it is asked of");
-  work.plan.task = task;
-  work.plan.inputs = work.inputs.size();
-  work.plan.unit_inputs = divide_up(work.plan.inputs, kUnits);
-  work.plan.units = divide_up(work.plan.inputs, work.plan.unit_inputs);
-  work.plan.height_px = work.model.size().height;
-  work.plan.width_px = work.model.size().width;
-  work.plan.flops_per_image = work.model.flops();
+  if (work.facts.predictions == 0) throw UsageError("every wanted week is later than the scans it is asked of");
+  work.facts.task = task;
+  work.facts.inputs = work.inputs.size();
+  work.facts.unit_inputs = divide_up(work.facts.inputs, kUnits);
+  work.facts.units = divide_up(work.facts.inputs, work.facts.unit_inputs);
+  work.facts.height_px = work.model.size().height;
+  work.facts.width_px = work.model.size().width;
+  work.facts.flops_per_image = work.model.flops();
 }
 
 /// Collective.
 Work open_work(const comm::Communicator& comm, const PredictOptions& options) {
   auto model = Predictor::open_together(comm, options.model, options.device);
   Work work{std::move(model), WearInputs(comm, options.input, options.choice), {}, {}};
-  comm.together([&] { plan(work, options); });
+  comm.together([&] { ask(work, options); });
   return work;
 }
 
@@ -165,9 +165,9 @@ store::StoreHeader header_of(const Work& work, const std::string& inputs_sha256,
   return {kPredictionsSchema,
           1,
           {{"model_sha256", work.model.sha256()},
-           {"task", name_of(work.plan.task)},
+           {"task", name_of(work.facts.task)},
            {"inputs_sha256", inputs_sha256},
-           {"inputs", work.plan.inputs},
+           {"inputs", work.facts.inputs},
            {"weeks", options.weeks},
            {"at_input_size", options.at_input_size}}};
 }
@@ -181,28 +181,28 @@ void count(const Work& work, const fs::path& output, PredictSummary& summary) {
   if (!ids.empty()) return;
   fs::remove(output);
   fs::remove_all(fs::path(output).replace_extension(".shards"));
-  throw DataError("none of the " + std::to_string(work.plan.inputs) + " inputs can be read; the first is '" +
+  throw DataError("none of the " + std::to_string(work.facts.inputs) + " inputs can be read; the first is '" +
                   work.inputs.id(0) + "'");
 }
 
 }  // namespace
 
-PredictPlan plan_prediction(const comm::Communicator& comm, const PredictOptions& options) {
-  return open_work(comm, options).plan;
+PredictFacts prediction_facts(const comm::Communicator& comm, const PredictOptions& options) {
+  return open_work(comm, options).facts;
 }
 
 PredictSummary predict(const comm::Communicator& comm, const PredictOptions& options) {
   const Work work = open_work(comm, options);
   const std::string inputs_sha256 = comm::from_root(comm, [&] { return work.inputs.sha256(); });
-  const std::int64_t inputs = work.plan.inputs, unit_inputs = work.plan.unit_inputs;
+  const std::int64_t inputs = work.facts.inputs, unit_inputs = work.facts.unit_inputs;
   PredictSummary summary;
-  summary.plan = work.plan;
+  summary.facts = work.facts;
 
   store::StoreJob job;
   job.output = options.output;
   job.header = header_of(work, inputs_sha256, options);
-  job.units = work.plan.units;
-  job.doing = name_of(work.plan.task);
+  job.units = work.facts.units;
+  job.doing = name_of(work.facts.task);
   job.command_line = options.command_line;
   job.make = [&](std::int64_t unit, store::Columns) {
     Rows rows;

@@ -31,7 +31,7 @@ struct PredictOptions {
   std::vector<std::string> command_line;
 };
 
-struct PredictPlan {
+struct PredictFacts {
   Task task = Task::kPrediction;
   std::int64_t inputs = 0, predictions = 0;
   std::int64_t unit_inputs = 1, units = 0;   // inputs of a unit; units
@@ -41,14 +41,14 @@ struct PredictPlan {
 };
 
 struct PredictSummary {
-  PredictPlan plan;
+  PredictFacts facts;
   std::int64_t predictions = 0;
   std::int64_t refused = 0;  // inputs that could not be read
   bool was_finished = false;
 };
 
 /// What predict would do. Collective; throws as predict.
-PredictPlan plan_prediction(const comm::Communicator& comm, const PredictOptions& options);
+PredictFacts prediction_facts(const comm::Communicator& comm, const PredictOptions& options);
 
 /// Writes a store of schema outsole.predictions: a row for each input and time. A reconstruction takes of a store's
 /// scan only weeks up to its own. Inputs of another size than the model's are fitted on paper (fitted_on_paper), unless

@@ -9,7 +9,7 @@
 namespace outsole::wear {
 
 machine::Plan prediction_plan(const comm::Communicator& comm, const PredictOptions& options) {
-  const PredictPlan facts = plan_prediction(comm, options);
+  const PredictFacts facts = prediction_facts(comm, options);
   machine::Plan plan;
   plan.lines = {
       {"task", name_of(facts.task)},

@@ -214,7 +214,7 @@ struct Work {
   Course course;
   Frame frame;
   std::int64_t unit_scans = 1;
-  PreparePlan plan;
+  PrepareFacts facts;
 
   double px_per_mm() const { return course.dpi / kMmAnInch; }
 };
@@ -274,18 +274,18 @@ Work agreed_work(const comm::Communicator& comm, const PrepareOptions& options) 
   });
   const cv::Size window = largest_window(comm, work->store, work->course, options);
   comm.together([&] {
-    PreparePlan& plan = work->plan;
-    work->frame = frame_of(window, options, plan.scale);
+    PrepareFacts& facts = work->facts;
+    work->frame = frame_of(window, options, facts.scale);
     check_memory(*work, options);
     constexpr std::int64_t kUnitBytes = std::int64_t{32} << 20, kMostScans = 4;
     work->unit_scans =
         std::clamp<std::int64_t>(kUnitBytes / (2 * std::int64_t{work->frame.output.area()}), 1, kMostScans);
-    plan.scans = work->store.size();
-    plan.shoes = std::ssize(work->course.references);
-    plan.units = divide_up(plan.scans, work->unit_scans);
-    plan.height_px = work->frame.output.height;
-    plan.width_px = work->frame.output.width;
-    plan.dpi = work->course.dpi;
+    facts.scans = work->store.size();
+    facts.shoes = std::ssize(work->course.references);
+    facts.units = divide_up(facts.scans, work->unit_scans);
+    facts.height_px = work->frame.output.height;
+    facts.width_px = work->frame.output.width;
+    facts.dpi = work->course.dpi;
   });
   return std::move(*work);
 }
@@ -295,11 +295,11 @@ store::StoreHeader header_of(const Work& work, const PrepareOptions& options) {
   return {kPreparedSchema,
           kPreparedVersion,
           {{"scans_sha256", work.store.store().sha256()},
-           {"scans", work.plan.scans},
-           {"dpi", work.plan.dpi * work.plan.scale},
-           {"scan_dpi", work.plan.dpi},
-           {"height_px", work.plan.height_px},
-           {"width_px", work.plan.width_px},
+           {"scans", work.facts.scans},
+           {"dpi", work.facts.dpi * work.facts.scale},
+           {"scan_dpi", work.facts.dpi},
+           {"height_px", work.facts.height_px},
+           {"width_px", work.facts.width_px},
            {"crops", options.crops},
            {"denoises", options.denoises},
            {"registers", options.registers},
@@ -319,11 +319,11 @@ class UnitMaker {
   UnitMaker(const Work& work, const PrepareOptions& options) : work_(work), options_(options) {}
 
   store::Columns operator()(std::int64_t unit, const store::Columns& /*used*/) {
-    const std::int64_t begin = unit * work_.unit_scans, end = std::min(begin + work_.unit_scans, work_.plan.scans);
+    const std::int64_t begin = unit * work_.unit_scans, end = std::min(begin + work_.unit_scans, work_.facts.scans);
     store::Columns columns;
     for (std::int64_t i = begin; i < end; ++i) {
       const PreparedRecord record = prepare(i);
-      store::Columns rows = wear::prepared_columns(std::span(&record, 1), work_.plan.height_px, work_.plan.width_px);
+      store::Columns rows = wear::prepared_columns(std::span(&record, 1), work_.facts.height_px, work_.facts.width_px);
       if (i == begin) {
         columns = std::move(rows);
       } else {
@@ -385,7 +385,7 @@ class UnitMaker {
   /// within --consensus weeks.
   const FramedScan* witness(Place place, int direction) {
     const auto week = [&](Place at) { return work_.store.scans()[static_cast<std::size_t>(scan_at(at))].subject.week; };
-    for (Place at = place + direction; at >= 0 && at < work_.plan.scans; at += direction) {
+    for (Place at = place + direction; at >= 0 && at < work_.facts.scans; at += direction) {
       if (reference_at(at) != reference_at(place)) break;
       if (std::abs(week(at) - week(place)) > *options_.consensus_weeks) break;
       if (const FramedScan& scan = framed_at(at); scan.record.info.flag.empty()) return &scan;
@@ -429,8 +429,8 @@ nlohmann::json json_of(const std::vector<FlaggedScan>& scans) {
 
 }  // namespace
 
-PreparePlan plan_preparation(const comm::Communicator& comm, const PrepareOptions& options) {
-  return agreed_work(comm, options).plan;
+PrepareFacts prepare_facts(const comm::Communicator& comm, const PrepareOptions& options) {
+  return agreed_work(comm, options).facts;
 }
 
 PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOptions& options) {
@@ -441,12 +441,12 @@ PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOption
   store::StoreJob job;
   job.output = options.output;
   job.header = header_of(work, options);
-  job.units = work.plan.units;
+  job.units = work.facts.units;
   job.doing = "preparing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);
   job.conclude = [&](bool was_finished) {
-    summary = {work.plan, was_finished, flagged_scans(options)};
+    summary = {work.facts, was_finished, flagged_scans(options)};
     return nlohmann::json{{"parameters", job.header.parameters}, {"flagged", json_of(summary.flagged)}};
   };
   store::make_store(comm, job);

@@ -45,7 +45,7 @@ struct PrepareOptions {
   std::function<void(const PreparationSteps&)> on_scan;
 };
 
-struct PreparePlan {
+struct PrepareFacts {
   std::int64_t scans = 0;
   std::int64_t shoes = 0;
   std::int64_t units = 0;
@@ -60,13 +60,13 @@ struct FlaggedScan {
 };
 
 struct PrepareSummary {
-  PreparePlan plan;
+  PrepareFacts facts;
   bool was_finished = false;  // the store was there already, made by the same command
   std::vector<FlaggedScan> flagged;
 };
 
-/// What prepare_scans would do. Reads one scan of each shoe. Collective; every rank gets the plan.
-PreparePlan plan_preparation(const comm::Communicator& comm, const PrepareOptions& options);
+/// What prepare_scans would do. Reads one scan of each shoe. Collective; every rank gets them.
+PrepareFacts prepare_facts(const comm::Communicator& comm, const PrepareOptions& options);
 
 /// Prepares every scan of `options.scans` and writes `options.output`, with provenance beside it. The reference of a
 /// shoe is its earliest scan (of the lowest id, if there are several); its outsole stands in the middle of the frame,

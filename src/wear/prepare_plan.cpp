@@ -8,7 +8,7 @@ namespace outsole::wear {
 
 machine::Plan prepare_plan(const comm::Communicator& comm, const PrepareOptions& options) {
   constexpr double kSecondsAPixel = 7e-8;  // of the scan, one thread: 5 s for 13750 x 5500
-  const PreparePlan facts = plan_preparation(comm, options);
+  const PrepareFacts facts = prepare_facts(comm, options);
   const auto prepared_pixels = static_cast<double>(facts.scans * facts.height_px * facts.width_px);
   const double scanned_pixels = prepared_pixels / (facts.scale * facts.scale);
   const double prepared_bytes = 2 * prepared_pixels;  // with the supports, before compression

@@ -3,12 +3,11 @@
 #include <algorithm>
 
 #include "core/checked.h"
+#include "image/geometry.h"
 
 namespace outsole::wear {
 
 namespace {
-
-constexpr double kPaper = 255;
 
 /// The share that each tile has of each of its pixels along one axis: in proportion to the pixel's distance from the
 /// tile's edge, so that what tiles answer at their edges, where they know least, counts least. [tile][pixel of it]
@@ -28,7 +27,7 @@ std::vector<std::vector<float>> tile_shares(const std::vector<int>& begins, int 
 
 cv::Mat1b tile_of(const cv::Mat1b& image, const cv::Rect& at) {
   const cv::Rect inside = at & cv::Rect({0, 0}, image.size());
-  cv::Mat1b result(at.size(), static_cast<uchar>(kPaper));
+  cv::Mat1b result(at.size(), image::kPaper);
   image(inside).copyTo(result(cv::Rect({0, 0}, inside.size())));
   return result;
 }

@@ -9,6 +9,7 @@
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
+#include "image/geometry.h"
 #include "image/image.h"
 #include "ingest/image_record.h"
 #include "ingest/image_sources.h"
@@ -18,8 +19,6 @@ namespace outsole::wear {
 namespace fs = std::filesystem;
 
 namespace {
-
-constexpr uchar kPaper = 255;
 
 bool is_chosen(const PreparedInfo& scan, const WearInputs::Choice& choice) {
   const auto holds = [](const auto& list, const auto& value) {
@@ -48,7 +47,7 @@ cv::Mat1b fitted_on_paper(const cv::Mat1b& image, cv::Size size) {
       std::min(static_cast<double>(size.width) / image.cols, static_cast<double>(size.height) / image.rows);
   const cv::Size fitted(std::clamp(static_cast<int>(std::lround(image.cols * factor)), 1, size.width),
                         std::clamp(static_cast<int>(std::lround(image.rows * factor)), 1, size.height));
-  cv::Mat1b result(size, kPaper);
+  cv::Mat1b result(size, image::kPaper);
   cv::Mat1b middle = result({{(size.width - fitted.width) / 2, (size.height - fitted.height) / 2}, fitted});
   cv::resize(image, middle, fitted, 0, 0, factor < 1 ? cv::INTER_AREA : cv::INTER_CUBIC);
   return result;
@@ -89,7 +88,7 @@ cv::Mat1b WearInputs::image(std::int64_t input) const {
   if (one.row >= 0) return image_of_row(one.row);
   const image::DecodedImage decoded = image::read_image(one.file);
   cv::Mat1b levels = image::to_8_bit(decoded.grey);
-  if (!decoded.support.empty()) levels.setTo(kPaper, decoded.support == 0);
+  if (!decoded.support.empty()) levels.setTo(image::kPaper, decoded.support == 0);
   return levels;
 }
 

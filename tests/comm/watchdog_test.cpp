@@ -144,6 +144,18 @@ TEST_F(WatchdogTest, LetsAUnitOfWorkTakeItsTime) {
   EXPECT_EQ(message_about([] { work_for(1.5 * kLimit); }, [] {}), "");
 }
 
+TEST_F(WatchdogTest, WritesNowhereElseWhenALinkTakesThePulsesPlace) {
+  const std::string rank = std::to_string(comm_.rank());
+  const fs::path pulse = folder_ / "pulses" / rank, link = folder_ / ("link" + rank),
+                 elsewhere = folder_ / ("x" + rank);
+  const Watchdog watchdog(comm_, folder_ / "pulses", kLimit);
+  for (int i = 0; i < 1000 && !fs::exists(pulse); ++i) work_for(Seconds{0.01});
+  fs::create_symlink(elsewhere, link);
+  fs::rename(link, pulse);
+  work_for(0.5 * kLimit);
+  EXPECT_FALSE(fs::exists(elsewhere));
+}
+
 TEST_F(WatchdogTest, LeavesNothingBehind) {
   { const Watchdog watchdog(comm_, folder_ / "pulses", kLimit); }
   comm_.barrier();

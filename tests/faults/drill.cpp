@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void require_done(const fs::path& folder, const std::vector<std::string>& command) {
+void make_or_throw(const fs::path& folder, const std::vector<std::string>& command) {
   const JobResult result = run_job(folder, command, 0, std::chrono::seconds(300));
   if (result.exit_code != 0) throw std::runtime_error("the drills' data cannot be made: " + result.errors);
 }
@@ -108,12 +108,12 @@ Drills::Drills() : jobs_(list_jobs()) {
   folder_ = name;
   inputs_ = folder_ / "inputs";
   fs::create_directory(inputs_);
-  require_done(inputs_, {"synthesize", "exemplars", "--count", "160", "--size", "96x48", "--output", "images"});
-  require_done(inputs_,
-               {"synthesize", "marks", "--exemplars", "images", "--count", "8", "--seed", "2", "--output", "marks"});
-  require_done(inputs_, {"synthesize", "wear", "--count", "1", "--size", "160x64", "--output", "year"});
-  require_done(inputs_, {"ingest", "--kind", "scans", "--input", "year", "--manifest", "year/manifest.csv", "--output",
-                         "scans.h5"});
+  make_or_throw(inputs_, {"synthesize", "exemplars", "--count", "160", "--size", "96x48", "--output", "images"});
+  make_or_throw(inputs_,
+                {"synthesize", "marks", "--exemplars", "images", "--count", "8", "--seed", "2", "--output", "marks"});
+  make_or_throw(inputs_, {"synthesize", "wear", "--count", "1", "--size", "160x64", "--output", "year"});
+  make_or_throw(inputs_, {"ingest", "--kind", "scans", "--input", "year", "--manifest", "year/manifest.csv", "--output",
+                          "scans.h5"});
   write_prepared_scans(inputs_ / "small.h5");
   for (DrilledJob& job : jobs_) {
     const fs::path folder = fresh_folder();

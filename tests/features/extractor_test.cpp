@@ -13,8 +13,8 @@
 namespace outsole::features {
 namespace {
 
-using testing::AllOf;
-using testing::HasSubstr;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 /// What every extractor owes its callers, whatever its kind.
 class EveryExtractor : public testing::TestWithParam<ExtractorSpec> {

@@ -15,7 +15,7 @@
 namespace outsole::features {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr double kMeanGrey = 142.5;
 
@@ -37,7 +37,7 @@ std::vector<NamedTensor> random_weights_of(const ExtractorSpec& spec) {
   return random_tensors(shapes);
 }
 
-class Networks : public testing::Test {
+class Networks : public ::testing::Test {
  protected:
   at::Tensor image(std::int64_t height, std::int64_t width) {
     at::manual_seed(17);

@@ -13,7 +13,7 @@
 namespace outsole::features {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 /// ResNet-50 as plain loops in double precision, straight from the papers: convolution, then batch norm, then ReLU.
 class NaiveResNet50 {
@@ -73,7 +73,7 @@ at::Tensor random_images(std::int64_t count, std::int64_t height, std::int64_t w
   return at::rand({count, height, width}) * 255;
 }
 
-class ResNet50 : public testing::Test {
+class ResNet50 : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;

@@ -14,8 +14,8 @@
 namespace outsole::features {
 namespace {
 
-using testing::AnyOf;
-using testing::HasSubstr;
+using ::testing::AnyOf;
+using ::testing::HasSubstr;
 
 const std::string kTwoTensors =
     R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"b":{"dtype":"F32","shape":[1,1],"data_offsets":[8,12]}})";
@@ -29,7 +29,7 @@ std::string refusal(const std::function<void()>& action) {
   return "(not refused)";
 }
 
-class Safetensors : public testing::Test {
+class Safetensors : public ::testing::Test {
  protected:
   std::string refusal_of(const std::string& header, const std::string& data = std::string(12, '\0')) {
     write_raw(path_, header.size(), header, data);

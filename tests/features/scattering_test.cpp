@@ -19,7 +19,7 @@ using Field = std::function<double(std::int64_t, std::int64_t)>;  // a value for
 
 at::Tensor scatter(const at::Tensor& images) { return make_extractor({.kind = "scattering"})->extract(images); }
 
-at::Tensor random_images(std::int64_t count, std::int64_t height, std::int64_t width) {
+at::Tensor random_grey_images(std::int64_t count, std::int64_t height, std::int64_t width) {
   at::manual_seed(5);
   return at::rand({count, height, width}) * 255;
 }
@@ -106,7 +106,7 @@ class NaiveScattering {
 };
 
 TEST(Scattering, EqualsANaiveReference) {
-  const at::Tensor image = random_images(1, 22, 15);
+  const at::Tensor image = random_grey_images(1, 22, 15);
   const at::Tensor map = scatter(image)[0];
   ASSERT_EQ(map.sizes(), (at::IntArrayRef{81, 5, 4}));
   NaiveScattering reference(image[0]);
@@ -125,7 +125,7 @@ TEST(Scattering, OfAConstantIsItsValueInOrderZeroAndNothingElse) {
 }
 
 TEST(Scattering, TurnsItsAnglesWithTheImage) {
-  const at::Tensor image = random_images(1, 37, 37);
+  const at::Tensor image = random_grey_images(1, 37, 37);
   const at::Tensor upright = scatter(image)[0], turned = scatter(at::rot90(image, 1, {1, 2}))[0].rot90(-1, {1, 2});
   const auto quarter = [](const at::Tensor& angles, int axis) {
     return angles.roll(4, axis);
@@ -145,7 +145,7 @@ double energy_ratio(const at::Tensor& map, const at::Tensor& image) {
 
 TEST(Scattering, DoesNotExpandDistances) {
   for (const double strength : {0.1, 10., 100.}) {
-    const at::Tensor a = random_images(1, 133, 133);
+    const at::Tensor a = random_grey_images(1, 133, 133);
     at::Tensor change = at::zeros_like(a);
     change.slice(1, 30, 103).slice(2, 30, 103) = strength * at::randn({73, 73});
     EXPECT_LT(energy_ratio(scatter(a + change) - scatter(a), change), 1);

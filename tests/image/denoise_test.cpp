@@ -81,13 +81,13 @@ cv::Mat1b with_ghost(cv::Mat1b scan) {
 
 TEST(Denoise, LeavesACleanPrintAlone) {
   for (const double px_per_mm : {640 / 340.0, kPxPerMm, 300 / 25.4}) {
-    const cv::Mat1b clean = testing::print_of_sole(px_per_mm);
+    const cv::Mat1b clean = print_of_sole(px_per_mm);
     EXPECT_GE(psnr_db(denoise(clean, px_per_mm).image, clean), 45) << px_per_mm;
   }
 }
 
 TEST(Denoise, BringsEveryKindOfFaultNearerToTheCleanPrint) {
-  const cv::Mat1b clean = testing::print_of_sole(kPxPerMm);
+  const cv::Mat1b clean = print_of_sole(kPxPerMm);
   const std::pair<const char*, cv::Mat1b (*)(cv::Mat1b)> faults[] = {{"dust", with_dust},
                                                                      {"fibres", with_fibres},
                                                                      {"veil", with_veil},
@@ -101,7 +101,7 @@ TEST(Denoise, BringsEveryKindOfFaultNearerToTheCleanPrint) {
 }
 
 TEST(Denoise, KeepsAccidentalMarks) {
-  const cv::Mat1b clean = testing::print_of_sole(kPxPerMm);
+  const cv::Mat1b clean = print_of_sole(kPxPerMm);
   cv::Mat1b marked = clean.clone();
   const cv::Rect heel(clean.cols / 2 - px(20), clean.rows / 2 + px(70), px(40), px(50));
   cv::RNG random(5);
@@ -117,7 +117,7 @@ TEST(Denoise, KeepsAccidentalMarks) {
 }
 
 TEST(Denoise, InkMaskFollowsSolidBlocksUnderAVeil) {
-  const cv::Mat1b clean = testing::print_of_sole(kPxPerMm);
+  const cv::Mat1b clean = print_of_sole(kPxPerMm);
   const cv::Mat1b truth = clean < 128, mask = ink_mask(with_veil(clean.clone()), kPxPerMm);
   cv::Mat1b difference = truth != mask;
   cv::erode(difference, difference, cv::Mat::ones(3, 3, CV_8U));  // soft edges may go either way

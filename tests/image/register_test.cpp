@@ -9,8 +9,6 @@
 namespace outsole::image {
 namespace {
 
-using testing::print_of_sole;
-
 struct Pose {
   double angle_deg, y_mm, x_mm;
 };

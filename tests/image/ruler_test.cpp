@@ -33,14 +33,14 @@ TEST(Ruler, WindowLiesInsideTheFrameLine) {
 TEST(Ruler, IsFoundThoughThePrintTouchesTheEdge) {
   const cv::Rect window(50, 60, 590, 1360);
   cv::Mat1b scan = scan_with_ruler({690, 1480}, window, 2);
-  testing::print_of_sole(4, 340, 147, 0, -40, 25).copyTo(scan(cv::Rect(window.tl(), cv::Size(588, 1360))));
+  print_of_sole(4, 340, 147, 0, -40, 25).copyTo(scan(cv::Rect(window.tl(), cv::Size(588, 1360))));
   const cv::Rect found = window_inside_ruler(scan);
   EXPECT_EQ(found & window, found);
   EXPECT_GE(found.area(), 0.98 * window.area());
 }
 
 TEST(Ruler, APrintWithoutOneIsNotCropped) {
-  const cv::Mat1b print = testing::print_of_sole(3, 320, 110, 0, -10, 5);
+  const cv::Mat1b print = print_of_sole(3, 320, 110, 0, -10, 5);
   EXPECT_EQ(window_inside_ruler(print), cv::Rect({0, 0}, print.size()));
 }
 

@@ -6,7 +6,7 @@
 #include <numbers>
 #include <opencv2/imgproc.hpp>
 
-namespace outsole::image::testing {
+namespace outsole::image {
 
 constexpr double kSoleLengthMm = 280, kSoleWidthMm = 95;
 
@@ -43,4 +43,4 @@ inline cv::Mat1b print_of_sole(double px_per_mm, double height_mm = 340, double 
   return print;
 }
 
-}  // namespace outsole::image::testing
+}  // namespace outsole::image

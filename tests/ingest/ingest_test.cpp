@@ -396,10 +396,10 @@ TEST_F(Ingest, NeedsMemoryForOneUnitOnly) {
 
 TEST_F(Ingest, PlanCountsFilesAndUnitsAndWritesNothing) {
   prepare([&] { write_three_units(); });
-  const IngestPlan plan = plan_ingest(comm_, options_, exemplar_kind());
-  EXPECT_EQ(plan.files, 150);
-  EXPECT_EQ(plan.units, 3);
-  EXPECT_GT(plan.file_bytes, 150 * 50);
+  const IngestFacts facts = ingest_facts(comm_, options_, exemplar_kind());
+  EXPECT_EQ(facts.files, 150);
+  EXPECT_EQ(facts.units, 3);
+  EXPECT_GT(facts.file_bytes, 150 * 50);
   EXPECT_FALSE(has_output());
 }
 

@@ -39,16 +39,13 @@ class Chain : public JobTest {
   }
 };
 
-TEST_F(Chain, GivesTheSameBytesOnAnyNumberOfRanksAndInAnyMemory) {
+TEST_F(Chain, GivesTheSameBytesOnAnyNumberOfRanksAndInAnyMemoryAndFindsTheExemplarsThatTheMarksWereCutFrom) {
   const auto one = run_all("one", 0);
   ASSERT_TRUE(one.contains("evaluation.json") && one.contains("results.csv") && one.contains("index.shards/00002.h5"));
   EXPECT_EQ(run_all("one_by_mpirun", 1, {"--memory-gib", "0.75"}), one);
   EXPECT_EQ(run_all("two", 2), one);
   EXPECT_EQ(run_all("three", 3, {"--threads", "2"}), one);
-}
 
-TEST_F(Chain, FindsTheExemplarsThatTheMarksWereCutFrom) {
-  run_all("one", 2);
   EXPECT_THAT(read_bytes(folder_ / "one/evaluation.json"), HasSubstr("\"marks\": 5"));
   std::ifstream labels(folder_ / "one/marks/labels.csv"), candidates(folder_ / "one/results.csv");
   std::map<std::string, std::string> truth, first;

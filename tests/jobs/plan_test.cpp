@@ -93,15 +93,14 @@ TEST_F(Plans, OfEveryJobTellWhatOtherNumbersOfRanksTake) {
 }
 
 TEST_F(Plans, WithWrongNumbersOfRanksEndOnAllRanksAtOnce) {
-  for (const Command& command : commands()) {
-    for (const Command& wrong :
-         {Command{"--plan-ranks", "1,x"}, Command{"--plan-node", "cores=4", "--plan-ranks", "1"}}) {
-      const JobResult result = plan(command, wrong, 2);
-      EXPECT_EQ(result.exit_code, 2) << command[0] << ": " << result.errors;
-      EXPECT_THAT(result.errors, HasSubstr(wrong[0])) << command[0];
-      EXPECT_THAT(result.output, Not(HasSubstr("time "))) << command[0];
-    }
-  }
+  const auto expect_refused = [&](const Command& command, const Command& wrong) {
+    const JobResult result = plan(command, wrong, 2);
+    EXPECT_EQ(result.exit_code, 2) << command[0] << ": " << result.errors;
+    EXPECT_THAT(result.errors, HasSubstr(wrong[0])) << command[0];
+    EXPECT_THAT(result.output, Not(HasSubstr("time "))) << command[0];
+  };
+  for (const Command& command : commands()) expect_refused(command, {"--plan-ranks", "1,x"});
+  expect_refused(commands().front(), {"--plan-node", "cores=4", "--plan-ranks", "1"});
 }
 
 TEST_F(Plans, OfATrainingThatEndsItselfTellSoLongATime) {

@@ -12,7 +12,7 @@ namespace outsole::learn {
 namespace {
 
 constexpr std::int64_t kNumbers = 100'003;  // more than one thread takes at a time, and no multiple of anything
-constexpr int kSteps = 5;
+constexpr int kStepsTaken = 5;
 
 at::Tensor gradient_of(int step, at::ScalarType type) {
   torch::manual_seed(static_cast<std::uint64_t>(100 + step));
@@ -29,7 +29,7 @@ std::vector<double> naive_adam(const AdamOptions& options, at::ScalarType type) 
   const at::Tensor begin = start(type).to(at::kDouble);
   std::vector<double> parameter(begin.data_ptr<double>(), begin.data_ptr<double>() + kNumbers), m(kNumbers),
       v(kNumbers);
-  for (int t = 1; t <= kSteps; ++t) {
+  for (int t = 1; t <= kStepsTaken; ++t) {
     const at::Tensor gradient = gradient_of(t, type).to(at::kDouble);
     for (std::size_t i = 0; i < parameter.size(); ++i) {
       const double g = gradient.data_ptr<double>()[i];
@@ -53,7 +53,7 @@ void take_steps(Adam& adam, at::Tensor parameter, int first, int last) {
 at::Tensor after_all_steps(const AdamOptions& options, at::ScalarType type) {
   const at::Tensor parameter = start(type).requires_grad_();
   Adam adam({parameter}, options);
-  take_steps(adam, parameter, 1, kSteps);
+  take_steps(adam, parameter, 1, kStepsTaken);
   return parameter.detach();
 }
 
@@ -90,7 +90,7 @@ TEST(Adam, CarriesOnFromASavedStateBitForBit) {
   Adam other({resumed}, {});
   other.restore(adam.state());
   EXPECT_EQ(other.state().steps, 2);
-  take_steps(other, resumed, 3, kSteps);
+  take_steps(other, resumed, 3, kStepsTaken);
   EXPECT_TRUE(at::equal(resumed, after_all_steps({}, at::kFloat)));
 }
 

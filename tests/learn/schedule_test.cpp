@@ -12,14 +12,14 @@ TEST(Schedule, OfAConstantIsTheWholeRateAlways) {
 }
 
 TEST(Schedule, OfACosineRisesFirstThenFallsToNothing) {
-  constexpr std::int64_t kSteps = 1000, kRising = 50;
-  const auto share = [](std::int64_t step) { return learning_rate_share(Schedule::kCosine, step, kSteps); };
+  constexpr std::int64_t kAllSteps = 1000, kRising = 50;
+  const auto share = [](std::int64_t step) { return learning_rate_share(Schedule::kCosine, step, kAllSteps); };
   EXPECT_NEAR(share(0), 1.0 / kRising, 1e-12);
-  EXPECT_NEAR(share(kSteps / 2), 0.5, 1e-12);
+  EXPECT_NEAR(share(kAllSteps / 2), 0.5, 1e-12);
   for (std::int64_t step = 1; step < kRising; ++step) EXPECT_GT(share(step), share(step - 1));
-  for (std::int64_t step = kRising; step < kSteps; ++step) EXPECT_LT(share(step), share(step - 1));
-  EXPECT_GT(share(kSteps - 1), 0);
-  EXPECT_LT(share(kSteps - 1), 1e-5);
+  for (std::int64_t step = kRising; step < kAllSteps; ++step) EXPECT_LT(share(step), share(step - 1));
+  EXPECT_GT(share(kAllSteps - 1), 0);
+  EXPECT_LT(share(kAllSteps - 1), 1e-5);
 }
 
 TEST(Schedule, OfOneStepTakesIt) { EXPECT_EQ(learning_rate_share(Schedule::kCosine, 0, 1), 1); }

@@ -7,8 +7,8 @@
 namespace outsole::report {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST(CmcFigure, EscapesHostileNames) {
   const std::vector<CmcCurve> curves{{"<script>alert(\"1\")</script> & 'x'\x01\n", {50, 100}}};

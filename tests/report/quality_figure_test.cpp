@@ -5,8 +5,8 @@
 namespace outsole::report {
 namespace {
 
-using testing::HasSubstr;
-using testing::Not;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 nlohmann::ordered_json statistics(double mean) { return {{"mean", mean}, {"std", 0.1}, {"n", 4}}; }
 

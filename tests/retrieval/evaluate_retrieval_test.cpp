@@ -21,7 +21,7 @@ constexpr std::int64_t kExemplars = 20;
 
 /// Results of two marks over 20 exemplars: the true one (exemplar 3) is first for the first mark and twelfth for the
 /// second.
-class EvaluateRetrieval : public testing::Test {
+class EvaluateRetrieval : public ::testing::Test {
  protected:
   EvaluateRetrieval() : folder_(fs::temp_directory_path() / ("outsole_evaluate_" + std::to_string(::getpid()))) {
     fs::create_directories(folder_);

@@ -198,14 +198,14 @@ TEST_F(Index, OfVersionOneIsOpenedAndSearchedAsTheSameIndexOfToday) {
 }
 
 TEST_F(Index, APlanSaysWhatIsThenDone) {
-  const BuildIndexPlan plan = plan_index(index_options({"scattering"}));
+  const BuildIndexFacts facts = index_facts(index_options({"scattering"}));
   build_index(comm_, index_options({"scattering"}));
   on_root([&] {
     const store::Store index(folder_ / "index.h5");
-    EXPECT_EQ(index.units(), plan.units);
-    EXPECT_EQ(index.rows(), plan.parameters.blocks());
+    EXPECT_EQ(index.units(), facts.units);
+    EXPECT_EQ(index.rows(), facts.parameters.blocks());
     const auto maps = index.shape("maps");
-    EXPECT_EQ(plan.bytes, maps[0] * maps[1] * maps[2] * maps[3] * maps[4] * 4);
+    EXPECT_EQ(facts.bytes, maps[0] * maps[1] * maps[2] * maps[3] * maps[4] * 4);
   });
 }
 

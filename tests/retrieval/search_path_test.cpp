@@ -30,7 +30,9 @@ std::string refusal(const std::string& wanted, const std::vector<RankMeans>& ran
 }
 
 TEST(AgreedKernel, IsTheFastestThatEveryRankCanRun) {
-  if (match::find_kernel("avx2") != nullptr) EXPECT_EQ(name_of_agreed("auto", {kNewer, kNewer}), "avx2");
+  if (match::find_kernel("avx2") != nullptr) {
+    EXPECT_EQ(name_of_agreed("auto", {kNewer, kNewer}), "avx2");
+  }
   EXPECT_EQ(name_of_agreed("auto", {kNewer, kOld, kNewer}), "generic");
   EXPECT_EQ(name_of_agreed("direct", {kOld, kNewer}), "generic");
   EXPECT_EQ(name_of_agreed("generic", {kNewer}), "generic");

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "compare_images.h"
+
 namespace outsole::synth {
 namespace {
 
@@ -12,14 +14,6 @@ const WornShoeScanner& scanner() {
   static const WornShoeScanner instance(make_worn_shoe(1, 0, Foot::kLeft), {256, 640});
   return instance;
 }
-
-double correlation(const cv::Mat& a, const cv::Mat& b) {
-  cv::Mat result;
-  cv::matchTemplate(a, b, result, cv::TM_CCOEFF_NORMED);
-  return result.at<float>(0, 0);
-}
-
-bool same(const cv::Mat& a, const cv::Mat& b) { return a.size() == b.size() && cv::norm(a, b, cv::NORM_INF) == 0; }
 
 TEST(Capture, IsAFunctionOfShoeAndWeek) {
   const WornScan first = scanner().scan(8), second = scanner().scan(8);

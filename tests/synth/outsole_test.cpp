@@ -6,20 +6,13 @@
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
+#include "compare_images.h"
 #include "core/errors.h"
 #include "synth/exemplar.h"
 #include "synth/random.h"
 
 namespace outsole::synth {
 namespace {
-
-bool same(const cv::Mat& a, const cv::Mat& b) { return a.size() == b.size() && cv::norm(a, b, cv::NORM_INF) == 0; }
-
-double correlation(const cv::Mat& a, const cv::Mat& b) {
-  cv::Mat result;
-  cv::matchTemplate(a, b, result, cv::TM_CCOEFF_NORMED);
-  return result.at<float>(0, 0);
-}
 
 // Reference numbers of an independent implementation, so that another machine or compiler draws the same outsoles.
 TEST(Random, GivesTheReferenceStream) {

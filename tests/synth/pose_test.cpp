@@ -16,7 +16,7 @@ namespace {
 cv::Mat1b test_exemplar() { return render_exemplar(make_outsole(11, 3), 293, 120); }
 
 /// Pearson correlation of the mark with the exemplar's grey where `pose` puts it.
-double correlation(const cv::Mat& mark, const cv::Mat1b& exemplar, const image::MarkPose& pose) {
+double correlation_at(const cv::Mat& mark, const cv::Mat1b& exemplar, const image::MarkPose& pose) {
   cv::Mat1d a;
   mark.convertTo(a, CV_64F);
   cv::Mat1d b = cut_mark(exemplar, mark.rows, mark.cols, pose);
@@ -74,15 +74,15 @@ TEST(CutMark, MatchesBestAtItsOwnPose) {
   for (const bool mirrored : {false, true}) {
     const image::MarkPose pose{-11.3, 150.4, 61.2, 0.9, mirrored};
     const cv::Mat1d mark = cut_mark(exemplar, 150, 90, pose);
-    EXPECT_NEAR(correlation(mark, exemplar, pose), 1, 1e-12);
+    EXPECT_NEAR(correlation_at(mark, exemplar, pose), 1, 1e-12);
     for (const auto& [angle, y, x] :
          {std::array{3.0, 0.0, 0.0}, std::array{-3.0, 0.0, 0.0}, std::array{0.0, 2.0, 0.0}, std::array{0.0, -2.0, 0.0},
           std::array{0.0, 0.0, 2.0}, std::array{0.0, 0.0, -2.0}}) {
       const image::MarkPose other{pose.angle_deg + angle, pose.y_px + y, pose.x_px + x, pose.scale, mirrored};
-      EXPECT_LT(correlation(mark, exemplar, other), 0.9);
+      EXPECT_LT(correlation_at(mark, exemplar, other), 0.9);
     }
-    EXPECT_LT(correlation(mark, exemplar, {-pose.angle_deg, pose.y_px, pose.x_px, pose.scale, mirrored}), 0.9);
-    EXPECT_LT(correlation(mark, exemplar, {pose.angle_deg, pose.y_px, pose.x_px, pose.scale, !mirrored}), 0.9);
+    EXPECT_LT(correlation_at(mark, exemplar, {-pose.angle_deg, pose.y_px, pose.x_px, pose.scale, mirrored}), 0.9);
+    EXPECT_LT(correlation_at(mark, exemplar, {pose.angle_deg, pose.y_px, pose.x_px, pose.scale, !mirrored}), 0.9);
   }
 }
 
@@ -92,18 +92,18 @@ TEST(MakeMark, LiesOnItsExemplarAtTheTruePose) {
     Random random(5, stream);
     const Mark mark = make_mark(exemplar, {.max_angle_deg = 15, .damage = 0.5}, random);
     const double sign = mark.inverted ? -1 : 1;
-    const double here = sign * correlation(mark.image, exemplar, mark.pose);
+    const double here = sign * correlation_at(mark.image, exemplar, mark.pose);
     EXPECT_GT(here, 0.35) << "mark " << stream;
     for (const double shift : {-4.0, 4.0}) {
       image::MarkPose other = mark.pose;
       other.y_px += shift;
-      EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << "mark " << stream;
+      EXPECT_LT(sign * correlation_at(mark.image, exemplar, other), here) << "mark " << stream;
       other = mark.pose;
       other.x_px += shift;
-      EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << "mark " << stream;
+      EXPECT_LT(sign * correlation_at(mark.image, exemplar, other), here) << "mark " << stream;
       other = mark.pose;
       other.angle_deg += shift;
-      EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << "mark " << stream;
+      EXPECT_LT(sign * correlation_at(mark.image, exemplar, other), here) << "mark " << stream;
     }
   }
 }
@@ -121,12 +121,12 @@ TEST(MakeMark, OfEveryCaptureLiesOnItsExemplarAtTheTruePoseAndScale) {
       EXPECT_LE(std::abs(mark.pose.scale - 1), 0.04);
       EXPECT_EQ(mark.inverted, mark.inverted || capture == Capture::kDust || capture == Capture::kGelLift);
       const double sign = mark.inverted ? -1 : 1;
-      const double here = sign * correlation(mark.image, exemplar, mark.pose);
+      const double here = sign * correlation_at(mark.image, exemplar, mark.pose);
       EXPECT_GT(here, 0.25) << name_of(capture) << " " << stream;
       for (const double shift : {-5.0, 5.0}) {
         image::MarkPose other = mark.pose;
         other.y_px += shift;
-        EXPECT_LT(sign * correlation(mark.image, exemplar, other), here) << name_of(capture) << " " << stream;
+        EXPECT_LT(sign * correlation_at(mark.image, exemplar, other), here) << name_of(capture) << " " << stream;
       }
     }
   }

@@ -18,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A folder that all ranks share, removed at the end.
-class Synthesize : public testing::Test {
+class Synthesize : public ::testing::Test {
  protected:
   Synthesize() : folder_(fs::temp_directory_path() / ("outsole_synthesize_" + std::to_string(comm_.size()))) {
     if (comm_.is_root()) fs::remove_all(folder_);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <opencv2/imgproc.hpp>
 
+#include "compare_images.h"
 #include "synth/capture.h"
 
 namespace outsole::synth {
@@ -14,12 +15,6 @@ constexpr Foot kBothFeet[] = {Foot::kLeft, Foot::kRight};
 
 double mean_difference(const cv::Mat& a, const cv::Mat& b) {
   return cv::norm(a, b, cv::NORM_L1) / static_cast<double>(a.total());
-}
-
-double correlation(const cv::Mat& a, const cv::Mat& b) {
-  cv::Mat result;
-  cv::matchTemplate(a, b, result, cv::TM_CCOEFF_NORMED);
-  return result.at<float>(0, 0);
 }
 
 /// Shoe, relief and course of one outsole at 320 x 128.

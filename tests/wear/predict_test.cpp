@@ -58,7 +58,7 @@ TEST_F(Predict, ShowsEveryScanAtEveryTimeWithTheTruthThereIs) {
   write_model(wear::Task::kPrediction);
   options_.choice.weeks = {4, 16};
   const PredictSummary summary = predict(comm_, options_);
-  EXPECT_EQ(summary.plan.predictions, 8);
+  EXPECT_EQ(summary.facts.predictions, 8);
   if (!comm_.is_root()) return;
   EXPECT_EQ(summary.predictions, 8);
   EXPECT_EQ(summary.refused, 0);

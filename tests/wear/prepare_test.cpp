@@ -14,7 +14,7 @@ namespace outsole::wear {
 namespace {
 
 namespace fs = std::filesystem;
-using image::testing::print_of_sole;
+using image::print_of_sole;
 
 constexpr double kDpi = 60, kPxPerMm = kDpi / 25.4;
 
@@ -271,12 +271,12 @@ TEST_F(Prepare, RefusesSizesAndResolutionsThatCannotBe) {
 
 TEST_F(Prepare, PlanSaysWhatWouldBeDone) {
   options_.size = cv::Size(256, 640);
-  const PreparePlan plan = plan_preparation(comm_, options_);
-  EXPECT_EQ(plan.scans, 5);
-  EXPECT_EQ(plan.shoes, 2);
-  EXPECT_EQ(plan.height_px, 640);
-  EXPECT_EQ(plan.width_px, 256);
-  EXPECT_LT(plan.scale, 1);
+  const PrepareFacts facts = prepare_facts(comm_, options_);
+  EXPECT_EQ(facts.scans, 5);
+  EXPECT_EQ(facts.shoes, 2);
+  EXPECT_EQ(facts.height_px, 640);
+  EXPECT_EQ(facts.width_px, 256);
+  EXPECT_LT(facts.scale, 1);
   EXPECT_FALSE(fs::exists(options_.output));
 }
 

@@ -393,7 +393,9 @@ TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
   EXPECT_EQ(plan.height_px, 32);
   EXPECT_EQ(plan.width_px, 40);
   EXPECT_GT(plan.parameters, 50'000);
-  EXPECT_GT(plan.flops_per_step, 0);
+  TrainOptions twice = options("run", 1);
+  twice.batch *= 2;
+  EXPECT_DOUBLE_EQ(plan_training(twice, 2).flops_per_step, 2 * plan.flops_per_step);
   EXPECT_DOUBLE_EQ(plan.judged_pairs, 5.0 / 4);  // all five every fourth epoch, at most a twentieth of the time
   EXPECT_LT(plan.memory_bytes, plan_training(options("run", 1), 1).memory_bytes);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
@@ -401,12 +403,16 @@ TEST_F(TrainerTest, ThePlanSaysWhatWillBeDone) {
 
 TEST_F(TrainerTest, AStepIsTimedForSharesUpToAWholeBatch) {
   const TrainOptions wanted = options("run", 1);
-  const StepTime step = measure_step(wanted, plan_training(wanted, comm_.size()), comm_);
+  const TrainPlan plan = plan_training(wanted, comm_.size());
+  const StepTime step = measure_step(wanted, plan, comm_);
   ASSERT_EQ(wanted.batch, 4);
   std::vector<std::int64_t> shares;
   for (const auto& [share, seconds] : step.share_s) {
     shares.push_back(share);
-    EXPECT_GT(seconds, 0);
+    // Within what processors do: a wrong unit would not be.
+    const double flops = plan.flops_per_step * static_cast<double>(share) / static_cast<double>(wanted.batch);
+    EXPECT_GT(flops / seconds, 1e6);
+    EXPECT_LT(flops / seconds, 1e13);
   }
   EXPECT_EQ(shares, (std::vector<std::int64_t>{1, 2, 4}));
   EXPECT_EQ(step.sum_bytes_s > 0, comm_.size() > 1);

@@ -5,7 +5,7 @@
 
 namespace outsole::retrieval {
 
-/// plan_search, as jobs tell their plans. Collective; every rank gets the plan. Throws as plan_search.
+/// What search would take. Collective; every rank gets the plan. Throws as search_facts.
 machine::Plan search_plan(const comm::Communicator& comm, const SearchOptions& options);
 
 }  // namespace outsole::retrieval
