@@ -449,6 +449,7 @@ std::vector<Number> parse_list(const std::string& text, Number least, const std:
 }
 
 template std::vector<int> parse_list(const std::string& text, int least, const std::string& expected);
+template std::vector<std::int64_t> parse_list(const std::string& text, std::int64_t least, const std::string& expected);
 template std::vector<double> parse_list(const std::string& text, double least, const std::string& expected);
 
 void create_folder(const std::filesystem::path& folder) {

@@ -1,6 +1,8 @@
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "core/files.h"
 #include "job.h"
@@ -10,6 +12,7 @@
 #include "wear/model_file.h"
 #include "wear/trainer.h"
 #include "wear/training_plan.h"
+#include "wear/training_stages.h"
 
 namespace outsole::jobs {
 
@@ -19,14 +22,53 @@ namespace fs = std::filesystem;
 
 struct TrainJob {
   wear::TrainOptions train;
+  wear::StageLists stages;
 };
+
+/// "640x256,2560x1024,native".
+std::vector<std::optional<wear::ShownSize>> parse_sizes(const std::string& text) {
+  std::vector<std::optional<wear::ShownSize>> sizes;
+  for (std::size_t begin = 0, end; begin <= text.size(); begin = end + 1) {
+    end = std::min(text.find(',', begin), text.size());
+    const std::string word = text.substr(begin, end - begin);
+    if (word == "native") {
+      sizes.emplace_back();
+    } else {
+      const HeightWidth size = parse_size(word);
+      sizes.push_back(wear::ShownSize{size.height_px, size.width_px});
+    }
+  }
+  return sizes;
+}
+
+/// A number for all of --sizes, or one for each.
+template <typename Number>
+auto numbers_from(Number least, const std::string& expected) {
+  return [=](const std::string& text) {
+    return parse_list<Number>(text, least, expected + ", or one for each of --sizes, as in 30,10,3");
+  };
+}
+
+void declare_stages(TrainJob& own, Options& options) {
+  const wear::TrainOptions& train = own.train;
+  const auto whole = numbers_from<std::int64_t>(1, "expected a whole number, at least 1");
+  const auto positive = numbers_from<double>(std::numeric_limits<double>::min(), "expected a number above 0");
+  options.add_parsed("sizes", "HxW,HxW...", own.stages.sizes, parse_sizes, "",
+                     "train from coarse to fine: on the scans reduced to the first size, then from that model on to "
+                     "the next; native: as they are stored");
+  options.add("init", "MODEL.h5", own.train.init,
+              "start from this model, of any size, instead of random weights; with --sizes the first of them");
+  options.add_parsed("epochs", "N,N...", own.stages.epochs, whole, text_of(train.epochs), "passes over all pairs");
+  options.add_parsed("minutes", "M,M...", own.stages.minutes, positive, "",
+                     "end after so much training, whatever --epochs");
+  options.add_parsed("batch", "N,N...", own.stages.batch, whole, text_of(train.batch),
+                     "pairs a step, shared by the ranks");
+  options.add_parsed("learning-rate", "R,R...", own.stages.learning_rate, positive, text_of(train.adam.learning_rate),
+                     "of Adam");
+}
 
 void declare_learning(wear::TrainOptions& train, Options& options) {
   options.add("seed", "N", train.seed, "of first weights, order of pairs, and what is held out by shoe or pair");
-  options.add("epochs", "N", train.epochs, "passes over all pairs").at_least(1);
-  options.add("minutes", "M", train.minutes, "end after so much training, whatever --epochs").above(0);
-  options.add("batch", "N", train.batch, "pairs a step, shared by the ranks").at_least(1);
-  options.add("learning-rate", "R", train.adam.learning_rate, "of Adam").above(0);
   options
       .add("ssim-weight", "W", train.ssim_weight,
            "lessen not only the mean squared difference, but with so much weight structural dissimilarity (1 - SSIM) "
@@ -77,9 +119,17 @@ void declare(TrainJob& own, Options& options) {
       .add_parsed("task", "prediction|reconstruction", train.task, wear::parse_task, "",
                   "learn what an outsole will look like so many weeks later, or what it looked like in a given week")
       .required();
-  options.add_parsed("split", "time|shoe|pair", train.split, wear::parse_split, name_of(train.split),
-                     "what a fifth of is held out: of every shoe the last weeks (reconstruction: the first), or whole "
-                     "shoes or pairs of shoes");
+  options.add_parsed(
+      "split", "time|shoe|pair", train.split, wear::parse_split, name_of(train.split),
+      "what is held out: of every shoe the last weeks (reconstruction: the first), or whole shoes or pairs "
+      "of shoes");
+  options
+      .add("held-out", "S", train.held_out_share,
+           "the share of weeks, shoes or pairs that is held out; a larger one leaves weeks to choose settings by that "
+           "are neither trained on nor those of the last judgement")
+      .above(0)
+      .below(1);
+  declare_stages(own, options);
   declare_learning(train, options);
   declare_network(train, options);
   options.add("checkpoint-minutes", "M", train.checkpoint_minutes, "time between checkpoints").above(0);
@@ -87,14 +137,23 @@ void declare(TrainJob& own, Options& options) {
   options.add("output", "RUN_DIR", train.output, "the folder to write").required();
 }
 
-/// RUN_DIR/history.svg; nothing before the first epoch is done.
-void draw_losses(const wear::TrainOptions& train) {
-  const fs::path history = train.output / "history.csv";
+/// FOLDER/history.svg; nothing before the first epoch is done.
+void draw_losses(const fs::path& folder, const std::string& title) {
+  const fs::path history = folder / "history.csv";
   if (!fs::exists(history)) return;
   const auto losses = report::read_losses(history);
   if (losses.empty()) return;
+  write_file_atomically(folder / "history.svg", report::loss_figure(losses, title));
+}
+
+/// Of the run and of each of its stages.
+void draw_losses(const wear::TrainOptions& train, const wear::StageLists& stages) {
   const std::string title = name_of(train.task) + " of wear, split by " + name_of(train.split);
-  write_file_atomically(train.output / "history.svg", report::loss_figure(losses, title));
+  draw_losses(train.output, title);
+  for (const auto& size : stages.sizes) {
+    const std::string name = size ? wear::name_of(*size) : "native";
+    draw_losses(train.output / name, title + ", " + name);
+  }
 }
 
 std::string summary_text(const wear::TrainSummary& summary, const fs::path& folder) {
@@ -113,10 +172,10 @@ Report run(TrainJob& own, const JobContext& context) {
   own.train.memory_bytes = context.memory_bytes();
   own.train.command_line = context.command_line;
   context.comm.together([&] { own.train.device = machine::choose_device(context.common.device, context.comm); });
-  if (context.common.plan) return plan_report(wear::training_plan(context.comm, own.train), context);
-  const wear::TrainSummary summary = wear::train(own.train, context.comm);
+  if (context.common.plan) return plan_report(wear::training_plan(context.comm, own.train, own.stages), context);
+  const wear::TrainSummary summary = wear::train_in_stages(own.train, own.stages, context.comm);
   return [=] {
-    draw_losses(own.train);
+    draw_losses(own.train, own.stages);
     return summary_text(summary, own.train.output);
   };
 }
@@ -141,6 +200,12 @@ Job train_job() {
        "The same command with more --epochs or --minutes goes on with a finished run (not with --schedule cosine, "
        "which\n"
        "--epochs shape); other options want another folder.\n"
+       "With --sizes each size has its own folder in RUN_DIR, as a run of its own, which starts from the model of the\n"
+       "size before; RUN_DIR/model.h5 is the last one's, and history.csv tells of all. Of --epochs, --minutes, "
+       "--batch\n"
+       "and --learning-rate one number holds for all sizes; as many as there are sizes are one for each:\n"
+       "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --network residual --schedule cosine \\\n"
+       "      --sizes 160x64,640x256,native --epochs 30,5,1 --learning-rate 1e-3,3e-4,1e-4 --output forward/\n"
        "A step's batch is shared by the ranks: the result does not depend on their number but for rounding. Nor does "
        "it\n"
        "on --split-ranks, by which each image is shared, too: that and --recompute may change from run to run. --plan\n"

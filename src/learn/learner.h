@@ -65,6 +65,9 @@ class Learner {
   /// After an epoch: the loss of what is held out, when it is time to look at it. Every rank has the same.
   virtual std::optional<double> judge(std::int64_t epochs_done, bool is_last) = 0;
 
+  /// Bytes that this rank has read so far, for what is told of a run.
+  virtual std::int64_t bytes_read() const { return 0; }
+
   /// What a loss must fall below for something to have been learned, where that is known.
   virtual std::optional<BestGuess> best_guess() const { return {}; }
 };

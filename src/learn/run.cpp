@@ -89,6 +89,7 @@ struct StepReport {
   bool time_over = false;  // by root's clock, as the next
   bool save = false;       // a checkpoint is due
   bool failed = false;     // one of them could not do its part
+  double bytes_read = 0;   // in this step
 };
 
 class Run {
@@ -151,6 +152,12 @@ class Run {
   double seconds_before_ = 0;     // trained by earlier runs
   Clock::time_point start_ = Clock::now(), last_save_ = start_, epoch_start_ = start_;
   std::int64_t examples_since_epoch_start_ = 0;
+  std::int64_t bytes_read_ = 0;  // by this rank
+  /// Of all ranks, since the newest checkpoint.
+  struct Work {
+    double examples = 0, bytes_read = 0;
+  };
+  Work since_save_;
 };
 
 void Run::resume() {
@@ -236,6 +243,7 @@ StepReport Run::step() {
   mine.time_over = comm_.is_root() && options_.minutes && seconds() >= 60 * *options_.minutes;
   mine.save = comm_.is_root() && seconds_since(last_save_) >= 60 * options_.checkpoint_minutes;
   mine.failed = failure != nullptr;
+  mine.bytes_read = static_cast<double>(learner_.bytes_read() - std::exchange(bytes_read_, learner_.bytes_read()));
   const StepReport all = agreed(mine);
   if (all.failed) tell_failure(failure);
   if (!std::isfinite(all.loss)) {
@@ -245,6 +253,8 @@ StepReport Run::step() {
   adam_.step(learning_rate_share(options_.schedule, position_.steps, options_.epochs * steps_per_epoch_));
   position_.loss_sum += all.loss * learner_.weight(position_.step, position_.step + 1);
   examples_since_epoch_start_ += learner_.examples(position_.step);
+  since_save_.examples += static_cast<double>(learner_.examples(position_.step));
+  since_save_.bytes_read += all.bytes_read;
   ++position_.step;
   ++position_.steps;
   return all;
@@ -267,10 +277,11 @@ double Run::gradients_of_step(std::exception_ptr& failure) {
 }
 
 StepReport Run::agreed(const StepReport& mine) const {
-  std::array<double, 5> sums{mine.loss, mine.stop ? 1.0 : 0.0, mine.time_over ? 1.0 : 0.0, mine.save ? 1.0 : 0.0,
-                             mine.failed ? 1.0 : 0.0};
+  std::array<double, 6> sums{
+      mine.loss,      mine.stop ? 1.0 : 0.0, mine.time_over ? 1.0 : 0.0, mine.save ? 1.0 : 0.0, mine.failed ? 1.0 : 0.0,
+      mine.bytes_read};
   comm_.start_sum(std::span<double>(sums)).wait();
-  return {sums[0], sums[1] > 0, sums[2] > 0, sums[3] > 0, sums[4] > 0};
+  return {sums[0], sums[1] > 0, sums[2] > 0, sums[3] > 0, sums[4] > 0, sums[5]};
 }
 
 /// Throws on every rank what kept one of them from its part of the step.
@@ -333,15 +344,19 @@ void Run::notice_standstill(double loss_before) {
 }
 
 void Run::save() {
-  last_save_ = Clock::now();
+  const double seconds_since_save = seconds_since(std::exchange(last_save_, Clock::now()));
   if (saved_steps_ == position_.steps) return;
+  const Work done = std::exchange(since_save_, Work());
+  const auto steps = static_cast<double>(position_.steps - saved_steps_);
   position_.seconds = seconds();
   const fs::path path = checkpoint_path(options_.output, position_.epoch, position_.step);
   comm_.together([&] {
     if (!comm_.is_root()) return;
     save_checkpoint(path, subject_, parameters_, adam_, position_);
     remove_old_checkpoints(options_.output, path, options_.keep_checkpoints);
-    spdlog::info("epoch {} of {}: loss {:.6f}, saved", position_.epoch, options_.epochs, loss());
+    spdlog::info("epoch {} of {}: loss {:.6f}, saved; {:.3g} {} a second, {} read a step", position_.epoch,
+                 options_.epochs, loss(), done.examples / seconds_since_save, subject_.examples,
+                 format_bytes(done.bytes_read / steps));
   });
   saved_steps_ = position_.steps;
 }

@@ -95,6 +95,14 @@ class TensorTable {
   std::map<std::string, std::int64_t> rows_;
 };
 
+/// Moves a whole store from a folder beside `path` there.
+void publish_staged(const fs::path& staged, const fs::path& path) {
+  remove_tensor_store(path);
+  fs::rename(shards_of(staged), shards_of(path));
+  publish_file(staged, path);
+  fs::remove_all(staged.parent_path());
+}
+
 }  // namespace
 
 // In a folder beside `path` first, then moved there, so that nothing half-written ever bears the name.
@@ -108,13 +116,27 @@ void save_tensors(const fs::path& path, const store::StoreHeader& header, const 
       writer.write_unit(0, columns);
       writer.finish();
     }
-    remove_tensor_store(path);
-    fs::rename(shards_of(staged), shards_of(path));
-    publish_file(staged, path);
-    fs::remove_all(staging);
+    publish_staged(staged, path);
   } catch (const fs::filesystem_error& error) {
     throw EnvironmentError(path.string() + ": cannot be written: " + error.what());
   }
+}
+
+void copy_tensor_store(const fs::path& from, const fs::path& to) try {
+  ensure(from.filename() == to.filename(), "a store names the folder of its shards");
+  const fs::path staging = fs::path(to).replace_extension(".part"), staged = staging / to.filename();
+  fs::remove_all(staging);
+  fs::create_directories(shards_of(staged));
+  for (const auto& entry : fs::directory_iterator(shards_of(from))) {
+    if (entry.path().extension() != ".h5") continue;
+    const fs::path shard = shards_of(staged) / entry.path().filename(), temporary = shard.string() + ".part";
+    fs::copy_file(entry.path(), temporary);
+    publish_file(temporary, shard);
+  }
+  fs::copy_file(from, staged);
+  publish_staged(staged, to);
+} catch (const fs::filesystem_error& error) {
+  throw EnvironmentError(to.string() + ": cannot be written: " + error.what());
 }
 
 std::vector<at::Tensor> read_tensors(const store::Store& store, const std::vector<NamedTensor>& expected) {

@@ -34,6 +34,10 @@ std::vector<at::Tensor> read_tensors(const store::Store& store, const std::vecto
 /// Copies each value into its tensor, wherever that lies.
 void copy_into(std::vector<NamedTensor> targets, const std::vector<at::Tensor>& values);
 
+/// Copies FOLDER/NAME.h5 and its shards to NAME.h5 of another folder, whole or not at all; replaces an older one.
+/// Throws EnvironmentError when the disk refuses. One rank.
+void copy_tensor_store(const std::filesystem::path& from, const std::filesystem::path& to);
+
 /// Removes NAME.h5, then its shards. Throws EnvironmentError.
 void remove_tensor_store(const std::filesystem::path& path);
 

@@ -98,6 +98,22 @@ std::string curve(std::span<const LossPoint> points, const EpochAxis& across, co
   return svg::polyline(text, svg::stroke(index));
 }
 
+/// A line where images of another size begin, with the size.
+std::string sizes(std::span<const LossPoint> points, const EpochAxis& across) {
+  std::string body, size;
+  double epoch = 0;  // of the point before
+  for (const LossPoint& point : points) {
+    if (point.size != size) {
+      const double x = across.x(epoch);
+      body += svg::line(x, kTop, x, kTop + kPlotHeight, "#888888");
+      body += svg::text(x + 4, kTop + 14, "start", point.size);
+      size = point.size;
+    }
+    epoch = point.epoch;
+  }
+  return body;
+}
+
 std::string legend_entry(std::size_t index, const char* name) {
   return plot::legend_entry(kArea.right() - 190, kTop + 20 + 20 * static_cast<double>(index), index, name);
 }
@@ -117,10 +133,12 @@ std::vector<LossPoint> read_losses(const std::filesystem::path& history) {
   const CsvTable table = read_csv(history);
   const std::size_t epoch = table.column("epoch"), loss = table.column("loss"),
                     held_out_loss = table.column("held_out_loss");
+  const std::optional<std::size_t> size = table.find_column("size");
   std::vector<LossPoint> points;
   for (std::size_t row = 0; row < table.rows.size(); ++row) {
-    LossPoint point{number_in(table, row, epoch), number_in(table, row, loss), std::nullopt};
+    LossPoint point{number_in(table, row, epoch), number_in(table, row, loss), std::nullopt, {}};
     if (!table.rows[row][held_out_loss].empty()) point.held_out_loss = number_in(table, row, held_out_loss);
+    if (size) point.size = table.rows[row][*size];
     points.push_back(point);
   }
   return points;
@@ -133,6 +151,7 @@ std::string loss_figure(std::span<const LossPoint> points, const std::string& ti
   const LossAxis upwards = axis_around(points);
   std::string body = svg::text(kLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
   body += axes(across, upwards);
+  body += sizes(points, across);
   body += curve(points, across, upwards, 0, [](const LossPoint& point) { return std::optional(point.loss); });
   body += curve(points, across, upwards, 1, [](const LossPoint& point) { return point.held_out_loss; });
   return svg::document(kWidth, kHeight, body + legend_entry(0, "training pairs") + legend_entry(1, "held-out pairs"));

@@ -160,11 +160,16 @@ Handle simple_space(const Shape& shape) {
   return own(H5Screate_simple(static_cast<int>(lengths.size()), lengths.data(), nullptr), H5Sclose);
 }
 
+void select_block(const Handle& space, const Shape& start, const Shape& lengths) {
+  must(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, dimensions(start).data(), nullptr, dimensions(lengths).data(),
+                           nullptr));
+}
+
 void select_rows(const Handle& space, const Shape& shape, std::int64_t first, std::int64_t count) {
-  Dimensions start(shape.size(), 0), length = dimensions(shape);
-  start[0] = static_cast<hsize_t>(first);
-  length[0] = static_cast<hsize_t>(count);
-  must(H5Sselect_hyperslab(space.get(), H5S_SELECT_SET, start.data(), nullptr, length.data(), nullptr));
+  Shape start(shape.size(), 0), lengths = shape;
+  start[0] = first;
+  lengths[0] = count;
+  select_block(space, start, lengths);
 }
 
 std::int64_t product(const Shape& shape) {
@@ -467,14 +472,33 @@ void File::read(const std::string& dataset, const DatasetInfo& info, std::int64_
                 std::span<std::byte> bytes) const {
   ensure(first >= 0 && count >= 0 && first + count <= info.shape[0] && !info.is_virtual,
          "rows outside of '" + dataset + "'");
-  Shape rows = info.shape;
-  rows[0] = count;
-  ensure(product(rows) * info.type.bytes == std::ssize(bytes), "'" + dataset + "': memory does not fit the rows");
+  Shape start(info.shape.size(), 0), lengths = info.shape;
+  start[0] = first;
+  lengths[0] = count;
+  read_block(dataset, info, start, lengths, bytes);
+}
+
+void File::read_lines(const std::string& dataset, const DatasetInfo& info, std::int64_t row, std::int64_t first,
+                      std::int64_t count, std::span<std::byte> bytes) const {
+  ensure(info.shape.size() > 1 && row >= 0 && row < info.shape[0] && !info.is_virtual, "a row of '" + dataset + "'");
+  ensure(first >= 0 && count >= 0 && first <= info.shape[1] && count <= info.shape[1] - first,
+         "lines outside of a row of '" + dataset + "'");
+  Shape start(info.shape.size(), 0), lengths = info.shape;
+  start[0] = row;
+  lengths[0] = 1;
+  start[1] = first;
+  lengths[1] = count;
+  read_block(dataset, info, start, lengths, bytes);
+}
+
+void File::read_block(const std::string& dataset, const DatasetInfo& info, const Shape& start, const Shape& lengths,
+                      std::span<std::byte> bytes) const {
+  ensure(product(lengths) * info.type.bytes == std::ssize(bytes), "'" + dataset + "': memory does not fit the block");
   if (bytes.empty()) return;
   const Handle handle = open_dataset(dataset);
   const Handle file_space = simple_space(info.shape);
-  select_rows(file_space, info.shape, first, count);
-  const Handle memory_space = simple_space(rows);
+  select_block(file_space, start, lengths);
+  const Handle memory_space = simple_space(lengths);
   check(H5Dread(handle.get(), file_type(info.type).get(), memory_space.get(), file_space.get(), H5P_DEFAULT,
                 bytes.data()),
         "cannot be read", dataset);

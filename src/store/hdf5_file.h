@@ -100,6 +100,10 @@ class File {
   /// Reads rows [first, first + count) into `bytes`, which has just their size. Checksums are verified.
   void read(const std::string& dataset, const DatasetInfo& info, std::int64_t first, std::int64_t count,
             std::span<std::byte> bytes) const;
+  /// Reads of one row the places [first, first + count) of the next dimension: some lines of an image. Only the chunks
+  /// that hold them are touched.
+  void read_lines(const std::string& dataset, const DatasetInfo& info, std::int64_t row, std::int64_t first,
+                  std::int64_t count, std::span<std::byte> bytes) const;
 
  private:
   File(std::filesystem::path path, bool writing) : path_(std::move(path)), writing_(writing) {}
@@ -108,6 +112,8 @@ class File {
   Result check(Result result, const char* failure, const std::string& object = "") const;
   [[noreturn]] void fail(const char* failure, const std::string& object) const;
   Handle open_dataset(const std::string& dataset) const;
+  void read_block(const std::string& dataset, const DatasetInfo& info, const std::vector<std::int64_t>& start,
+                  const std::vector<std::int64_t>& lengths, std::span<std::byte> bytes) const;
   /// Whether the data set is compressed; DataError as info says.
   bool check_storage(const Handle& handle, const Handle& properties, const std::string& dataset,
                      const DatasetInfo& info) const;

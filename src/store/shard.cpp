@@ -229,4 +229,17 @@ Values read_elements(const File& file, const std::string& dataset, std::int64_t 
       where);
 }
 
+Values read_lines(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,
+                  std::int64_t count) {
+  const std::string where = file.path().string() + ": '" + dataset + "'";
+  const DatasetInfo info = file.info(dataset);
+  std::int64_t elements = count;
+  for (std::size_t axis = 2; axis < info.shape.size(); ++axis) {
+    elements = checked_product({elements, info.shape[axis]}, where);
+  }
+  return values_from_file(
+      info.type, elements,
+      [&](std::span<std::byte> bytes) { file.read_lines(dataset, info, row, first, count, bytes); }, where);
+}
+
 }  // namespace outsole::store

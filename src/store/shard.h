@@ -70,4 +70,8 @@ std::vector<std::int64_t> read_lengths(const File& file, const std::string& data
 Values read_elements(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,
                      std::int64_t count);
 
+/// Of one row of a data set of images the lines [first, first + count).
+Values read_lines(const File& file, const std::string& dataset, std::int64_t row, std::int64_t first,
+                  std::int64_t count);
+
 }  // namespace outsole::store

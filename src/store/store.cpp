@@ -387,6 +387,17 @@ Values Store::read_elements(const std::string& dataset, std::int64_t row, std::i
   });
 }
 
+Values Store::read_lines(const std::string& dataset, std::int64_t row, std::int64_t first, std::int64_t count) const {
+  const std::vector<std::int64_t> shape = state_->layout(dataset).shape;
+  ensure(!state_->view.whole_layout.contains(dataset) && shape.size() > 1 && shape[1] >= 0 && row >= 0 && row < rows(),
+         "a row of a data set of images");
+  ensure(first >= 0 && count >= 0 && first <= shape[1] && count <= shape[1] - first, "lines outside of an image");
+  return io_thread().run([&] {
+    const std::size_t unit = state_->unit_of(row);
+    return outsole::store::read_lines(state_->shard_file(unit), dataset, row - state_->first_row[unit], first, count);
+  });
+}
+
 std::vector<std::string> Store::validate() const {
   return io_thread().run([&] { return state_->validate(); });
 }

@@ -144,6 +144,10 @@ class Store {
   /// rest. DataError when the row is shorter, or as read; Bug for a row outside.
   Values read_elements(const std::string& dataset, std::int64_t row, std::int64_t first, std::int64_t count) const;
 
+  /// Of one row of a data set of images, [rows, lines, ...], the lines [first, first + count): some rows of an image's
+  /// pixels, without reading the chunks that hold only others. DataError as read; Bug for a row or lines outside.
+  Values read_lines(const std::string& dataset, std::int64_t row, std::int64_t first, std::int64_t count) const;
+
   /// Every complaint about the store: shards missing, truncated, swapped or altered (SHA-256), checksums, schema,
   /// inconsistent row lengths. Empty: it is valid. Reads everything.
   std::vector<std::string> validate() const;

@@ -39,7 +39,8 @@ CleanScans::CleanScans(fs::path folder, const PreparedStore& scans)
   if (!(scale > 0.001 && scale <= 1)) {
     throw DataError(scans.store().path().string() + ": does not say how far its scans were reduced (dpi, scan_dpi)");
   }
-  native_frame_ = {native_length_px(frame_.width, scale), native_length_px(frame_.height, scale)};
+  const ShownSize stored = scans.stored_size();
+  native_frame_ = {native_length_px(stored.width_px, scale), native_length_px(stored.height_px, scale)};
 }
 
 cv::Mat1b CleanScans::in_frame_of(const PreparedInfo& scan) const {

@@ -62,20 +62,21 @@ struct Trial {
   }
 };
 
-void check_size(const Trial& trial, const EvaluateWearOptions& options) {
-  const cv::Size size = trial.model.size();
-  if (trial.scans.height_px() == size.height && trial.scans.width_px() == size.width) return;
-  const std::string wanted = std::to_string(size.height) + "x" + std::to_string(size.width);
-  throw UsageError(options.scans.string() + ": its scans have " + std::to_string(trial.scans.height_px()) + "x" +
-                   std::to_string(trial.scans.width_px()) + " pixels, the model's images " + wanted +
-                   "; prepare them by --size " + wanted);
+/// Shows the scans at the size of the model's images; UsageError where that is not a smaller one of their shape.
+void show_at_model_size(PreparedStore& scans, const Predictor& model) {
+  const ShownSize size{model.size().height, model.size().width};
+  if (size == scans.stored_size()) return;
+  require_reducible(scans.stored_size(), size, scans.store().path().string());
+  scans.show_at(size);
 }
 
 std::int64_t needed_memory(const Trial& trial, int split_ranks) {
   constexpr std::int64_t kBytesAPixel = 250;    // a baseline's sums, the network's largest maps, the maps of the SSIM
   constexpr std::int64_t kNetworksBytes = 100;  // of that
   const std::int64_t bytes_a_pixel = kBytesAPixel - kNetworksBytes + kNetworksBytes / split_ranks;
-  return machine::kProcessBytes + bytes_a_pixel * trial.scans.height_px() * trial.scans.width_px();
+  const ShownSize stored = trial.scans.stored_size();
+  const std::int64_t whole_scan = stored == trial.scans.shown_size() ? 0 : 3 * stored.height_px * stored.width_px;
+  return machine::kProcessBytes + bytes_a_pixel * trial.scans.height_px() * trial.scans.width_px() + whole_scan;
 }
 
 /// The pairs that were held out of training; of scans the model has not seen, all pairs.
@@ -99,8 +100,8 @@ void choose_pairs(Trial& trial) {
 
 /// Of open scans and an open model.
 Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions& options) {
+  show_at_model_size(scans, model);
   Trial trial{std::move(scans), std::move(model), false, {}, {}, {}};
-  check_size(trial, options);
   machine::ensure_memory(options.memory_bytes, needed_memory(trial, options.split_ranks),
                          "judging images of this size");
   try {

@@ -58,8 +58,9 @@ struct EvaluateWearOptions {
 /// prepared frame by the pose that preparation found, so errors of registration count against every answer alike.
 ///
 /// Pairs are cut over ranks, or over teams of `split_ranks` of them, of which the first judges; the result does not
-/// depend on their number. Collective; the JSON is complete on rank 0 and null elsewhere. Throws UsageError when the
-/// scans do not have the model's size, DataError for damaged files or when no pair is held out.
+/// depend on their number. Collective; the JSON is complete on rank 0 and null elsewhere. Scans that are larger than
+/// the model's images, but of their shape, are shown at that size (see shown_size.h). Throws UsageError for others,
+/// DataError for damaged files or when no pair is held out.
 nlohmann::ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm);
 
 /// What evaluate_wear would take: a pair is judged, without pictures, on every rank's device. Collective; every rank

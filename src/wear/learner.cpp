@@ -14,6 +14,7 @@
 #include "core/out_of_memory.h"
 #include "core/progress.h"
 #include "learn/mixed_precision.h"
+#include "wear/initial_weights.h"
 #include "wear/loss.h"
 #include "wear/model_file.h"
 
@@ -35,8 +36,10 @@ std::vector<KnownPixels> agreed_known_pixels(const comm::Communicator& comm, con
   return all;
 }
 
-std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, const TrainOptions& options) {
+std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, const TrainOptions& options,
+                                          const WearNetwork* init) {
   auto network = std::make_shared<WearNetwork>(network_shape(options, scans), options.seed);
+  if (init != nullptr) start_from(*init, *network);
   network->to(options.device);
   return network;
 }
@@ -90,15 +93,15 @@ std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs) 
 }
 
 Learner::Learner(const wear::PreparedStore& scans, const PairSets& pairs, const TrainOptions& options,
-                 std::int64_t scan_bytes, const comm::Communicator& comm)
+                 std::int64_t scan_bytes, const comm::Communicator& comm, const WearNetwork* init)
     : comm_(comm),
       options_(options),
       pairs_(pairs),
       sample_(held_out_sample(pairs)),
       known_pixels_(agreed_known_pixels(comm, scans)),
-      network_(make_network(scans, options)),
+      network_(make_network(scans, options, init)),
       team_(make_team(scans, options, comm)),
-      images_(scans, scan_bytes) {}
+      images_(scans, scan_bytes, team_.slab().rows) {}
 
 std::vector<learn::NamedTensor> Learner::parameters() const { return weights_of(*network_); }
 
@@ -243,11 +246,7 @@ ScanBatch Learner::read(Pairs pairs) {
   comm_.together([&] {
     if (pairs.empty()) return;
     scans = images_.batch(scans_of(pairs));
-    const auto own_rows = [&](const at::Tensor& images) {
-      const comm::UnitRange& rows = team_.slab().rows;
-      return images.slice(2, rows.begin, rows.end).contiguous().to(options_.device);
-    };
-    scans = {own_rows(scans.grey), own_rows(scans.known)};
+    scans = {scans.grey.to(options_.device), scans.known.to(options_.device)};
   });
   return scans;
 }

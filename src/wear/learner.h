@@ -29,10 +29,11 @@ std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs);
 /// slab each. Known pixels are those that the target's scan shows: only they count.
 class Learner : public learn::Learner {
  public:
-  /// A random network from the options' seed, on their device; of scans at most `scan_bytes` are kept. All but
-  /// `scan_bytes` must outlive it. Throws DataError when the store is damaged. Collective.
+  /// A random network from the options' seed, on their device, or one with the weights of `init` (see start_from); of
+  /// scans at most `scan_bytes` are kept. Scans, pairs, options and communicator must outlive it. Throws DataError when
+  /// the store is damaged. Collective.
   Learner(const wear::PreparedStore& scans, const PairSets& pairs, const TrainOptions& options, std::int64_t scan_bytes,
-          const comm::Communicator& comm);
+          const comm::Communicator& comm, const WearNetwork* init = nullptr);
 
   std::vector<learn::NamedTensor> parameters() const override;
   std::int64_t steps_per_epoch() const override;
@@ -42,6 +43,7 @@ class Learner : public learn::Learner {
   std::int64_t examples(std::int64_t step) const override;
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override;
   std::optional<learn::BestGuess> best_guess() const override;
+  std::int64_t bytes_read() const override { return images_.bytes_read(); }
 
   /// Adds this rank's part of the gradient of what the options have it lessen, the batch's mean squared difference +
   /// ssim_weight (1 - structural similarity), and returns its part of the mean squared difference. A pixel that a

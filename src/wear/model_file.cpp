@@ -16,7 +16,16 @@ using learn::training_of;
 using learn::whole_number;
 using nlohmann::json;
 
-NetworkShape shape_from(const store::Store& store) {
+/// A network of that shape cannot be larger than the file that claims to hold it: found out before memory is taken.
+void require_plausible(const NetworkShape& shape, const store::Store& store) {
+  if (weight_count(shape) > store.size_bytes() / static_cast<std::int64_t>(sizeof(float))) {
+    throw DataError(store.path().string() + ": claims a network of more weights than the file holds");
+  }
+}
+
+}  // namespace
+
+NetworkShape shape_of(const store::Store& store) {
   const fs::path& path = store.path();
   const json& network = entry(store.header().parameters, "network", path);
   constexpr std::int64_t kLongestSide = 1 << 17;
@@ -41,15 +50,6 @@ NetworkShape shape_from(const store::Store& store) {
   shape.first_maps = whole_number(network, "first_maps", 1, kMostFirstMaps, path);
   return shape;
 }
-
-/// A network of that shape cannot be larger than the file that claims to hold it: found out before memory is taken.
-void require_plausible(const NetworkShape& shape, const store::Store& store) {
-  if (weight_count(shape) > store.size_bytes() / static_cast<std::int64_t>(sizeof(float))) {
-    throw DataError(store.path().string() + ": claims a network of more weights than the file holds");
-  }
-}
-
-}  // namespace
 
 json structure_of(const NetworkShape& shape) {
   return {{"network",
@@ -77,7 +77,7 @@ void save_model(const fs::path& path, const WearNetwork& network, const json& tr
 Model load_model(const fs::path& path) { return load_model(store::Store(path, kModelSchema, store::Origin::kForeign)); }
 
 Model load_model(const store::Store& store) {
-  const NetworkShape shape = shape_from(store);
+  const NetworkShape shape = shape_of(store);
   require_plausible(shape, store);
   Model model{std::make_shared<WearNetwork>(shape, 0), training_of(store)};
   const std::vector<NamedTensor> weights = weights_of(*model.network);

@@ -31,6 +31,9 @@ struct Model {
 /// What the parameters of a model's file say of its network: {"network": ...}.
 nlohmann::json structure_of(const NetworkShape& shape);
 
+/// What an open model says of its network; throws DataError when it makes no sense.
+NetworkShape shape_of(const store::Store& store);
+
 /// The network's parameters, not copies.
 std::vector<learn::NamedTensor> weights_of(const WearNetwork& network);
 

@@ -45,6 +45,20 @@ store::Column image_column(std::span<const PreparedRecord> records, std::int64_t
   return {{std::ssize(records), height_px, width_px}, std::move(values), {}};
 }
 
+void reduce(PreparedRecord& record, ShownSize stored, ShownSize size) {
+  const auto pixels = static_cast<std::size_t>(size.height_px * size.width_px);
+  const comm::UnitRange all{0, size.height_px};
+  std::vector<std::uint8_t> grey(pixels), known(pixels);
+  if (!record.filled.empty()) {  // where more than half of a pixel is
+    std::vector<std::uint8_t> filled(pixels);
+    reduce_rows(stored, size, all, record.filled, record.filled, grey, filled);
+    record.filled = std::move(filled);
+  }
+  reduce_rows(stored, size, all, record.pixels, record.support, grey, known);
+  record.pixels = std::move(grey);
+  record.support = std::move(known);
+}
+
 }  // namespace
 
 store::Columns prepared_columns(std::span<const PreparedRecord> records, std::int64_t height_px,
@@ -82,9 +96,8 @@ PreparedStore PreparedStore::open_together(const comm::Communicator& comm, const
 
 PreparedStore::PreparedStore(store::Store store) : store_(std::move(store)) {
   const auto shape = store_.shape("pixels");
-  height_px_ = shape.at(1);
-  width_px_ = shape.at(2);
-  if (height_px_ < 1 || width_px_ < 1 || height_px_ > store::kMostPixels / width_px_) {
+  size_ = stored_size_ = {shape.at(1), shape.at(2)};
+  if (height_px() < 1 || width_px() < 1 || height_px() > store::kMostPixels / width_px()) {
     throw DataError(store_.path().string() + ": data set 'pixels': images of impossible size");
   }
   const auto ids = store::read_values<std::string>(store_, "id");
@@ -117,7 +130,15 @@ PreparedRecord PreparedStore::record(std::int64_t index) const {
   record.pixels = store::read_values<std::uint8_t>(store_, "pixels", index, 1);
   record.support = store::read_values<std::uint8_t>(store_, "support", index, 1);
   if (store_.has("filled")) record.filled = store::read_values<std::uint8_t>(store_, "filled", index, 1);
+  if (size_ != stored_size_) reduce(record, stored_size_, size_);
   return record;
+}
+
+void PreparedStore::show_at(ShownSize size) {
+  ensure(size.height_px >= 1 && size.width_px >= 1 && size.height_px <= stored_size_.height_px &&
+             size.width_px <= stored_size_.width_px,
+         "images are shown as they are stored, or reduced");
+  size_ = size;
 }
 
 }  // namespace outsole::wear

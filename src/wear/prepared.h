@@ -11,6 +11,7 @@
 
 #include "ingest/scans.h"
 #include "store/store.h"
+#include "wear/shown_size.h"
 
 namespace outsole::wear {
 
@@ -59,8 +60,15 @@ class PreparedStore {
 
   std::int64_t size() const { return static_cast<std::int64_t>(scans_.size()); }
   const std::vector<PreparedInfo>& scans() const { return scans_; }
-  std::int64_t height_px() const { return height_px_; }
-  std::int64_t width_px() const { return width_px_; }
+  /// The size that images are shown at: the one they are stored at, until show_at asks for another.
+  ShownSize shown_size() const { return size_; }
+  std::int64_t height_px() const { return size_.height_px; }
+  std::int64_t width_px() const { return size_.width_px; }
+  ShownSize stored_size() const { return stored_size_; }
+
+  /// From now on images are reduced to `size` when they are read, as reduce_rows does; Bug where that would enlarge a
+  /// side.
+  void show_at(ShownSize size);
 
   PreparedRecord record(std::int64_t index) const;
 
@@ -71,7 +79,7 @@ class PreparedStore {
 
   store::Store store_;
   std::vector<PreparedInfo> scans_;
-  std::int64_t height_px_ = 0, width_px_ = 0;
+  ShownSize stored_size_, size_;
 };
 
 }  // namespace outsole::wear

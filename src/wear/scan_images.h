@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "comm/partition.h"
 #include "wear/pairs.h"
 #include "wear/prepared.h"
 
@@ -19,17 +20,22 @@ struct ShownScan {
   Movement movement;
 };
 
-/// Images of a batch.
+/// Images of a batch, or the rows of them that were asked for.
 struct ScanBatch {
-  at::Tensor grey;   // [N, 1, height, width] float32 in [0, 1]; 1 is paper, also where nothing is known
-  at::Tensor known;  // [N, 1, height, width] float32: 1 where the scanner saw it (and it was moved to), 0 elsewhere
+  at::Tensor grey;   // [N, 1, rows, width] float32 in [0, 1]; 1 is paper, also where nothing is known
+  at::Tensor known;  // [N, 1, rows, width] float32: 1 where the scanner saw it (and it was moved to), 0 elsewhere
 };
 
-/// Not thread-safe; the reading is done on the store's own thread.
+/// Not thread-safe; the reading, and what there is to reduce, is done on the store's own thread.
 class ScanImages {
  public:
-  /// Keeps up to `memory_bytes` of scans, but always those of one batch and of the next one, whose reading prefetch
-  /// started; the least recently used go first. `scans` must outlive it.
+  /// Of the scans, at the size that `scans` shows them at, the rows `rows`, which may go beyond the image: there is
+  /// paper, and nothing known. Only the rows that are shown are read, those that a movement brings in among them, and a
+  /// reduced scan is kept reduced: batches hold the same bytes as the rows of a batch of whole images. Keeps up to
+  /// `memory_bytes` of scans, but always those of one batch and of the next one, whose reading prefetch started; the
+  /// least recently used go first. `scans` must outlive it.
+  ScanImages(const wear::PreparedStore& scans, std::int64_t memory_bytes, comm::UnitRange rows);
+  /// Whole images.
   ScanImages(const wear::PreparedStore& scans, std::int64_t memory_bytes);
   ~ScanImages();
 
@@ -37,6 +43,9 @@ class ScanImages {
   ScanBatch batch(std::span<const ShownScan> shown);
   /// Starts reading those that are not here yet, in the background, for the next call of batch.
   void prefetch(std::span<const ShownScan> shown);
+
+  /// Bytes of pixels and support asked of the store so far, before compression.
+  std::int64_t bytes_read() const;
 
  private:
   struct State;
@@ -49,7 +58,8 @@ struct KnownPixels {
   double grey_sum = 0, square_sum = 0;  // of grey in [0, 1], and of its square
 };
 
-/// Of each of the scans [first, first + count). Reads them one at a time. Throws DataError when the store is damaged.
+/// Of each of the scans [first, first + count). Reads a part of one at a time. Throws DataError when the store is
+/// damaged.
 std::vector<KnownPixels> sum_known_pixels(const wear::PreparedStore& scans, std::int64_t first, std::int64_t count);
 
 }  // namespace outsole::wear

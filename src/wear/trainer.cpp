@@ -1,6 +1,8 @@
 #include "wear/trainer.h"
 
 #include <ATen/ATen.h>
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
@@ -11,6 +13,8 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/progress.h"
+#include "learn/checkpoint.h"
+#include "wear/initial_weights.h"
 #include "wear/learner.h"
 #include "wear/model_file.h"
 #include "wear/slab.h"
@@ -30,6 +34,7 @@ void check(const TrainOptions& options) {
     if (!condition) throw UsageError(complaint);
   };
   require(options.batch >= 1, "`batch`: at least 1 pair");
+  require(options.held_out_share > 0 && options.held_out_share < 1, "`held_out`: a share, above 0 and below 1");
   require(options.time_hidden >= 1 && options.time_hidden <= kMostTimeHidden, "`time_hidden`: from 1 to 65536");
   require(options.time_maps >= 1 && options.time_maps <= kMostTimeMaps, "`time_maps`: from 1 to 4096");
   require(options.ssim_weight >= 0 && std::isfinite(options.ssim_weight), "`ssim_weight`: a number, at least 0");
@@ -43,16 +48,17 @@ void check(const TrainOptions& options) {
 }
 
 /// What makes this run another than one with other options. How long it lasts and where it runs do not.
-json identity_of(const TrainOptions& options, const wear::PreparedStore& scans) {
+json identity_of(const TrainOptions& options, const wear::PreparedStore& scans, const store::Store* init) {
   const json& prepared = scans.store().header().parameters;
   const bool has_dpi = prepared.is_object() && prepared.contains("dpi") && prepared["dpi"].is_number();
+  const double reduced = static_cast<double>(scans.height_px()) / static_cast<double>(scans.stored_size().height_px);
   json identity = learn::identity_of(options);
   identity.update({{"scans_sha256", scans.store().sha256()},
-                   {"dpi", has_dpi ? prepared["dpi"].get<double>() : 0.0},
+                   {"dpi", has_dpi ? reduced * prepared["dpi"].get<double>() : 0.0},
                    {"task", name_of(options.task)},
                    {"split", name_of(options.split)},
                    {"seed", options.seed},
-                   {"held_out_share", kHeldOutShare},
+                   {"held_out_share", options.held_out_share},
                    {"batch", options.batch},
                    {"time_hidden", options.time_hidden},
                    {"time_maps", options.time_maps},
@@ -63,13 +69,18 @@ json identity_of(const TrainOptions& options, const wear::PreparedStore& scans) 
   if (options.ssim_weight > 0) identity["ssim_weight"] = options.ssim_weight;
   if (options.movements.most_px > 0) identity["shift_px"] = options.movements.most_px;
   if (options.movements.mirrors) identity["mirror"] = true;
+  if (scans.shown_size() != scans.stored_size()) identity["size"] = name_of(scans.shown_size());
+  if (init != nullptr) identity["init_sha256"] = init->sha256();
   return identity;
 }
 
-learn::Subject subject_of(const TrainOptions& options, const wear::PreparedStore& scans) {
-  return {.identity = identity_of(options, scans),
+learn::Subject subject_of(const TrainOptions& options, const wear::PreparedStore& scans, const store::Store* init) {
+  return {.identity = identity_of(options, scans, init),
           .changed_by = {{"scans_sha256", "the scans_sha256 of `scans`"},
+                         {"held_out_share", "`held_out`"},
                          {"dpi", "the dpi of `scans`"},
+                         {"size", "the size of the images"},
+                         {"init_sha256", "the model of `init`"},
                          {"scheduled_epochs", "`epochs`, which `schedule` needs,"}},
           .structure = structure_of(network_shape(options, scans)),
           .model_schema = kModelSchema,
@@ -151,8 +162,33 @@ struct Data {
   TrainPlan plan;
 };
 
+/// Shows the scans at the size that is asked for, and checks that the model to start from fits.
+void apply_size_and_init(wear::PreparedStore& scans, const TrainOptions& options, const store::Store* init) {
+  if (options.size) {
+    require_reducible(scans.stored_size(), *options.size, scans.store().path().string());
+    scans.show_at(*options.size);
+  }
+  if (init != nullptr) require_same_but_size(shape_of(*init), network_shape(options, scans), init->path());
+}
+
+/// What people should know of the model that a training starts from.
+void tell_of_init(const store::Store& init, const TrainOptions& options, const NetworkShape& to) {
+  const NetworkShape from = shape_of(init);
+  const bool is_resampled = from.height_px != to.height_px || from.width_px != to.width_px;
+  spdlog::info("starting from {}, of {} x {} pixels: {}", init.path().string(), from.height_px, from.width_px,
+               is_resampled ? fmt::format("the convolutions are carried over, the last layer of the time branch is "
+                                          "interpolated to the cells of {} x {} pixels",
+                                          to.height_px, to.width_px)
+                            : "all weights are carried over");
+  const json training = learn::training_of(init);
+  const bool same_held_out = training.value("split", json()) == json(name_of(options.split)) &&
+                             (options.split == Split::kTime || training.value("seed", json()) == json(options.seed));
+  if (same_held_out) return;
+  spdlog::warn("{} was trained by another split or seed: it may have seen what is held out here", init.path().string());
+}
+
 Data data_of(wear::PreparedStore scans, const TrainOptions& options, int ranks) {
-  PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, kHeldOutShare);
+  PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, options.held_out_share);
   const TrainPlan plan = plan_of(options, scans, pairs, ranks);
   return {std::move(scans), std::move(pairs), plan};
 }
@@ -179,22 +215,38 @@ std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan
 
 TrainPlan plan_training(const TrainOptions& options, int ranks) {
   check(options);
-  return data_of(wear::PreparedStore(options.scans), options, ranks).plan;
+  wear::PreparedStore scans(options.scans);
+  std::optional<store::Store> init;
+  if (options.init) init.emplace(*options.init, kModelSchema, store::Origin::kForeign);
+  apply_size_and_init(scans, options, init ? &*init : nullptr);
+  return data_of(std::move(scans), options, ranks).plan;
 }
 
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm) {
   comm.together([&] { check(options); });
   wear::PreparedStore scans = wear::PreparedStore::open_together(comm, options.scans);
+  std::optional<store::Store> init;
+  if (options.init) {
+    init.emplace(store::Store::open_together(comm, *options.init, kModelSchema, {}, store::Origin::kForeign));
+  }
   std::optional<Data> data;
   learn::Subject subject;
   std::int64_t scan_bytes = 0;
   comm.together([&] {
+    apply_size_and_init(scans, options, init ? &*init : nullptr);
     data.emplace(data_of(std::move(scans), options, comm.size()));
-    subject = subject_of(options, data->scans);
+    subject = subject_of(options, data->scans, init ? &*init : nullptr);
     scan_bytes = memory_for_scans(options, data->plan);
   });
   const auto make_learner = [&] {
-    return std::make_unique<Learner>(data->scans, data->pairs, options, scan_bytes, comm);
+    std::optional<Model> model;
+    comm.together([&] {
+      if (!init) return;
+      model = load_model(*init);
+      if (comm.is_root()) tell_of_init(*init, options, network_shape(options, data->scans));
+    });
+    return std::make_unique<Learner>(data->scans, data->pairs, options, scan_bytes, comm,
+                                     model ? model->network.get() : nullptr);
   };
   return {learn::run(subject, make_learner, options, comm), data->plan};
 }

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
+#include <optional>
 
 #include "comm/communicator.h"
 #include "learn/run.h"
@@ -18,7 +18,10 @@ namespace outsole::wear {
 struct TrainOptions : learn::RunOptions {
   std::filesystem::path scans;  // a store of schema outsole.prepared
   Task task = Task::kPrediction;
+  std::optional<ShownSize> size;              // that scans are reduced to; empty: as they are stored
+  std::optional<std::filesystem::path> init;  // the model to start from, of another size; empty: random weights
   Split split = Split::kTime;
+  double held_out_share = kHeldOutShare;  // of weeks, shoes or pairs
   std::uint64_t seed = 1;
   std::int64_t batch = 16;  // pairs a step, over all ranks
   double ssim_weight = 0;   // of 1 - structural similarity, beside the mean squared difference
@@ -66,7 +69,8 @@ std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan
 
 /// Trains as learn::run does. The global batch is cut over teams of `split_ranks` ranks, and each image over the ranks
 /// of its team; the result is that of one rank with the whole batch, to rounding. Throws EnvironmentError, too, when a
-/// step would take more memory than a rank may. Collective.
+/// step would take more memory than a rank may; UsageError for a `size` that scans cannot be reduced to and an `init`
+/// that differs in more than size. Collective.
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm);
 
 }  // namespace outsole::wear

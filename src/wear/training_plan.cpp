@@ -3,6 +3,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include <algorithm>
+#include <limits>
 
 #include "core/checked.h"
 #include "core/progress.h"
@@ -34,6 +35,11 @@ machine::JobWork work_of(const TrainPlan& facts, const TrainOptions& options, co
   return work;
 }
 
+/// Floating point operations of all epochs.
+double operations(const TrainPlan& facts, const TrainOptions& options) {
+  return static_cast<double>(options.epochs) * static_cast<double>(facts.steps_per_epoch) * facts.flops_per_step;
+}
+
 }  // namespace
 
 machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& options) {
@@ -60,6 +66,30 @@ machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& 
   }
   plan.work = work_of(facts, options, step);
   plan.basis = fmt::format("a step of {} pairs takes a rank {:.3g} s, measured now", pairs, step_s);
+  return plan;
+}
+
+machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& options, const StageLists& lists) {
+  std::vector<Stage> stages;
+  {
+    const PreparedStore scans = PreparedStore::open_together(comm, options.scans);
+    comm.together([&] { stages = stages_of(options, lists, scans.stored_size()); });
+  }
+  if (lists.sizes.empty()) return training_plan(comm, stages.front().options);
+  std::string names;
+  double all = 0, last = 0, most_s = 0;
+  comm.together([&] {
+    for (Stage& stage : stages) {
+      if (&stage != &stages.front()) stage.options.init.reset();  // it is not there yet
+      all += last = operations(plan_training(stage.options, comm.size()), stage.options);
+      names += fmt::format("{}{} ({} epochs)", names.empty() ? "" : ", ", stage.name, stage.options.epochs);
+      most_s += stage.options.minutes ? 60 * *stage.options.minutes : std::numeric_limits<double>::infinity();
+    }
+  });
+  machine::Plan plan = training_plan(comm, stages.back().options);
+  plan.lines.insert(plan.lines.begin(), {"stages", names + "; what follows is of the last one, the time of all"});
+  for (auto& [share, seconds] : plan.work.partitions.at(0).rank_s) seconds *= all / last;
+  plan.work.most_s = most_s;
   return plan;
 }
 

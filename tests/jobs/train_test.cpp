@@ -132,6 +132,59 @@ TEST_F(Train, ASecondJobOnOneFolderIsRefused) {
   EXPECT_EQ(first.wait().exit_code, 75);
 }
 
+TEST_F(Train, FromCoarseToFineItIsStoppedInAnyStageAndCarriesOnBitForBit) {
+  write_prepared_scans(folder_ / "scans.h5", 64);
+  const Command sizes{"--sizes", "32x32,48x48,native", "--epochs", "20,1,20", "--checkpoint-minutes", "0.005"};
+  const auto staged = [&](const std::string& output) {
+    Command words = command(output, sizes);
+    words.erase(std::ranges::find(words, "--epochs"), std::ranges::find(words, "--epochs") + 2);  // the single one
+    return words;
+  };
+  expect_done(staged("straight"));
+  EXPECT_EQ(disturb("run/32x32", staged("run"), 0, SIGKILL).signal, SIGKILL);
+  EXPECT_FALSE(fs::exists(folder_ / "run/32x32/model.h5"));
+  {
+    RunningJob job(folder_, staged("run"), 0);  // until the first stage is done
+    ASSERT_TRUE(job.wait_for(folder_ / "run/32x32/model.h5"));
+    job.send(SIGKILL);
+    EXPECT_EQ(job.wait().signal, SIGKILL);
+  }
+  const JobResult stopped = disturb("run/native", staged("run"), 0, SIGTERM);
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.errors;
+  EXPECT_FALSE(fs::exists(folder_ / "run/model.h5"));
+  const JobResult result = run(staged("run"));
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_TRUE(model("run") == model("straight"));
+  EXPECT_TRUE(model("run") == model("run/native"));
+  EXPECT_TRUE(model("run/32x32") == model("straight/32x32"));
+  EXPECT_EQ(lines_of_history("run"), 1 + 20 + 1 + 20);
+  EXPECT_THAT(read_bytes(folder_ / "run/history.svg"), HasSubstr("48x48"));
+  EXPECT_TRUE(fs::exists(folder_ / "run/32x32/history.svg"));
+  EXPECT_THAT(run(staged("run")).output, HasSubstr("there already"));
+  const JobResult valid = run({"validate", folder_ / "run"});
+  EXPECT_EQ(valid.exit_code, 0) << valid.output << valid.errors;
+}
+
+TEST_F(Train, StartsFromAModelAndSaysWhatBecameOfIt) {
+  write_prepared_scans(folder_ / "scans.h5", 64);
+  expect_done(command("coarse", {"--sizes", "32x32"}));
+  const Command init{"--init", folder_ / "coarse/model.h5"};
+  const JobResult result = run(command("fine", init));
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  EXPECT_THAT(result.errors, AllOf(HasSubstr("starting from"), HasSubstr("interpolated to the cells of 64 x 64")));
+  const JobResult other = run(command("fine"));
+  EXPECT_EQ(other.exit_code, 2);
+  EXPECT_THAT(other.errors, HasSubstr("the model of --init"));
+  const JobResult kind = run(command("residual", {"--init", folder_ / "coarse/model.h5", "--network", "residual"}));
+  EXPECT_EQ(kind.exit_code, 2);
+  EXPECT_THAT(kind.errors, HasSubstr("--network is paper, here it is residual"));
+  // A model of reduced scans is judged on them, reduced.
+  const JobResult judged = run({"evaluate", "wear", "--model", folder_ / "coarse/model.h5", "--scans",
+                                folder_ / "scans.h5", "--output", folder_ / "quality.json"});
+  EXPECT_EQ(judged.exit_code, 0) << judged.errors;
+  EXPECT_THAT(read_bytes(folder_ / "quality.json"), HasSubstr("\"height_px\": 32"));
+}
+
 TEST_F(Train, ThePlanTellsTheWorkAndWritesNothing) {
   const JobResult result = run(command("run", {"--plan", "--plan-ranks", "1,2,4096"}));
   EXPECT_EQ(result.exit_code, 0) << result.errors;
@@ -153,6 +206,11 @@ TEST_F(Train, WhatCannotBeDoneIsRefusedByName) {
   EXPECT_THAT(refusal({"--shift-px", "-1"}, 2), HasSubstr("--shift-px"));
   EXPECT_THAT(refusal({"--first-maps", "513"}, 2), HasSubstr("--first-maps"));
   EXPECT_THAT(refusal({"--minutes", "0"}, 2), HasSubstr("--minutes"));
+  EXPECT_THAT(refusal({"--sizes", "16x16,wide"}, 2), AllOf(HasSubstr("--sizes"), HasSubstr("HEIGHTxWIDTH")));
+  EXPECT_THAT(refusal({"--sizes", "64x64"}, 2), AllOf(HasSubstr("--sizes"), HasSubstr("--size 64x64")));
+  EXPECT_THAT(refusal({"--sizes", "native,native"}, 2), HasSubstr("from coarse to fine"));
+  EXPECT_THAT(refusal({"--sizes", "native", "--minutes", "1,2"}, 2), HasSubstr("--minutes: 2 values"));
+  EXPECT_THAT(refusal({"--init", folder_ / "scans.h5"}, 3), HasSubstr("outsole.prepared"));
   EXPECT_THAT(refusal({"--mixed-precision", "--device", "cpu"}, 2), HasSubstr("--mixed-precision"));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }

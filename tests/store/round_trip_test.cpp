@@ -127,6 +127,37 @@ TEST_F(StoreRoundTrip, RowsOfManyChunksComeBackWhole) {
   const auto row = channels * width * height * lanes;
   EXPECT_EQ(elements<float>(store.read("maps")), maps);
   EXPECT_EQ(elements<float>(store.read("maps", 1, 1)), std::vector(maps.begin() + row, maps.begin() + 2 * row));
+  const auto line = width * height * lanes;
+  for (const auto& [first, count] : {std::pair{0, 1}, std::pair{5, 20}, std::pair{36, 1}, std::pair{37, 0}}) {
+    EXPECT_EQ(std::get<std::vector<float>>(store.read_lines("maps", 1, first, count)),
+              std::vector(maps.begin() + row + first * line, maps.begin() + row + (first + count) * line));
+  }
+  EXPECT_THROW(store.read_lines("maps", 3, 0, 1), Bug);
+  EXPECT_THROW(store.read_lines("maps", 0, 36, 2), Bug);
+  EXPECT_THROW(store.read_lines("maps", 0, -1, 1), Bug);
+  EXPECT_THROW(store.read_lines("white_response", 0, 0, 1), Bug);
+}
+
+TEST_F(StoreRoundTrip, LinesComeOfEachRowOfEveryShard) {
+  write_sample(folder_ / "ragged.h5");
+  EXPECT_THROW(Store(folder_ / "ragged.h5").read_lines("pixels", 0, 0, 1), Bug) << "ragged rows have no lines";
+  const std::vector<double> sums{0, 1, 2, 3, 4, 5};
+  {
+    StoreWriter writer(folder_ / "s.h5", {"outsole.index", 1, {}}, 2, true);
+    for (const std::int64_t unit : {0, 1}) {
+      writer.write_unit(unit, {{"maps", {{1, 3, 1, 1, 1}, std::vector<float>{0, 0, 0}, {}}},
+                               {"channel_square_sum",
+                                {{1, 3}, std::vector(sums.begin() + 3 * unit, sums.begin() + 3 * unit + 3), {}}}});
+    }
+    Columns whole = sample_index_whole();
+    whole["white_response"] = {{3}, std::vector<float>(3), {}};
+    writer.finish(whole);
+  }
+  const Store store(folder_ / "s.h5");
+  EXPECT_EQ(std::get<std::vector<double>>(store.read_lines("channel_square_sum", 1, 1, 2)),
+            (std::vector<double>{4, 5}));
+  EXPECT_EQ(std::get<std::vector<double>>(store.read_lines("channel_square_sum", 0, 0, 2)),
+            (std::vector<double>{0, 1}));
 }
 
 TEST_F(StoreRoundTrip, ParametersMayBeLongerThanAnAttributeUsedToBe) {

@@ -134,6 +134,32 @@ TEST_F(EvaluateWear, ComparesWithNoiseFreeScansInThePoseThatPreparationFound) {
   EXPECT_NEAR(json["clean"]["same_scan"]["ssim"]["persistence"]["mean"].get<double>(), 1, 1e-6);
 }
 
+TEST_F(EvaluateWear, ShowsLargerScansAtTheModelsSize) {
+  write_model(wear::Task::kPrediction);
+  prepare([&] { testing::write_prepared(folder_ / "large.h5", two_shoes(), 2 * kHeight + 7, 2 * kWidth + 9); });
+  options_.scans = folder_ / "large.h5";
+  const ordered_json json = evaluate_wear(options_, comm_);
+  if (!comm_.is_root()) return;
+  EXPECT_EQ(json["height_px"], kHeight);
+  EXPECT_EQ(json["width_px"], kWidth);
+  wear::PreparedStore scans(options_.scans);
+  scans.show_at({kHeight, kWidth});
+  double persistence = 0;
+  int pairs = 0;
+  for (const std::int64_t shoe : {0, 5}) {
+    for (std::int64_t input = shoe; input < shoe + 5; ++input) {
+      for (std::int64_t target = input + 1; target < shoe + 5; ++target, ++pairs) {
+        const auto from = scans.record(input), to = scans.record(target);
+        persistence += measure::peak_signal_to_noise_db(ingest::byte_image(from.pixels, kHeight, kWidth),
+                                                        ingest::byte_image(to.pixels, kHeight, kWidth),
+                                                        ingest::byte_image(to.support, kHeight, kWidth));
+      }
+    }
+  }
+  EXPECT_EQ(json["pairs"], pairs);
+  EXPECT_NEAR(json["psnr_db"]["persistence"]["mean"].get<double>(), persistence / pairs, 1e-9);
+}
+
 TEST_F(EvaluateWear, RefusesScansOfAnotherSizeAndMissingFiles) {
   write_model(wear::Task::kPrediction);
   prepare([&] { testing::write_prepared(folder_ / "small.h5", two_shoes(), 32, 32); });

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "core/errors.h"
 #include "prepared_fixture.h"
@@ -90,6 +91,100 @@ TEST_F(ScanImagesTest, AreMirroredThenMovedAndNothingIsKnownOfWhatCameIn) {
       }
     }
   }
+}
+
+TEST_F(ScanImagesTest, OfSomeRowsAreThoseRowsOfWholeImagesHoweverTheyAreMoved) {
+  testing::write_prepared(folder_ / "tall.h5", std::span(infos_).first(3), 67, 43);
+  wear::PreparedStore scans(folder_ / "tall.h5");
+  const std::vector<ShownScan> shown{
+      {0, {}}, {1, {3, -2, true}}, {1, {-9, 4, false}}, {2, {70, 0, true}}, {2, {-1, 0, true}}, {0, {12, 50, false}}};
+  for (const ShownSize size : {ShownSize{67, 43}, ShownSize{40, 20}, ShownSize{33, 43}, ShownSize{67, 1}}) {
+    scans.show_at(size);
+    const ScanBatch whole = ScanImages(scans, 0).batch(shown);
+    for (const comm::UnitRange rows : {comm::UnitRange{0, 11}, comm::UnitRange{11, 12},
+                                       comm::UnitRange{12, size.height_px}, comm::UnitRange{7, 7}}) {
+      for (const std::int64_t memory_bytes : {std::int64_t{0}, std::int64_t{1} << 30}) {
+        ScanImages images(scans, memory_bytes, rows);
+        for (const ShownScan& scan : shown) images.prefetch(std::span(&scan, 1));
+        for (int again = 0; again < 2; ++again) {
+          const ScanBatch part = images.batch(shown);
+          ASSERT_TRUE(part.grey.equal(whole.grey.slice(2, rows.begin, rows.end)));
+          ASSERT_TRUE(part.known.equal(whole.known.slice(2, rows.begin, rows.end)));
+        }
+      }
+    }
+  }
+}
+
+TEST_F(ScanImagesTest, BeyondTheImageArePaperOfWhichNothingIsKnown) {
+  const wear::PreparedStore scans(folder_ / "scans.h5");
+  const ScanBatch whole = ScanImages(scans, 0).batch(shown({2}));
+  const ScanBatch beyond = ScanImages(scans, 0, {-3, 40}).batch(shown({2}));
+  EXPECT_TRUE(beyond.grey.slice(2, 3, 35).equal(whole.grey));
+  for (const auto& [begin, end] : {std::pair{0, 3}, std::pair{35, 43}}) {
+    EXPECT_TRUE(beyond.grey.slice(2, begin, end).eq(1).all().item<bool>());
+    EXPECT_TRUE(beyond.known.slice(2, begin, end).eq(0).all().item<bool>());
+  }
+  const ScanBatch outside = ScanImages(scans, 0, {32, 64}).batch(shown({2}));
+  EXPECT_TRUE(outside.grey.eq(1).all().item<bool>());
+}
+
+TEST_F(ScanImagesTest, ReadTheRowsThatAreShownAndNoOthers) {
+  wear::PreparedStore scans(folder_ / "scans.h5");
+  ScanImages slab(scans, std::int64_t{1} << 30, {8, 16});
+  slab.batch(shown({1, 3, 1}));
+  EXPECT_EQ(slab.bytes_read(), 2 * 2 * 8 * 40);
+  slab.batch(shown({3}));
+  EXPECT_EQ(slab.bytes_read(), 2 * 2 * 8 * 40) << "kept ones are not read again";
+  slab.batch(std::vector<ShownScan>{{5, {2, 0, false}}});
+  EXPECT_EQ(slab.bytes_read(), 3 * 2 * 8 * 40) << "moved ones come from other rows";
+  scans.show_at({16, 40});
+  ScanImages small(scans, std::int64_t{1} << 30, {4, 8});
+  small.batch(shown({0}));
+  EXPECT_EQ(small.bytes_read(), 2 * 8 * 40);
+}
+
+TEST_F(ScanImagesTest, LargerThanStoredAreABug) {
+  wear::PreparedStore scans(folder_ / "scans.h5");
+  EXPECT_THROW(scans.show_at({33, 40}), Bug);
+  EXPECT_THROW(scans.show_at({32, 41}), Bug);
+  EXPECT_THROW(scans.show_at({0, 40}), Bug);
+}
+
+TEST_F(ScanImagesTest, AreThoseOfTheRecords) {
+  wear::PreparedStore scans(folder_ / "scans.h5");
+  scans.show_at({13, 20});
+  const ScanBatch batch = ScanImages(scans, 0).batch(shown({4}));
+  const PreparedRecord record = scans.record(4);
+  ASSERT_EQ(record.pixels.size(), 13U * 20U);
+  for (std::size_t i = 0; i < record.pixels.size(); ++i) {
+    ASSERT_EQ(batch.grey.data_ptr<float>()[i], static_cast<float>(record.pixels[i]) / 255.0F);
+    ASSERT_EQ(batch.known.data_ptr<float>()[i], record.support[i] == 0 ? 0.0F : 1.0F);
+  }
+}
+
+TEST_F(ScanImagesTest, ReducedAreReadInPiecesWithTheSameResult) {
+  const auto two = std::span(infos_).first(2);
+  constexpr std::int64_t kHeight = 5000, kWidth = 1600, kShownHeight = 700, kShownWidth = 90;  // several pieces, chunks
+  testing::write_prepared(folder_ / "large.h5", two, kHeight, kWidth);
+  wear::PreparedStore scans(folder_ / "large.h5");
+  scans.show_at({kShownHeight, kShownWidth});
+  const ScanBatch batch = ScanImages(scans, 0).batch(shown({1}));
+  const auto record = testing::worn_bars(infos_[1], kHeight, kWidth);
+  std::vector<std::uint8_t> grey(kShownHeight * kShownWidth), known(grey.size());
+  reduce_rows({kHeight, kWidth}, {kShownHeight, kShownWidth}, {0, kShownHeight}, record.pixels, record.support, grey,
+              known);
+  KnownPixels expected;
+  for (std::size_t i = 0; i < grey.size(); ++i) {
+    ASSERT_EQ(batch.grey.data_ptr<float>()[i], static_cast<float>(grey[i]) / 255.0F);
+    ASSERT_EQ(batch.known.data_ptr<float>()[i], known[i] == 0 ? 0.0F : 1.0F);
+    if (known[i] == 0) continue;
+    ++expected.count;
+    expected.grey_sum += grey[i] / 255.0;
+  }
+  const KnownPixels sums = sum_known_pixels(scans, 1, 1).front();
+  EXPECT_EQ(sums.count, expected.count);
+  EXPECT_EQ(sums.grey_sum, expected.grey_sum);
 }
 
 TEST_F(ScanImagesTest, KnowWhatTheScannerSaw) {
