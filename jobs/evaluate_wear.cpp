@@ -83,6 +83,11 @@ void declare_wear(WearEvaluation& own, Options& options) {
            "wear: noise-free scans to compare with as well, ID.png or ID.tif in the scan's size and pose")
       .only_with("what", {"wear"});
   options
+      .add("split-ranks", "K", own.evaluate.split_ranks,
+           "wear: K ranks hold an image together, each a slab of its rows: for models that one rank cannot hold")
+      .at_least(1)
+      .only_with("what", {"wear"});
+  options
       .add("pictures", "DIR", own.pictures,
            "wear: picture each held-out target, ID.png: its most distant input, the truth, and every answer")
       .only_with("what", {"wear"});

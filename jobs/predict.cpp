@@ -58,6 +58,11 @@ void declare_predict(PredictJob& own, Options& options) {
                      "work at the input's own resolution, in overlapping parts of the model's size: for models of "
                      "parts");
   options
+      .add("split-ranks", "K", predict.split_ranks,
+           "K ranks hold an image together, each a slab of its rows: for models that one rank cannot hold")
+      .at_least(1)
+      .not_with("at-input-size");
+  options
       .add_parsed("crop", "Y,X,HxW", own.crop, parse_crop, "",
                   "also picture this part enlarged: first row and column, height and width in pixels of the "
                   "predictions")

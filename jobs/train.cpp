@@ -84,6 +84,14 @@ void declare_learning(wear::TrainOptions& train, Options& options) {
       .at_most(4096)
       .in("px");
   options.add_switch("mirror", train.movements.mirrors, "each epoch mirrors half of the pairs, left to right");
+  options
+      .add("split-ranks", "K", train.split_ranks,
+           "cut each image into K slabs of rows, one a rank: for images that one rank cannot hold. The ranks, a "
+           "multiple of K, are teams of K that share a batch")
+      .at_least(1);
+  options.add_switch("recompute", train.recompute,
+                     "keep few of the layers' maps and make the others again where they are needed: about half the "
+                     "memory for a third more time");
   options.add_switch("mixed-precision", train.mixed_precision, "on a GPU: convolutions in bfloat16");
 }
 
@@ -198,7 +206,12 @@ Job train_job() {
        "and --learning-rate one number holds for all sizes; as many as there are sizes are one for each:\n"
        "  mpirun -n 2 outsole train --scans prepared.h5 --task prediction --network residual --schedule cosine \\\n"
        "      --sizes 160x64,640x256,native --epochs 30,5,1 --learning-rate 1e-3,3e-4,1e-4 --output forward/\n"
-       "A step's batch is shared by the ranks: the result does not depend on their number but for rounding.\n"},
+       "A step's batch is shared by the ranks: the result does not depend on their number but for rounding. Nor does "
+       "it\n"
+       "on --split-ranks, by which each image is shared, too: that and --recompute may change from run to run. --plan\n"
+       "says what memory a rank needs, and names a --split-ranks that fits where it does not:\n"
+       "  mpirun -n 4 outsole train --scans native.h5 --task prediction --batch 1 --split-ranks 4 --recompute --output "
+       "r/\n"},
       declare_train, run_train);
 }
 

@@ -70,11 +70,13 @@ void show_at_model_size(PreparedStore& scans, const Predictor& model) {
   scans.show_at(size);
 }
 
-std::int64_t needed_memory(const Trial& trial) {
-  constexpr std::int64_t kBytesAPixel = 250;  // a baseline's sums, the network's largest maps, the maps of the SSIM
+std::int64_t needed_memory(const Trial& trial, int split_ranks) {
+  constexpr std::int64_t kBytesAPixel = 250;    // a baseline's sums, the network's largest maps, the maps of the SSIM
+  constexpr std::int64_t kNetworksBytes = 100;  // of that
+  const std::int64_t bytes_a_pixel = kBytesAPixel - kNetworksBytes + kNetworksBytes / split_ranks;
   const ShownSize stored = trial.scans.stored_size();
   const std::int64_t whole_scan = stored == trial.scans.shown_size() ? 0 : 3 * stored.height_px * stored.width_px;
-  return machine::kProcessBytes + kBytesAPixel * trial.scans.height_px() * trial.scans.width_px() + whole_scan;
+  return machine::kProcessBytes + bytes_a_pixel * trial.scans.height_px() * trial.scans.width_px() + whole_scan;
 }
 
 /// The pairs that were held out of training; of scans the model has not seen, all pairs.
@@ -100,7 +102,8 @@ void choose_pairs(Trial& trial) {
 Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions& options) {
   show_at_model_size(scans, model);
   Trial trial{std::move(scans), std::move(model), false, {}, {}, {}};
-  machine::ensure_memory(options.memory_bytes, needed_memory(trial), "judging images of this size");
+  machine::ensure_memory(options.memory_bytes, needed_memory(trial, options.split_ranks),
+                         "judging images of this size");
   try {
     trial.trained_on_these_scans =
         trial.model.training().at("scans_sha256").get<std::string>() == trial.scans.store().sha256();
@@ -117,6 +120,7 @@ Trial make_trial(PreparedStore scans, Predictor model, const EvaluateWearOptions
 Trial open_trial(const comm::Communicator& comm, const EvaluateWearOptions& options) {
   PreparedStore scans = PreparedStore::open_together(comm, options.scans);
   Predictor model = Predictor::open_together(comm, options.model, options.device);
+  model.split(comm, options.split_ranks);
   std::optional<Trial> trial;
   comm.together([&] { trial.emplace(make_trial(std::move(scans), std::move(model), options)); });
   return std::move(*trial);
@@ -128,7 +132,7 @@ Score score_of(const cv::Mat1b& answer, const cv::Mat1b& truth, const cv::Mat1b&
   return {measure::structural_similarity(answer, truth, known), measure::peak_signal_to_noise_db(answer, truth, known)};
 }
 
-/// Judges the pairs of one rank.
+/// Judges the pairs of one rank, or of one team: there all of its ranks are called, and one gives the scores.
 class Judge {
  public:
   Judge(const Trial& trial, const EvaluateWearOptions& options)
@@ -141,13 +145,19 @@ class Judge {
   }
 
   PairScores operator()(const TrainingPair& pair) {
-    const PreparedRecord target = trial_.scans.record(pair.target);
-    const cv::Mat1b input = image(trial_.scans.record(pair.input).pixels), truth = image(target.pixels),
-                    known = image(target.support);
+    PreparedRecord target;
+    cv::Mat1b input;
+    trial_.model.together([&] {
+      target = trial_.scans.record(pair.target);
+      input = image(trial_.scans.record(pair.input).pixels);
+    });
+    const cv::Mat1b truth = image(target.pixels), known = image(target.support);
     PairScores scores;
     if (cv::countNonZero(known) == 0) return scores;
+    const cv::Mat1f predicted = trial_.model(input, pair.weeks);
+    if (!trial_.model.gets_images()) return scores;
     auto answers = baselines_.answers(pair, input);
-    trial_.model(input, pair.weeks).convertTo(answers["model"], CV_8U);
+    predicted.convertTo(answers["model"], CV_8U);
     const cv::Mat1b clean_truth = clean_ ? clean_->in_frame_of(target.info) : cv::Mat1b();
     JudgedPair judged{trial_.scan(pair.input), trial_.scan(pair.target), input, truth, {}};
     for (std::size_t method = 0; method < kMethods; ++method) {
@@ -177,16 +187,26 @@ class Judge {
 std::vector<PairScores> judge_all(const Trial& trial, const EvaluateWearOptions& options,
                                   const comm::Communicator& comm) {
   std::vector<PairScores> own;
-  comm.together([&] {
-    Judge judge(trial, options);
-    const comm::UnitRange mine = comm::units_of(std::ssize(trial.pairs), comm.rank(), comm.size());
+  const auto judge_own = [&] {
+    std::optional<Judge> judge;
+    trial.model.together([&] { judge.emplace(trial, options); });
+    const int team = options.split_ranks;
+    const comm::UnitRange mine = comm::units_of(std::ssize(trial.pairs), comm.rank() / team, comm.size() / team);
     Progress progress("judging", "pairs", mine.size(), comm.is_root());
     for (std::int64_t i = mine.begin; i < mine.end; ++i) {
-      if (stop_requested()) throw StopRequested("stopped on request; an evaluation starts anew");
-      own.push_back(judge(trial.pairs[static_cast<std::size_t>(i)]));
+      trial.model.together([] {
+        if (stop_requested()) throw StopRequested("stopped on request; an evaluation starts anew");
+      });
+      const PairScores scores = (*judge)(trial.pairs[static_cast<std::size_t>(i)]);
+      if (trial.model.gets_images()) own.push_back(scores);
       progress.advance();
     }
-  });
+  };
+  if (options.split_ranks == 1) {
+    comm.together(judge_own);
+  } else {
+    comm.together_by_teams(judge_own);
+  }
   std::vector<PairScores> all;
   for (const std::string& part : comm.gather({reinterpret_cast<const char*>(own.data()), own.size() * sizeof own[0]})) {
     const std::size_t begin = all.size();
@@ -338,9 +358,10 @@ machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const Evaluat
                                       trial.scans.height_px(), trial.scans.width_px())},
                 {"partition", fmt::format("{} ranks share the pairs", comm.size())}};
   plan.work.partitions = {{"pairs", pairs}};
-  plan.work.compute_s = pair_s * static_cast<double>(pairs);
+  if (options.split_ranks > 1) plan.work.partitions = {{"slabs", pairs * options.split_ranks}};
+  plan.work.compute_s = pair_s * static_cast<double>(pairs * options.split_ranks);
   plan.work.read_bytes = static_cast<double>(trial.scans.store().size_bytes());
-  plan.work.memory_bytes = static_cast<double>(needed_memory(trial));
+  plan.work.memory_bytes = static_cast<double>(needed_memory(trial, options.split_ranks));
   plan.basis = fmt::format("without pictures, {:.3g} s a pair, measured now", pair_s);
   return plan;
 }

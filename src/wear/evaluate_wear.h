@@ -37,6 +37,7 @@ struct EvaluateWearOptions {
   std::filesystem::path model;  // model.h5: names the split it was trained under
   std::filesystem::path scans;  // the prepared store it was trained on, or another: then every pair of it is held out
   std::optional<std::filesystem::path> clean;  // a folder of noise-free scans, to compare with as well
+  int split_ranks = 1;                         // that hold an image together, each a slab of its rows
   at::Device device = at::kCPU;
   std::int64_t memory_bytes = std::int64_t{4} << 30;
   /// Called once for each target, with its most distant input; on the rank that judges that pair.
@@ -56,10 +57,10 @@ struct EvaluateWearOptions {
 /// A noise-free scan is the image `clean/ID.png` or `.tif`, in the size and pose of the scan ID: it is brought into the
 /// prepared frame by the pose that preparation found, so errors of registration count against every answer alike.
 ///
-/// Pairs are cut over ranks; the result does not depend on their number. Collective; the JSON is complete on rank 0 and
-/// null elsewhere. Scans that are larger than the model's images, but of their shape, are shown at
-/// that size (see shown_size.h). Throws UsageError for others, DataError for damaged files or when
-/// no pair is held out.
+/// Pairs are cut over ranks, or over teams of `split_ranks` of them, of which the first judges; the result does not
+/// depend on their number. Collective; the JSON is complete on rank 0 and null elsewhere. Scans that are larger than
+/// the model's images, but of their shape, are shown at that size (see shown_size.h). Throws UsageError for others,
+/// DataError for damaged files or when no pair is held out.
 nlohmann::ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Communicator& comm);
 
 /// What evaluate_wear would take: a pair is judged, without pictures, on every rank's device. Collective; every rank

@@ -1,6 +1,7 @@
 #include "wear/learner.h"
 
 #include <ATen/ATen.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -8,6 +9,10 @@
 
 #include "comm/partition.h"
 #include "core/checked.h"
+#include "core/clock.h"
+#include "core/errors.h"
+#include "core/out_of_memory.h"
+#include "core/progress.h"
 #include "learn/mixed_precision.h"
 #include "wear/initial_weights.h"
 #include "wear/loss.h"
@@ -37,6 +42,12 @@ std::shared_ptr<WearNetwork> make_network(const wear::PreparedStore& scans, cons
   if (init != nullptr) start_from(*init, *network);
   network->to(options.device);
   return network;
+}
+
+/// Neighbours in an image are neighbouring ranks. Collective.
+ImageTeam make_team(const wear::PreparedStore& scans, const TrainOptions& options, const comm::Communicator& comm) {
+  if (options.split_ranks == 1) return ImageTeam(scans.height_px());
+  return ImageTeam(scans.height_px(), comm.split(comm.rank() / options.split_ranks));
 }
 
 /// Inputs, then targets.
@@ -89,13 +100,16 @@ Learner::Learner(const wear::PreparedStore& scans, const PairSets& pairs, const 
       sample_(held_out_sample(pairs)),
       known_pixels_(agreed_known_pixels(comm, scans)),
       network_(make_network(scans, options, init)),
-      images_(scans, scan_bytes) {}
+      team_(make_team(scans, options, comm)),
+      images_(scans, scan_bytes, team_.slab().rows) {}
 
 std::vector<learn::NamedTensor> Learner::parameters() const { return weights_of(*network_); }
 
 std::int64_t Learner::steps_per_epoch() const { return divide_up(std::ssize(pairs_.training), options_.batch); }
 
 void Learner::begin_epoch(std::int64_t epoch) {
+  epoch_start_s_ = now_s();
+  told_halos_ = team_.costs();
   const std::int64_t pairs = std::ssize(pairs_.training);
   epoch_pairs_.clear();
   for (const std::int64_t index : epoch_order(pairs, options_.seed, epoch)) {
@@ -114,9 +128,19 @@ double Learner::weight(std::int64_t first, std::int64_t end) const { return know
 std::int64_t Learner::examples(std::int64_t step) const { return std::ssize(pairs_of(step, step + 1)); }
 
 std::optional<double> Learner::judge(std::int64_t epochs_done, bool is_last) {
+  tell_halos();
   const std::int64_t interval = judging_interval(std::ssize(sample_), std::ssize(pairs_.training));
   if (epochs_done % interval != 0 && !is_last) return std::nullopt;
   return loss_of(sample_);
+}
+
+/// What the epoch's exchanges with neighbours took of rank 0.
+void Learner::tell_halos() {
+  if (!team_.is_split() || !comm_.is_root()) return;
+  const double bytes = static_cast<double>(team_.costs().sent_bytes - told_halos_.sent_bytes);
+  const double share = (team_.costs().seconds - told_halos_.seconds) / (now_s() - epoch_start_s_);
+  spdlog::info("border rows: rank 0 sent {} a step and spent {:.1f}% of the time on them and on waiting for neighbours",
+               format_bytes(bytes / static_cast<double>(steps_per_epoch())), 100 * share);
 }
 
 std::optional<learn::BestGuess> Learner::best_guess() const {
@@ -129,10 +153,36 @@ double Learner::add_gradients(Pairs batch, Pairs next) {
   const ScanBatch scans = read(mine);
   images_.prefetch(scans_of(my_share(next)));
   if (mine.empty()) return 0;
-  const Loss losses =
-      training_loss(answer(mine, scans), targets_of(scans.grey), targets_of(scans.known), known, options_.ssim_weight);
-  losses.lessened.backward();
-  return losses.squared_error.item<double>();
+  try {
+    return add_gradients_of(mine, scans, known);
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    if (!team_.is_split()) throw;  // who runs the training tells the others
+    // Its team waits for this rank, and cannot be told.
+    const auto memory = out_of_memory(error);
+    if (!memory) throw Error(ExitCode::kBug, error.what());
+    throw EnvironmentError(*memory +
+                           " in a step; the last checkpoint stays. To lower what it needs, use a larger `split_ranks`, "
+                           "`recompute`, a smaller `batch` or smaller scans");
+  }
+}
+
+double Learner::add_gradients_of(Pairs pairs, ScanBatch scans, double known) {
+  double squared = 0;
+  const auto loss_of = [&](const at::Tensor& predicted) {
+    const Loss losses =
+        training_loss(predicted, targets_of(scans.grey), targets_of(scans.known), known, options_.ssim_weight, &team_);
+    squared = losses.squared_error.item<double>();
+    return losses.lessened;
+  };
+  if (options_.recompute) {
+    const at::Tensor times = times_of(options_.task, pairs).to(options_.device);
+    network_->add_gradients_recomputing(scans.grey.chunk(2)[0], times, &team_, loss_of);
+  } else {
+    loss_of(answer(pairs, scans)).backward();
+  }
+  return squared;
 }
 
 double Learner::loss_of(Pairs pairs) {
@@ -143,11 +193,16 @@ double Learner::loss_of(Pairs pairs) {
   for (std::size_t first = 0; first < pairs.size(); first += batch) {
     const Pairs mine = my_share(pairs.subspan(first, std::min(batch, pairs.size() - first)));
     const ScanBatch scans = read(mine);
-    comm_.together([&] {
+    const auto add_loss = [&] {
       if (mine.empty()) return;
       const at::Tensor answers = answer(mine, scans);
       loss[0] += squared_error(answers, targets_of(scans.grey), targets_of(scans.known), known).item<double>();
-    });
+    };
+    if (team_.is_split()) {
+      comm_.together_by_teams(add_loss);
+    } else {
+      comm_.together(add_loss);
+    }
   }
   comm_.start_sum(std::span<double>(loss)).wait();
   return loss[0];
@@ -181,7 +236,8 @@ Pairs Learner::pairs_of(std::int64_t first, std::int64_t end) const {
 }
 
 Pairs Learner::my_share(Pairs pairs) const {
-  const comm::UnitRange mine = comm::units_of(std::ssize(pairs), comm_.rank(), comm_.size());
+  const int team = options_.split_ranks;
+  const comm::UnitRange mine = comm::units_of(std::ssize(pairs), comm_.rank() / team, comm_.size() / team);
   return pairs.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
 }
 
@@ -198,7 +254,7 @@ ScanBatch Learner::read(Pairs pairs) {
 at::Tensor Learner::answer(Pairs pairs, const ScanBatch& scans) {
   const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(options_.task, pairs).to(options_.device);
   const learn::MixedPrecision mixed(options_.mixed_precision);
-  return network_->forward(inputs, times).to(at::kFloat);
+  return network_->forward(inputs, times, &team_).to(at::kFloat);
 }
 
 }  // namespace outsole::wear

@@ -25,8 +25,8 @@ std::vector<TrainingPair> held_out_sample(const PairSets& sets);
 /// costs a third of what it costs in training.
 std::int64_t judging_interval(std::int64_t sample, std::int64_t training_pairs);
 
-/// Every rank has the same network; of a batch each takes its share. Known pixels are those that the target's scan
-/// shows: only they count.
+/// Every rank has the same network; of a batch each team of ranks takes its share, and of each image its ranks take a
+/// slab each. Known pixels are those that the target's scan shows: only they count.
 class Learner : public learn::Learner {
  public:
   /// A random network from the options' seed, on their device, or one with the weights of `init` (see start_from); of
@@ -65,6 +65,8 @@ class Learner : public learn::Learner {
   std::span<const TrainingPair> my_share(std::span<const TrainingPair> pairs) const;
   ScanBatch read(std::span<const TrainingPair> pairs);
   at::Tensor answer(std::span<const TrainingPair> pairs, const ScanBatch& scans);
+  double add_gradients_of(std::span<const TrainingPair> pairs, ScanBatch scans, double known);
+  void tell_halos();
 
   const comm::Communicator& comm_;
   const TrainOptions& options_;
@@ -72,8 +74,11 @@ class Learner : public learn::Learner {
   const std::vector<TrainingPair> sample_;
   std::vector<KnownPixels> known_pixels_;  // of each scan
   std::shared_ptr<WearNetwork> network_;
+  ImageTeam team_;
   ScanImages images_;
   std::vector<TrainingPair> epoch_pairs_;  // in the epoch's order
+  HaloCosts told_halos_;                   // up to the last epoch
+  double epoch_start_s_ = 0;
 };
 
 }  // namespace outsole::wear

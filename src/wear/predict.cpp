@@ -8,8 +8,11 @@
 #include <span>
 
 #include "comm/from_root.h"
+#include "comm/partition.h"
+#include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/errors.h"
+#include "core/progress.h"
 #include "machine/memory_budget.h"
 #include "store/make_store.h"
 #include "wear/predictor.h"
@@ -67,8 +70,10 @@ std::vector<Question> questions_of(std::int64_t input, const WearInputs& inputs,
 
 /// Of a rank. Throws EnvironmentError when it may not use as much.
 std::int64_t needed_memory(const Work& work, const PredictOptions& options) {
-  constexpr std::int64_t kBytesAPixel = 200;  // the network's largest maps and the images
-  const std::int64_t bytes = machine::kProcessBytes + kBytesAPixel * std::int64_t{work.model.size().area()};
+  constexpr std::int64_t kBytesAPixel = 200;      // the network's largest maps and the images
+  constexpr std::int64_t kImageBytesAPixel = 30;  // of that, images that a team's first rank has whole
+  const std::int64_t bytes_a_pixel = kImageBytesAPixel + (kBytesAPixel - kImageBytesAPixel) / options.split_ranks;
+  const std::int64_t bytes = machine::kProcessBytes + bytes_a_pixel * std::int64_t{work.model.size().area()};
   machine::ensure_memory(options.memory_bytes, bytes, "images of the model's size");
   return bytes;
 }
@@ -81,6 +86,9 @@ void ask(Work& work, const PredictOptions& options) {
                      name_of(*options.task));
   }
   check_weeks(task, options.weeks);
+  if (options.at_input_size && options.split_ranks > 1) {
+    throw UsageError("`at_input_size`: works on parts of the model's size, not with `split_ranks`");
+  }
   work.facts.memory_bytes = needed_memory(work, options);
   for (std::int64_t input = 0; input < work.inputs.size(); ++input) {
     work.questions.push_back(questions_of(input, work.inputs, task, options.weeks));
@@ -99,11 +107,13 @@ void ask(Work& work, const PredictOptions& options) {
 /// Collective.
 Work open_work(const comm::Communicator& comm, const PredictOptions& options) {
   auto model = Predictor::open_together(comm, options.model, options.device);
+  model.split(comm, options.split_ranks);
   Work work{std::move(model), WearInputs(comm, options.input, options.choice), {}, {}};
   comm.together([&] { ask(work, options); });
   return work;
 }
 
+/// Where images are split, empty but on the rank of its team that gets them.
 cv::Mat1b answered(const Work& work, const cv::Mat1b& image, double weeks, const PredictOptions& options) {
   if (options.at_input_size) {
     return wear::answer_in_tiles(image, work.model.size(),
@@ -150,14 +160,45 @@ void add_input(const Work& work, std::int64_t input, const PredictOptions& optio
   if (questions.empty()) return;
   cv::Mat1b image;
   try {
-    image = work.inputs.image(input);
+    work.model.together([&] { image = work.inputs.image(input); });
   } catch (const DataError& error) {
     if (options.strict) throw;
     spdlog::warn("left out {}", error.what());
     return;
   }
   for (const Question& question : questions) {
-    rows.add(work.inputs.id(input), question, answered(work, image, question.weeks, options));
+    const cv::Mat1b picture = answered(work, image, question.weeks, options);
+    if (work.model.gets_images()) rows.add(work.inputs.id(input), question, picture);
+  }
+}
+
+store::Columns rows_of_unit(const Work& work, std::int64_t unit, const PredictOptions& options) {
+  Rows rows;
+  const std::int64_t begin = unit * work.facts.unit_inputs, end = begin + work.facts.unit_inputs;
+  for (std::int64_t input = begin; input < std::min(end, work.facts.inputs); ++input) {
+    add_input(work, input, options, rows);
+  }
+  return std::move(rows).columns();
+}
+
+/// Each team makes its part of the units, one a turn, all its ranks together; its first rank writes them. Collective.
+void make_in_teams(const comm::Communicator& comm, const Work& work, const PredictOptions& options,
+                   std::span<const std::int64_t> missing, store::StoreWriter& writer) {
+  const int teams = comm.size() / options.split_ranks;
+  const comm::UnitRange own = comm::units_of(std::ssize(missing), comm.rank() / options.split_ranks, teams);
+  Progress progress(name_of(work.facts.task), "units", std::ssize(missing), comm.is_root(), 0);
+  for (std::int64_t turn = 0; turn < divide_up(std::ssize(missing), teams); ++turn) {
+    store::leave_if_asked_to_stop(comm);
+    comm.together_by_teams([&] {
+      if (turn >= own.size()) return;
+      const std::int64_t unit = missing[static_cast<std::size_t>(own.begin + turn)];
+      comm::now_doing(name_of(work.facts.task) + " unit " + std::to_string(unit));
+      store::Columns columns = rows_of_unit(work, unit, options);
+      work.model.together([&] {
+        if (work.model.gets_images()) writer.write_unit(unit, columns);
+      });
+    });
+    progress.advance(std::min<std::int64_t>(teams, std::ssize(missing) - turn * teams));
   }
 }
 
@@ -194,7 +235,6 @@ PredictFacts prediction_facts(const comm::Communicator& comm, const PredictOptio
 PredictSummary predict(const comm::Communicator& comm, const PredictOptions& options) {
   const Work work = open_work(comm, options);
   const std::string inputs_sha256 = comm::from_root(comm, [&] { return work.inputs.sha256(); });
-  const std::int64_t inputs = work.facts.inputs, unit_inputs = work.facts.unit_inputs;
   PredictSummary summary;
   summary.facts = work.facts;
 
@@ -204,13 +244,12 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
   job.units = work.facts.units;
   job.doing = name_of(work.facts.task);
   job.command_line = options.command_line;
-  job.make = [&](std::int64_t unit, store::Columns) {
-    Rows rows;
-    for (std::int64_t input = unit * unit_inputs; input < std::min((unit + 1) * unit_inputs, inputs); ++input) {
-      add_input(work, input, options, rows);
-    }
-    return std::move(rows).columns();
-  };
+  job.make = [&](std::int64_t unit, store::Columns) { return rows_of_unit(work, unit, options); };
+  if (options.split_ranks > 1) {
+    job.make_together = [&](std::span<const std::int64_t> missing, store::StoreWriter& writer) {
+      make_in_teams(comm, work, options, missing, writer);
+    };
+  }
   job.conclude = [&](bool) {
     count(work, options.output, summary);
     return job.header.parameters;

@@ -25,6 +25,7 @@ struct PredictOptions {
   std::optional<Task> task;                  // that the model must be of
   std::filesystem::path output;              // NAME.h5
   bool at_input_size = false;  // the model works on overlapping parts of the input at the input's own resolution
+  int split_ranks = 1;         // that hold an image together, each a slab of its rows
   at::Device device = at::kCPU;
   std::int64_t memory_bytes = std::int64_t{4} << 30;
   bool strict = false;

@@ -23,4 +23,10 @@ Slab slab_of(std::int64_t height_px, int rank, int ranks) {
   return slab;
 }
 
+void require_teams(int ranks, int split_ranks) {
+  if (split_ranks >= 1 && ranks % split_ranks == 0) return;
+  throw UsageError("`split_ranks`: " + std::to_string(ranks) + " ranks cannot be cut into teams of " +
+                   std::to_string(split_ranks) + "; start a multiple of it");
+}
+
 }  // namespace outsole::wear

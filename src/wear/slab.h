@@ -24,4 +24,7 @@ std::int64_t most_slabs(std::int64_t height_px);
 /// Throws UsageError, naming the most that can be had, where there are more ranks than such rows.
 Slab slab_of(std::int64_t height_px, int rank, int ranks);
 
+/// Throws UsageError unless `ranks` can be cut into teams of `split_ranks`.
+void require_teams(int ranks, int split_ranks);
+
 }  // namespace outsole::wear

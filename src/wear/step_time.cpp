@@ -19,10 +19,15 @@ namespace outsole::wear {
 
 namespace {
 
+/// What a rank has of an image, as a whole one.
+std::int64_t rank_height_px(const TrainOptions& options, const TrainPlan& plan) {
+  return options.split_ranks == 1 ? plan.height_px : plan.slab_height_px;
+}
+
 /// The network of the plan, but with images small enough that a pair takes a few seconds at most.
 NetworkShape shape_to_time(const TrainOptions& options, const TrainPlan& plan) {
   constexpr double kMostFlops = 1e11;
-  NetworkShape shape = network_shape(options, plan.height_px, plan.width_px);
+  NetworkShape shape = network_shape(options, rank_height_px(options, plan), plan.width_px);
   while (3 * WearNetwork(shape, options.seed).flops() > kMostFlops && std::min(shape.height_px, shape.width_px) >= 64) {
     shape.height_px /= 2;
     shape.width_px /= 2;
@@ -39,7 +44,7 @@ std::unique_ptr<WearNetwork> network_on(const NetworkShape& shape, const TrainOp
 /// A network that learns from random pairs.
 struct Steps {
   at::Device device;
-  bool mixed_precision;
+  bool mixed_precision, recompute;
   double ssim_weight;
   std::unique_ptr<WearNetwork> network;
   learn::Adam adam;
@@ -47,6 +52,7 @@ struct Steps {
   Steps(const NetworkShape& shape, const TrainOptions& options)
       : device(options.device),
         mixed_precision(options.mixed_precision),
+        recompute(options.recompute),
         ssim_weight(options.ssim_weight),
         network(network_on(shape, options)),
         adam(network->parameters(), options.adam) {}
@@ -58,7 +64,11 @@ struct Steps {
     const at::Tensor x = at::rand(sizes).to(device), target = at::rand(sizes).to(device), known = at::ones_like(x);
     const at::Tensor times = at::rand({pairs, time_inputs(shape.task)}).to(device);
     const auto known_pixels = static_cast<double>(target.numel());
-    training_loss(answer(x, times), target, known, known_pixels, ssim_weight).lessened.backward();
+    const auto loss_of = [&](const at::Tensor& predicted) {
+      return training_loss(predicted, target, known, known_pixels, ssim_weight).lessened;
+    };
+    if (recompute) return network->add_gradients_recomputing(x, times, nullptr, loss_of);
+    loss_of(answer(x, times)).backward();
   }
 
   at::Tensor answer(const at::Tensor& x, const at::Tensor& times) {
@@ -79,12 +89,11 @@ struct Steps {
 StepTime measure_step(const TrainOptions& options, const TrainPlan& plan, const comm::Communicator& comm) {
   constexpr double kPatience_s = 4;  // before the last size
   constexpr int kRepeats = 5;
-  const std::int64_t batch = std::min(options.batch, plan.training_pairs), share = divide_up(batch, comm.size());
+  const std::int64_t batch = std::min(options.batch, plan.training_pairs), share = plan.rank_pairs;
   const NetworkShape shape = shape_to_time(options, plan);
   Steps steps(shape, options);
-  const double proportion = network_shape(options, plan.height_px, plan.width_px) == shape
-                                ? 1
-                                : plan.flops_per_step / (3 * steps.network->flops() * static_cast<double>(batch));
+  const NetworkShape whole = network_shape(options, rank_height_px(options, plan), plan.width_px);
+  const double proportion = whole == shape ? 1 : WearNetwork(whole, options.seed).flops() / steps.network->flops();
   const double pair_bytes = static_cast<double>(plan.pair_memory_bytes) / proportion;
   const double free_bytes =
       static_cast<double>(options.memory_bytes - plan.memory_bytes + share * plan.pair_memory_bytes);

@@ -17,6 +17,8 @@
 #include "wear/initial_weights.h"
 #include "wear/learner.h"
 #include "wear/model_file.h"
+#include "wear/slab.h"
+#include "wear/step_memory.h"
 
 namespace outsole::wear {
 
@@ -40,6 +42,9 @@ void check(const TrainOptions& options) {
   require(options.movements.most_px >= 0 && options.movements.most_px <= kMostMovementPx,
           "`shift_px`: a number of pixels, 0 to 4096");
   require(!options.mixed_precision || options.device.is_cuda(), "`mixed_precision`: needs a GPU (`device` cuda)");
+  require(options.split_ranks >= 1, "`split_ranks`: at least 1 rank");
+  require(!options.mixed_precision || (options.split_ranks == 1 && !options.recompute),
+          "`mixed_precision`: not with `split_ranks` or `recompute`, which compute in 32 bit");
 }
 
 /// What makes this run another than one with other options. How long it lasts and where it runs do not.
@@ -81,10 +86,23 @@ learn::Subject subject_of(const TrainOptions& options, const wear::PreparedStore
           .model_schema = kModelSchema,
           .model_version = kModelVersion,
           .examples = "pairs",
-          .to_save_memory = "use more ranks, a smaller `batch` or smaller scans"};
+          .to_save_memory = "use more ranks, `recompute`, a smaller `batch` or smaller scans"};
+}
+
+StepWork step_work(const TrainOptions& options, const NetworkShape& network) {
+  return {network, options.split_ranks, options.ssim_weight, options.recompute};
+}
+
+/// Without the scans that are kept. Weights, gradients and two moments, and a checkpoint's copy of all but the
+/// gradients; maps; and the holes between blocks that are too small to be given back at once.
+std::int64_t memory_of_step(const TrainPlan& plan) {
+  constexpr std::int64_t kBytesAParameter = 7 * sizeof(float), kHoles = std::int64_t{48} << 20;
+  return plan.parameters * kBytesAParameter + kHoles +
+         checked_product({plan.rank_pairs, plan.pair_memory_bytes}, "the memory of a batch");
 }
 
 TrainPlan plan_of(const TrainOptions& options, const wear::PreparedStore& scans, const PairSets& pairs, int ranks) {
+  require_teams(ranks, options.split_ranks);
   const WearNetwork network(network_shape(options, scans), options.seed);
   TrainPlan plan;
   plan.scans = scans.size();
@@ -98,13 +116,44 @@ TrainPlan plan_of(const TrainOptions& options, const wear::PreparedStore& scans,
   plan.flops_per_step = 3 * network.flops() * static_cast<double>(batch);
   const auto sample = std::ssize(held_out_sample(pairs));
   plan.judged_pairs = static_cast<double>(sample) / static_cast<double>(judging_interval(sample, plan.training_pairs));
-  // Weights, gradients and two moments, and a checkpoint's copy of all but the gradients. Activations and their
-  // gradients as measured, of the pairs of one rank.
-  constexpr std::int64_t kBytesAParameter = 7 * sizeof(float), kBytesAPixel = 400;
-  plan.pair_memory_bytes = checked_product({plan.height_px, plan.width_px, kBytesAPixel}, "the memory of a pair");
-  plan.memory_bytes = plan.parameters * kBytesAParameter +
-                      checked_product({divide_up(batch, ranks), plan.pair_memory_bytes}, "the memory of a batch");
+  plan.ranks = ranks;
+  plan.slab_height_px = slab_of(plan.height_px, 0, options.split_ranks).padded_rows.size();
+  plan.rank_pairs = divide_up(batch, ranks / options.split_ranks);
+  const StepWork work = step_work(options, network.shape());
+  plan.halo_bytes = plan.rank_pairs * halo_bytes(work);
+  plan.pair_memory_bytes = pair_memory_bytes(work);
+  plan.memory_bytes = memory_of_step(plan);
   return plan;
+}
+
+constexpr std::int64_t kLibraries = std::int64_t{400} << 20;
+
+/// For the refusal of a step that does not fit: what to change, or nothing.
+std::string what_would_fit(const TrainOptions& options, const TrainPlan& plan) {
+  const NetworkShape network = network_shape(options, plan.height_px, plan.width_px);
+  const std::int64_t most = most_slabs(plan.height_px), batch = std::min(options.batch, plan.training_pairs);
+  std::string found;
+  const auto fits = [&](std::int64_t team, bool recompute, std::int64_t on_ranks) {
+    TrainPlan other = plan;
+    other.rank_pairs = divide_up(batch, on_ranks / team);
+    other.pair_memory_bytes = pair_memory_bytes({network, team, options.ssim_weight, recompute});
+    if (kLibraries + memory_of_step(other) > options.memory_bytes) return false;
+    if (on_ranks != plan.ranks) found = std::to_string(on_ranks) + " ranks with ";
+    found += "`split_ranks` " + std::to_string(team) + (recompute ? " and `recompute`" : "");
+    return true;
+  };
+  // First on the ranks there are, then on ever more of them; without recomputing, which takes time, before with it.
+  for (std::int64_t on_ranks = plan.ranks; on_ranks <= std::max(std::int64_t{plan.ranks}, most * batch);
+       on_ranks *= 2) {
+    for (const bool recompute : {false, true}) {
+      for (std::int64_t team = 1; team <= std::min(on_ranks, most); ++team) {
+        if (on_ranks % team == 0 && fits(team, recompute || options.recompute, on_ranks)) {
+          return ". What fits: " + found;
+        }
+      }
+    }
+  }
+  return "";
 }
 
 struct Data {
@@ -156,12 +205,12 @@ NetworkShape network_shape(const TrainOptions& options, std::int64_t height_px, 
 }
 
 std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan) {
-  constexpr std::int64_t kLibraries = std::int64_t{400} << 20;
   const std::int64_t on_gpu = options.device.is_cpu() ? 0 : plan.memory_bytes;
   const std::int64_t left = options.memory_bytes - kLibraries - plan.memory_bytes + on_gpu;
   if (left >= 0) return left;
   throw EnvironmentError("a step needs about " + format_bytes(static_cast<double>(kLibraries + plan.memory_bytes)) +
-                         " a rank; raise `memory_gib`, use more ranks, a smaller `batch` or smaller scans");
+                         " a rank; raise `memory_gib`, use more ranks, a smaller `batch` or smaller scans" +
+                         what_would_fit(options, plan));
 }
 
 TrainPlan plan_training(const TrainOptions& options, int ranks) {

@@ -30,6 +30,8 @@ struct TrainOptions : learn::RunOptions {
   std::int64_t first_maps = 32;
   std::int64_t time_hidden = 64, time_maps = 8;
   bool mixed_precision = false;                       // bfloat16 convolutions on a GPU
+  int split_ranks = 1;                                // that hold an image together, each a slab of its rows
+  bool recompute = false;                             // activations, in the backward pass
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
   c10::Device device = c10::kCPU;
 };
@@ -43,9 +45,13 @@ struct TrainPlan {
   std::int64_t height_px = 0, width_px = 0;
   std::int64_t parameters = 0;
   double flops_per_step = 0;
+  int ranks = 1;
+  std::int64_t slab_height_px = 0;     // of a padded image, that a rank has
+  std::int64_t rank_pairs = 0;         // of a batch, of which a rank has a slab
+  std::int64_t halo_bytes = 0;         // that a rank with two neighbours sends in a step
   double judged_pairs = 0;             // held-out pairs whose loss is told, an epoch on average: a forward pass each
   std::int64_t memory_bytes = 0;       // of a rank, estimated, without the scans that are kept
-  std::int64_t pair_memory_bytes = 0;  // of it, for each pair of the rank's share of a batch
+  std::int64_t pair_memory_bytes = 0;  // of it, for each of rank_pairs
 };
 
 /// The loss is a mean squared difference of grey in [0, 1].
@@ -53,15 +59,18 @@ struct TrainSummary : learn::RunSummary {
   TrainPlan plan;
 };
 
-/// What training would do on `ranks` ranks. Any one rank; reads only the list of scans.
+/// What training would do on `ranks` ranks. Any one rank; reads only the list of scans. Throws UsageError when the
+/// ranks or the images cannot be cut as `split_ranks` says.
 TrainPlan plan_training(const TrainOptions& options, int ranks);
 
-/// What is left for scans of the memory a rank may use; EnvironmentError when a step takes more.
+/// What is left for scans of the memory a rank may use. Where a step takes more, EnvironmentError, naming the
+/// `split_ranks` with which it would fit, on the plan's ranks or on more, and whether with `recompute`.
 std::int64_t memory_for_scans(const TrainOptions& options, const TrainPlan& plan);
 
-/// Trains as learn::run does. The global batch is cut over ranks; the result is that of one rank with the whole batch,
-/// to rounding. Throws EnvironmentError, too, when a step would take more memory than a rank may; UsageError for a
-/// `size` that scans cannot be reduced to and an `init` that differs in more than size. Collective.
+/// Trains as learn::run does. The global batch is cut over teams of `split_ranks` ranks, and each image over the ranks
+/// of its team; the result is that of one rank with the whole batch, to rounding. Throws EnvironmentError, too, when a
+/// step would take more memory than a rank may; UsageError for a `size` that scans cannot be reduced to and an `init`
+/// that differs in more than size. Collective.
 TrainSummary train(const TrainOptions& options, const comm::Communicator& comm);
 
 }  // namespace outsole::wear

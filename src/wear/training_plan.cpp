@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/checked.h"
+#include "core/progress.h"
 #include "wear/step_time.h"
 
 namespace outsole::wear {
@@ -13,20 +14,22 @@ namespace outsole::wear {
 namespace {
 
 /// Every step's batch is cut over the ranks, and its gradients are summed over them.
-machine::JobWork work_of(const TrainPlan& facts, const TrainOptions& options, const StepTime& step, int ranks) {
+machine::JobWork work_of(const TrainPlan& facts, const TrainOptions& options, const StepTime& step) {
   const std::int64_t batch = std::min(options.batch, facts.training_pairs);
   const auto epochs = static_cast<double>(options.epochs);
   // A forward pass is a third of a step's operations.
   const double pairs = epochs * (static_cast<double>(facts.training_pairs) + facts.judged_pairs / 3);
   machine::JobWork work;
   work.partitions = {{.of = "pairs", .units = batch}};
+  if (options.split_ranks > 1) work.partitions = {{.of = "slabs", .units = batch * options.split_ranks}};
   for (const auto& [share, seconds] : step.share_s) {
     work.partitions[0].rank_s[share] = seconds * pairs / static_cast<double>(batch);
   }
-  work.memory_bytes = static_cast<double>(facts.memory_bytes - divide_up(batch, ranks) * facts.pair_memory_bytes);
+  work.memory_bytes = static_cast<double>(facts.memory_bytes - facts.rank_pairs * facts.pair_memory_bytes);
   work.unit_memory_bytes = static_cast<double>(facts.pair_memory_bytes);
   work.rounds = options.epochs * facts.steps_per_epoch;
   work.reduced_bytes = static_cast<double>(facts.parameters) * sizeof(float);
+  work.spread_bytes = static_cast<double>(facts.halo_bytes);
   work.sum_bytes_s = step.sum_bytes_s;
   if (options.minutes) work.most_s = 60 * *options.minutes;
   return work;
@@ -41,7 +44,10 @@ double operations(const TrainPlan& facts, const TrainOptions& options) {
 
 machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& options) {
   TrainPlan facts;
-  comm.together([&] { facts = plan_training(options, comm.size()); });
+  comm.together([&] {
+    facts = plan_training(options, comm.size());
+    memory_for_scans(options, facts);  // refuses what cannot fit
+  });
   const StepTime step = measure_step(options, facts, comm);
   const auto& [pairs, step_s] = *step.share_s.rbegin();
   machine::Plan plan;
@@ -52,7 +58,13 @@ machine::Plan training_plan(const comm::Communicator& comm, const TrainOptions& 
       {"network", fmt::format("{:.1f} million weights", 1e-6 * static_cast<double>(facts.parameters))},
       {"work", fmt::format("{} epochs of {} steps of {} pairs, on {} ranks; {:.3g} GFLOP a step", options.epochs,
                            facts.steps_per_epoch, options.batch, comm.size(), 1e-9 * facts.flops_per_step)}};
-  plan.work = work_of(facts, options, step, comm.size());
+  if (options.split_ranks > 1) {
+    plan.lines.push_back(
+        {"split",
+         fmt::format("{} ranks hold an image, slabs of up to {} rows; a rank sends up to {} of border rows a step",
+                     options.split_ranks, facts.slab_height_px, format_bytes(static_cast<double>(facts.halo_bytes)))});
+  }
+  plan.work = work_of(facts, options, step);
   plan.basis = fmt::format("a step of {} pairs takes a rank {:.3g} s, measured now", pairs, step_s);
   return plan;
 }

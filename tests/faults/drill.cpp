@@ -30,7 +30,7 @@ DrilledJob job_of(const std::string& name, const std::string& input, const std::
 
 /// 160 exemplars make 3 units of their store and 5 of the index; 8 marks 8 units; a year of scans 13 and 13, which
 /// prediction shares out in 26. Training takes 2 steps in each of its 3 epochs, and leaves a checkpoint after each
-/// step.
+/// step; "teams" trains with each image on both ranks.
 std::vector<DrilledJob> list_jobs() {
   return {
       job_of("ingest", "images", "exemplars.h5",
@@ -45,6 +45,29 @@ std::vector<DrilledJob> list_jobs() {
       job_of("train", "small.h5", "model.h5",
              {"train", "--scans", "in/small.h5", "--task", "prediction", "--epochs", "3", "--batch", "2",
               "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output", "out"}),
+      job_of("teams", "tall.h5", "model.h5",
+             {"train",
+              "--scans",
+              "in/tall.h5",
+              "--task",
+              "prediction",
+              "--epochs",
+              "3",
+              "--batch",
+              "2",
+              "--split-ranks",
+              "2",
+              "--recompute",
+              "--first-maps",
+              "16",
+              "--learning-rate",
+              "1e-4",
+              "--threads",
+              "1",
+              "--checkpoint-minutes",
+              "1e-6",
+              "--output",
+              "out"}),
       job_of("predict", "model.h5", "predictions.h5",
              {"predict", "--model", "in/model.h5", "--input", "in/prepared.h5", "--weeks", "8,24", "--input-weeks",
               "0,4,8,12,16,20,24", "--threads", "1", "--output", "out"}),
@@ -115,6 +138,7 @@ Drills::Drills() : jobs_(list_jobs()) {
   make_or_throw(inputs_, {"ingest", "--kind", "scans", "--input", "year", "--manifest", "year/manifest.csv", "--output",
                           "scans.h5"});
   write_prepared_scans(inputs_ / "small.h5");
+  write_prepared_scans(inputs_ / "tall.h5", 64);
   for (DrilledJob& job : jobs_) {
     const fs::path folder = fresh_folder();
     // On as many ranks as ever after: training agrees bit for bit only then.
@@ -125,6 +149,7 @@ Drills::Drills() : jobs_(list_jobs()) {
     job.results = results_in(job.undisturbed);
     fs::exists(job.undisturbed / "checkpoints") ? describe_training(job) : describe_store(job);
     for (const fs::path& part : {fs::path(job.output), shards_of(job.output)}) {  // the next job reads it
+      if (fs::exists(inputs_ / part)) continue;                                   // of the same name as another job's
       fs::copy(job.undisturbed / part, inputs_ / part, fs::copy_options::recursive);
     }
   }
