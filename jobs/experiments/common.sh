@@ -13,9 +13,9 @@ if [ -z "${OUTSOLE:-}" ] && [ ! -x "$outsole" ]; then
   outsole=$here/../../build/program/outsole
 fi
 
-# Every [centring, scaling] that is compared, the paper's best one first; for aligned sets also what needs no search.
-similarities=${SIMILARITIES:-mu_c,sigma_c mu_c,sigma mu_c,none mu,sigma mu,none none,sigma none,none}
-aligned_similarities=${SIMILARITIES:-$similarities}
+# Every [centring, scaling] that is compared, the paper's best one first; what a program does not know is left out. none,sigma is
+# cosine similarity.
+similarities=${SIMILARITIES:-mu_c,sigma_c mu_c,sigma mu_c,none mu_bar_c,sigma_bar_c mu_bar_c,none mu,sigma mu,none none,sigma none,none}
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1  # as in containers
 
@@ -95,7 +95,14 @@ has_weights() {
 
 # knows JOB [OPTION]: whether the program has it.
 knows() {
-  "$outsole" "$1" --help 2>/dev/null | grep -q -- "${2:-$1}"
+  local help
+  help=$("$outsole" "$1" --help 2>/dev/null) && [[ $help == *"${2:-}"* ]]
+}
+
+knows_similarity() {
+  local message
+  message=$("$outsole" search --similarity "$1" --index nothing.h5 --marks nothing --output nothing.h5 --plan 2>&1) || true
+  [[ $message != *--similarity* ]]
 }
 
 # search_variants FOLDER INDEX MARKS [search options...]: one result a similarity, FOLDER/SIMILARITY.h5, with all scores; sets the arrays
@@ -106,6 +113,10 @@ search_variants() {
   mkdir -p "$folder"
   found=() names=()
   for similarity in $similarities; do
+    if ! knows_similarity "$similarity"; then
+      echo "[$similarity] is left out: this program does not know it" | tee -a "$tables"
+      continue
+    fi
     step "Searching: $(basename "$folder"), [$similarity]"
     run search --index "$index" "${search_weights[@]}" --marks "$marks" --similarity "$similarity" --all-scores \
       --output "$folder/$(file_name "$similarity").h5" "$@"

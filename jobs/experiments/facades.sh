@@ -3,7 +3,7 @@
 # become classes 1 to 12, spread over grey levels.
 #
 # Usage: facades.sh [FOLDER]       results go to FOLDER (results/facades)
-#   METHODS   of learning, where the program can, with two folds (cca+weights)
+#   METHODS   of learning, where the program can, with two folds (weights cca+weights)
 # Needs python3-numpy and python3-pil, and of OUTSOLE_DATA facades and weights; other settings: common.sh.
 source "$(dirname "$0")/common.sh"
 source "$here/aligned_pairs.sh"

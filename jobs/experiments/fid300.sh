@@ -38,8 +38,9 @@ learn() {
     metric=$results/$(file_name "$method").metric.h5
     step "Learning: $method"
     run learn --index "$index" "${search_weights[@]}" --marks "$marks" --labels "$labels" --method "$method" --folds 5 \
-      --groups "$fid/groups.csv" --output "$metric"
-    search "$1 $method" "$index" --metric "$metric"
+      --groups "$fid/groups.csv" --results "$results/$(file_name "$1").h5" --pairs "$results/$(file_name "$1").pairs.h5" \
+      --output "$metric"
+    search "$1, $method" "$index" --metric "$metric"
     learned=${found[-1]}
   done
 }

@@ -2,7 +2,7 @@
 # Aerial photos and maps of the same places, in grey, without alignment: which map belongs to a photo.
 #
 # Usage: maps.sh [FOLDER]       results go to FOLDER (results/maps)
-#   METHODS   of learning, where the program can, with two folds (cca+weights)
+#   METHODS   of learning, where the program can, with two folds (weights cca+weights)
 # Needs python3-numpy and python3-pil, and of OUTSOLE_DATA maps and weights; other settings: common.sh.
 source "$(dirname "$0")/common.sh"
 source "$here/aligned_pairs.sh"

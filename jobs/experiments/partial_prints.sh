@@ -28,24 +28,22 @@ partial() {
     run index --exemplars "$results/$set/exemplars.h5" --extractor "$extractor" "${weights[@]}" --image-scale "$scale" \
       --frame "$frame" --output "$folder.index.h5"
     search_variants "$folder" "$folder.index.h5" "$results/$set/marks" --angles-deg 0 --stride-px 1
-    decorrelated "$set" "$extractor" "$folder" "$scale" "$frame"
+    decorrelated "$set" "$extractor" "$folder"
     compare "${set}_$(file_name "$extractor")" "Partial prints of $set, $extractor: $count windows of $window_px x $window_px px" \
       --labels "$results/$set/labels.csv" --exclude "$results/$set/exclude.csv"
   done
 }
 
-# The same with features that are decorrelated by a principal component analysis of the prints.
+# MCNCC of features that are decorrelated by a principal component analysis of windows and prints, each by itself.
 decorrelated() {
-  local set=$1 extractor=$2 folder=$3 raw=("${found[@]}") raw_names=("${names[@]}") i
-  if [ "$extractor" = pixels ] || ! knows learn || ! knows index --metric; then return; fi
+  local set=$1 extractor=$2 folder=$3
+  if [ "$extractor" = pixels ] || ! knows learn; then return; fi
+  step "Decorrelating: $set, $extractor"
   run learn --index "$folder.index.h5" "${search_weights[@]}" --marks "$results/$set/marks" --labels "$results/$set/labels.csv" \
-    --method pca --output "$folder.pca.h5"
-  run index --exemplars "$results/$set/exemplars.h5" --extractor "$extractor" "${weights[@]}" --image-scale "$4" --frame "$5" \
-    --metric "$folder.pca.h5" --output "$folder.pca.index.h5"
-  search_variants "$folder.pca" "$folder.pca.index.h5" "$results/$set/marks" --angles-deg 0 --stride-px 1 \
-    --metric "$folder.pca.h5"
-  for i in "${!names[@]}"; do names[i]="PCA ${names[i]}"; done
-  found=("${raw[@]}" "${found[@]}") names=("${raw_names[@]}" "${names[@]}")
+    --method pca --angles-deg 0 --stride-px 1 --output "$folder.pca.h5"
+  run search --index "$folder.index.h5" "${search_weights[@]}" --marks "$results/$set/marks" --angles-deg 0 --stride-px 1 --all-scores \
+    --metric "$folder.pca.h5" --output "$folder/pca.h5"
+  found+=("$folder/pca.h5") names+=("[mu_c,sigma_c] of PCA")
 }
 
 ran=
