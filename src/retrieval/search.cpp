@@ -155,7 +155,7 @@ SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& 
     comm.together_by_teams([&] {
       if (!of_turn.empty()) search_turn(team, options, setup, of_turn, *search, writer);
     });
-    progress.advance(comm.sum(std::ssize(of_turn)));
+    progress.advance(comm.sum(team.is_root() ? std::ssize(of_turn) : 0));
     if (turn + 1 < turns) store::leave_if_asked_to_stop(comm);
   }
   return gather_summary(comm, search->summary());

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <fstream>
+#include <regex>
 
 #include "database.h"
 
@@ -12,6 +13,14 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+
+/// Whoever watches a job is told "5 of 5 marks" at its end: what several ranks do together counts once.
+void expect_all_counted_once(const std::string& log, const std::string& job) {
+  static const std::regex kLast("([0-9]+) of ([0-9]+) [^,\n]*, took");
+  for (auto line = std::sregex_iterator(log.begin(), log.end(), kLast); line != std::sregex_iterator(); ++line) {
+    EXPECT_EQ(line->str(1), line->str(2)) << job << ": " << line->str();
+  }
+}
 
 class Chain : public JobTest {
  protected:
@@ -34,6 +43,7 @@ class Chain : public JobTest {
       job.insert(job.end(), options.begin(), options.end());
       const JobResult result = run_job(folder, job, ranks);
       EXPECT_EQ(result.exit_code, 0) << name << ", " << job[0] << ": " << result.errors;
+      expect_all_counted_once(result.errors, name + ", " + job[0]);
     }
     return digests(folder);
   }
