@@ -209,7 +209,7 @@ FramedScan framed(const ingest::ScanRecord& record, const Reference& reference, 
 // --- All scans ------------------------------------------------------------------------------------------------------
 
 /// What every rank knows before the first scan is prepared.
-struct Work {
+struct Preparation {
   ingest::ScanStore store;
   Course course;
   Frame frame;
@@ -252,7 +252,7 @@ Frame frame_of(cv::Size window, const PrepareOptions& options, double& scale) {
           size};
 }
 
-void check_memory(const Work& work, const PrepareOptions& options) {
+void check_memory(const Preparation& work, const PrepareOptions& options) {
   std::int64_t largest = work.frame.native.area();
   for (const ingest::ScanInfo& scan : work.store.scans()) {
     largest = std::max(largest, std::int64_t{scan.height_px} * scan.width_px * (scan.bit_depth / 8));
@@ -265,12 +265,12 @@ void check_memory(const Work& work, const PrepareOptions& options) {
   }
 }
 
-Work agreed_work(const comm::Communicator& comm, const PrepareOptions& options) {
+Preparation agreed_work(const comm::Communicator& comm, const PrepareOptions& options) {
   ingest::ScanStore store = ingest::ScanStore::open_together(comm, options.scans);
-  std::optional<Work> work;
+  std::optional<Preparation> work;
   comm.together([&] {
     Course course = plan_course(store, options);
-    work.emplace(Work{std::move(store), std::move(course), {}, 1, {}});
+    work.emplace(Preparation{std::move(store), std::move(course), {}, 1, {}});
   });
   const cv::Size window = largest_window(comm, work->store, work->course, options);
   comm.together([&] {
@@ -290,7 +290,7 @@ Work agreed_work(const comm::Communicator& comm, const PrepareOptions& options) 
   return std::move(*work);
 }
 
-store::StoreHeader header_of(const Work& work, const PrepareOptions& options) {
+store::StoreHeader header_of(const Preparation& work, const PrepareOptions& options) {
   const image::RegistrationParameters& r = options.registration;
   return {kPreparedSchema,
           kPreparedVersion,
@@ -316,7 +316,7 @@ store::StoreHeader header_of(const Work& work, const PrepareOptions& options) {
 /// before.
 class UnitMaker {
  public:
-  UnitMaker(const Work& work, const PrepareOptions& options) : work_(work), options_(options) {}
+  UnitMaker(const Preparation& work, const PrepareOptions& options) : work_(work), options_(options) {}
 
   store::Columns operator()(std::int64_t unit, const store::Columns& /*used*/) {
     const std::int64_t begin = unit * work_.unit_scans, end = std::min(begin + work_.unit_scans, work_.facts.scans);
@@ -406,7 +406,7 @@ class UnitMaker {
     spdlog::warn("{}", what);
   }
 
-  const Work& work_;
+  const Preparation& work_;
   const PrepareOptions& options_;
   std::optional<Reference> reference_;
   std::map<Place, FramedScan> framed_;  // those that are still needed
@@ -434,7 +434,7 @@ PrepareFacts prepare_facts(const comm::Communicator& comm, const PrepareOptions&
 }
 
 PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOptions& options) {
-  const Work work = agreed_work(comm, options);
+  const Preparation work = agreed_work(comm, options);
   UnitMaker make_unit(work, options);
   PrepareSummary summary;
 
