@@ -43,6 +43,8 @@ void declare_index(IndexJob& own, Options& options) {
   options.add_parsed("frame", "HxW|max", index.frame, parse_frame, "max",
                      "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer "
                      "columns");
+  options.add("metric", "METRIC.h5", index.metric,
+              "store the maps as the metric projects them, of its components alone; the search takes the same metric");
   options.add("precision", "32|16", index.precision_bits, "bits of a stored value").one_of({"32", "16"});
   options
       .add("border-cells", "N", index.border_cells,

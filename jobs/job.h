@@ -68,6 +68,7 @@ Job synthesize_job();
 Job ingest_job();
 Job prepare_job();
 Job index_job();
+Job learn_job();
 Job search_job();
 Job train_job();
 Job predict_job();

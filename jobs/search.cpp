@@ -25,6 +25,8 @@ void declare_search(SearchJob& own, Options& options) {
            "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")
       .required();
   options.add("weights", "FILE.safetensors", search.weights_path, "the weights the index was made with");
+  options.add("metric", "METRIC.h5", search.metric,
+              "compare as `outsole learn` has learned to; with folds each mark by the metric that has not seen it");
   options.add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
                      "rotations of the mark, counter-clockwise; or a list: 0,90,180");
   options.add("stride-px", "N", search.protocol.stride_px, "step of translations, at the search scale")

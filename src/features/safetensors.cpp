@@ -233,6 +233,12 @@ void SafetensorsFile::check_ranges(std::int64_t data_bytes) const {
   if (covered != data_bytes) refuse(std::to_string(data_bytes - covered) + " bytes belong to no tensor");
 }
 
+std::vector<std::int64_t> SafetensorsFile::shape(const std::string& name) const {
+  const auto found = entries_.find(name);
+  if (found == entries_.end()) refuse("no tensor '" + name + "' among its " + std::to_string(entries_.size()));
+  return found->second.shape;
+}
+
 SafetensorsFile::StoredTensor SafetensorsFile::stored(const std::string& name, at::IntArrayRef shape) const {
   const auto found = entries_.find(name);
   if (found == entries_.end()) {

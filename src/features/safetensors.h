@@ -22,6 +22,11 @@ class SafetensorsFile {
   /// without overlap, hole or remainder.
   explicit SafetensorsFile(std::filesystem::path path);
 
+  bool has(const std::string& name) const { return entries_.contains(name); }
+
+  /// The lengths of its dimensions; throws DataError naming file and tensor when it is missing.
+  std::vector<std::int64_t> shape(const std::string& name) const;
+
   /// The tensor as float32 on the CPU; on disk it is F32, F16 or BF16. Throws DataError naming file and tensor when it
   /// is missing, of another shape or type, cannot be read, or holds a value that is not finite.
   at::Tensor read(const std::string& name, at::IntArrayRef shape) const;

@@ -16,8 +16,10 @@
 #include "machine/memory_budget.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
+#include "match/projection.h"
 #include "match/support.h"
 #include "retrieval/exemplar_image.h"
+#include "retrieval/metric.h"
 #include "retrieval/weights_identity.h"
 #include "store/make_store.h"
 
@@ -47,8 +49,23 @@ at::Tensor framed_exemplar(const ingest::ExemplarRecord& record, const IndexPara
   return at::from_blob(scaled.data, {scaled.rows, scaled.cols}, at::kFloat).clone();
 }
 
+/// The metric that the maps are to be projected by; nothing without one. `index` has all that a metric is held against.
+std::optional<MetricFile> projecting_metric(const BuildIndexOptions& options, const IndexParameters& index) {
+  if (options.metric.empty()) return std::nullopt;
+  MetricFile file = read_metrics(options.metric, index, "the index to be made");
+  const std::string name = "`metric` " + options.metric.string();
+  if (file.has_folds()) {
+    throw UsageError(name + ": holds a metric for each of " + std::to_string(file.metrics.size()) +
+                     " folds; an index without it serves all of them: give it to the search alone");
+  }
+  if (!file.metrics.front().projects()) {
+    throw UsageError(name + ": only weighs the channels; give it to the search alone");
+  }
+  return file;
+}
+
 BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
-                           const BuildIndexOptions& options) {
+                         const BuildIndexOptions& options) {
   if (options.precision_bits != 16 && options.precision_bits != 32) {
     throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32 or 16");
   }
@@ -73,6 +90,9 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   p.precision_bits = options.precision_bits;
   p.exemplars = exemplars.size();
   p.exemplars_sha256 = exemplars.store().sha256();
+  if (const auto metric = projecting_metric(options, p)) {
+    p.metric = {metric->sha256, metric->metrics.front().components()};
+  }
   const std::string size = std::to_string(frame.height_px) + "x" + std::to_string(frame.width_px);
   p.border_cells =
       options.border_cells.value_or(match::erosion_radius_cells(p.map_height, p.map_width, options.erosion_fraction));
@@ -88,6 +108,7 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   facts.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.
   facts.memory_bytes = machine::kProcessBytes + 2 * facts.blocks_per_unit * block_bytes + 4 * p.block_floats() * 4;
+  if (p.metric) facts.memory_bytes += 2 * p.block_floats() * 4 * p.geometry.channels / p.map_channels();
   machine::ensure_memory(options.memory_bytes, facts.memory_bytes, "this index");
   for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
     facts.cropped_exemplars += exemplar.height_px > frame.height_px || exemplar.width_px > frame.width_px;
@@ -169,19 +190,24 @@ at::Tensor white_response_of(const features::Extractor& extractor, const IndexPa
 class UnitMaker {
  public:
   UnitMaker(const BuildIndexFacts& facts, FramedExemplars& framed, const features::Extractor& extractor,
-            const at::Tensor& white_response, at::Device device)
-      : facts_(facts), framed_(framed), extractor_(extractor), white_response_(white_response), device_(device) {}
+            const at::Tensor& white_response, const at::Tensor& projection, at::Device device)
+      : facts_(facts),
+        framed_(framed),
+        extractor_(extractor),
+        white_response_(white_response),
+        projection_(projection),
+        device_(device) {}
 
   /// In the memory of `used`, if it is an earlier unit's: fresh memory costs as much as what is done with it.
   store::Columns operator()(std::int64_t unit, store::Columns used) {
     const std::int64_t first = unit * facts_.blocks_per_unit,
                        blocks = std::min(facts_.blocks_per_unit, p().blocks() - first);
     store::Column& maps = used["maps"];
-    maps.shape = {blocks, p().geometry.channels, p().frame_cells().width, p().frame_cells().height, match::kLanes};
+    maps.shape = {blocks, p().map_channels(), p().frame_cells().width, p().frame_cells().height, match::kLanes};
     const at::Tensor stored =
         p().precision_bits == 16 ? memory_of<std::uint16_t>(maps, at::kHalf) : memory_of<float>(maps, at::kFloat);
     store::Column& square_sums = used["channel_square_sum"];
-    square_sums.shape = {blocks, p().geometry.channels};
+    square_sums.shape = {blocks, p().map_channels()};
     const at::Tensor sums = memory_of<double>(square_sums, at::kDouble);
     for (std::int64_t i = 0; i < blocks; ++i) sums[i].copy_(make_block(first + i, stored[i]));
     return used;
@@ -203,8 +229,11 @@ class UnitMaker {
   /// processor.
   at::Tensor make_block(std::int64_t number, const at::Tensor& stored) {
     const at::Tensor images = framed_.block(number);
-    if (p().precision_bits == 16 && !packed_.defined()) packed_ = at::empty(stored.sizes(), at::kFloat);
-    at::Tensor block = p().precision_bits == 16 ? packed_ : stored;
+    const bool is_stored_as_seen = p().precision_bits == 32 && !projection_.defined();
+    if (!is_stored_as_seen && !packed_.defined()) {
+      packed_ = at::empty({p().geometry.channels, stored.size(1), stored.size(2), stored.size(3)}, at::kFloat);
+    }
+    at::Tensor block = is_stored_as_seen ? stored : packed_;
     if (images.size(0) < match::kLanes) block.zero_();
     at::Tensor square_sum = at::zeros({p().geometry.channels}, at::kDouble);
     std::int64_t lane = 0;
@@ -218,7 +247,12 @@ class UnitMaker {
       throw DataError("features of exemplars " + std::to_string(first) + " to " +
                       std::to_string(first + images.size(0) - 1) + " are not finite; are the weights right?");
     }
-    if (p().precision_bits == 16) stored.copy_(block.clamp_(-65504.0, 65504.0));
+    if (projection_.defined()) {
+      block = match::project_channels(projection_, block);
+      square_sum = at::linalg_vector_norm(block, 2, at::IntArrayRef{1, 2, 3}, false, at::kDouble).square();
+    }
+    if (p().precision_bits == 16) block.clamp_(-65504.0, 65504.0);
+    if (!is_stored_as_seen) stored.copy_(block);
     return square_sum;
   }
 
@@ -226,8 +260,9 @@ class UnitMaker {
   FramedExemplars& framed_;
   const features::Extractor& extractor_;
   const at::Tensor& white_response_;
+  const at::Tensor& projection_;  // [K, C], or undefined
   at::Device device_;
-  at::Tensor packed_;  // a block in 32 bit, on its way to 16
+  at::Tensor packed_;  // a block in 32 bit, on its way to 16, or to be projected
 };
 
 store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const at::Tensor& white_response) {
@@ -277,7 +312,17 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     white_response = white_response_of(*extractor, parameters, options.device);
   });
 
-  UnitMaker make_unit(facts, framed, *extractor, white_response, options.device);
+  at::Tensor projection, stored_white_response = white_response;
+  comm.together([&] {
+    const auto metric = projecting_metric(options, parameters);
+    if (!metric) return;
+    const Metric& found = metric->metrics.front();
+    projection = found.exemplar_projection.to(at::kFloat).contiguous();
+    stored_white_response =
+        at::mv(found.exemplar_projection, white_response.to(at::kDouble) - found.exemplar_mean).to(at::kFloat);
+  });
+
+  UnitMaker make_unit(facts, framed, *extractor, white_response, projection, options.device);
   store::StoreJob job;
   job.output = options.output;
   job.header = parameters.header();
@@ -285,7 +330,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   job.doing = "indexing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);
-  job.whole = [&] { return whole_columns(exemplars, white_response); };
+  job.whole = [&] { return whole_columns(exemplars, stored_white_response); };
   job.conclude = [&](bool was_finished) {
     if (was_finished) spdlog::info("{} is complete already", options.output.string());
     return job.header.parameters;

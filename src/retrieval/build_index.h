@@ -23,6 +23,7 @@ struct FrameSize {
 struct BuildIndexOptions {
   std::filesystem::path exemplars;    // a store of schema outsole.exemplars
   std::filesystem::path output;       // NAME.h5
+  std::filesystem::path metric;       // METRIC.h5, whose projections the maps go through; empty: none
   features::ExtractorSpec extractor;  // mean_grey is found from the exemplars
   double image_scale = 0.5;
   std::optional<FrameSize> frame;    // of the exemplars' own resolution; the largest height and width if not given

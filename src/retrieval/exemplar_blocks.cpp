@@ -11,6 +11,7 @@
 
 #include "core/errors.h"
 #include "match/lanes.h"
+#include "match/projection.h"
 
 namespace outsole::retrieval {
 
@@ -23,6 +24,10 @@ constexpr std::int64_t kRunsInFlight = 4;
 
 std::int64_t block_bytes(const IndexParameters& parameters) {
   return parameters.block_floats() * static_cast<std::int64_t>(sizeof(float));
+}
+
+std::int64_t projected_block_bytes(const IndexParameters& parameters, const BlockAccess& access) {
+  return block_bytes(parameters) / parameters.map_channels() * access.components;
 }
 
 /// Blocks on their way to a device.
@@ -95,7 +100,7 @@ std::int64_t lane_not_finite(const store::Column& column) {
 /// A block of the index as it was read, [C, W, H, kLanes]; the column keeps its memory.
 at::Tensor as_tensor(store::Column& column, const IndexParameters& parameters) {
   const match::FrameCells cells = parameters.frame_cells();
-  const std::vector<std::int64_t> shape = {parameters.geometry.channels, cells.width, cells.height, kLanes};
+  const std::vector<std::int64_t> shape = {parameters.map_channels(), cells.width, cells.height, kLanes};
   ensure(column.shape == std::vector<std::int64_t>{1, shape[0], shape[1], shape[2], shape[3]},
          "the index's maps do not have the shape its parameters say");
   if (auto* floats = std::get_if<std::vector<float>>(&column.values)) {
@@ -108,11 +113,12 @@ at::Tensor as_tensor(store::Column& column, const IndexParameters& parameters) {
 
 std::int64_t ExemplarBlocks::most_in_memory(const IndexParameters& parameters, std::int64_t memory_bytes,
                                             const BlockAccess& access) {
-  return std::max<std::int64_t>(0, (memory_bytes - least_bytes(parameters, access)) / block_bytes(parameters));
+  const std::int64_t kept = access.components > 0 ? projected_block_bytes(parameters, access) : block_bytes(parameters);
+  return std::max<std::int64_t>(0, (memory_bytes - least_bytes(parameters, access)) / kept);
 }
 
 std::int64_t ExemplarBlocks::least_bytes(const IndexParameters& parameters, const BlockAccess& access) {
-  return kRunsInFlight * access.blocks_per_run * block_bytes(parameters);
+  return access.blocks_per_run * (kRunsInFlight * block_bytes(parameters) + projected_block_bytes(parameters, access));
 }
 
 ExemplarBlocks::ExemplarBlocks(const store::Store& index, const IndexParameters& parameters, std::int64_t first,
@@ -123,6 +129,14 @@ ExemplarBlocks::ExemplarBlocks(const store::Store& index, const IndexParameters&
       first_(first),
       last_(last),
       resident_limit_(most_in_memory(parameters, memory_bytes, access)) {}
+
+void ExemplarBlocks::project_by(const at::Tensor& projection) {
+  if (projection.is_same(wanted_projection_)) return;
+  ensure(!projection.defined() || projection.size(0) == access_.components, "blocks of as many components as was said");
+  resident_.clear();
+  projection_ = projection.defined() ? projection.to(access_.device) : projection;
+  wanted_projection_ = projection;
+}
 
 void ExemplarBlocks::refuse_not_finite(const store::Column& column, std::int64_t block) const {
   const std::int64_t lane = lane_not_finite(column);
@@ -159,7 +173,10 @@ void ExemplarBlocks::stream(std::span<const std::int64_t> blocks, const BlockWor
   Arriving next = send(begin_reading(run(0)));
   auto reading = begin_reading(run(per_run));
   for (std::size_t begin = 0; begin < blocks.size(); begin += per_run) {
-    const std::vector<at::Tensor> current = carrier.receive(std::move(next));
+    std::vector<at::Tensor> current = carrier.receive(std::move(next));
+    if (projection_.defined()) {
+      for (at::Tensor& block : current) block = match::project_channels(projection_, block);
+    }
     next = send(std::move(reading));
     reading = begin_reading(run(begin + 2 * per_run));
     work(current, run(begin));

@@ -13,10 +13,11 @@
 
 namespace outsole::retrieval {
 
-/// Where blocks are wanted, and how many at a time.
+/// Where blocks are wanted, how many at a time, and of how many channels.
 struct BlockAccess {
   at::Device device = at::Device(at::kCPU);
   std::int64_t blocks_per_run = 1;
+  std::int64_t components = 0;  // of blocks that are projected (ExemplarBlocks::project_by); 0: they are not
 };
 
 /// A range of an index's blocks, visited in order. When they fit into the memory given they are read once; else every
@@ -35,11 +36,15 @@ class ExemplarBlocks {
   /// The least memory that streaming takes.
   static std::int64_t least_bytes(const IndexParameters& parameters, const BlockAccess& access = {});
 
+  /// From the next visit on blocks are `projection` [components, C] float32 times those of the index; undefined: as
+  /// they are. Those kept that were projected by another are read anew.
+  void project_by(const at::Tensor& projection);
+
   bool in_memory() const { return last_ - first_ <= resident_limit_; }
   std::int64_t size() const { return last_ - first_; }
 
-  /// Calls `work` with consecutive runs of blocks ([C, W, H, kLanes] float32) and the position of the first one in this
-  /// range.
+  /// Calls `work` with consecutive runs of blocks ([C, W, H, kLanes] float32, projected [components, W, H, kLanes]) and
+  /// the position of the first one in this range.
   void visit(const std::function<void(std::span<const at::Tensor>, std::int64_t)>& work);
 
   /// Calls `work` with blocks filled, lane after lane, with the exemplars that are asked for (numbers of this range,
@@ -61,7 +66,8 @@ class ExemplarBlocks {
   IndexParameters parameters_;
   BlockAccess access_;
   std::int64_t first_, last_;
-  std::int64_t resident_limit_;  // blocks that fit into the memory
+  std::int64_t resident_limit_;                // blocks that fit into the memory
+  at::Tensor wanted_projection_, projection_;  // as it was given, and on the device
   std::vector<at::Tensor> resident_;
 };
 

@@ -17,9 +17,11 @@ match::FrameCells IndexParameters::frame_cells() const {
 
 std::int64_t IndexParameters::blocks() const { return divide_up(exemplars, match::kLanes); }
 
+std::int64_t IndexParameters::map_channels() const { return metric ? metric->components : geometry.channels; }
+
 std::int64_t IndexParameters::block_floats() const {
   const match::FrameCells cells = frame_cells();
-  return checked_product({geometry.channels, cells.height, cells.width, match::kLanes}, "a block of the index");
+  return checked_product({map_channels(), cells.height, cells.width, match::kLanes}, "a block of the index");
 }
 
 store::StoreHeader IndexParameters::header() const {
@@ -43,7 +45,10 @@ store::StoreHeader IndexParameters::header() const {
                          {"exemplars", exemplars},
                          {"exemplars_sha256", exemplars_sha256}};
   if (network) json["network"] = network_to_json(*network);
-  return {kIndexSchema, 2, std::move(json)};
+  if (!metric) return {kIndexSchema, 2, std::move(json)};
+  json["metric_sha256"] = metric->sha256;
+  json["components"] = metric->components;
+  return {kIndexSchema, 3, std::move(json)};
 }
 
 IndexParameters IndexParameters::from_header(const store::StoreHeader& header, const std::string& file) {
@@ -89,6 +94,7 @@ IndexParameters IndexParameters::from_header(const store::StoreHeader& header, c
   p.exemplars = integer("exemplars", 1, std::int64_t{1} << 31);
   p.exemplars_sha256 = text("exemplars_sha256");
   integer("lanes", match::kLanes, match::kLanes);
+  if (p.version > 2) p.metric = {text("metric_sha256"), integer("components", 1, p.geometry.channels)};
   p.block_floats();
   if (p.version > 1 && json.contains("network") == p.weights_identity.empty()) throw impossible("network");
   if (p.version > 1 && json.contains("network")) p.network = network_from_json(json["network"], file);

@@ -14,8 +14,14 @@ namespace outsole::retrieval {
 
 inline constexpr char kIndexSchema[] = "outsole.index";
 
+/// The learned metric by which an index's maps are projected.
+struct IndexMetric {
+  std::string sha256;           // of METRIC.h5
+  std::int64_t components = 0;  // which stand in the maps for the extractor's channels
+};
+
 struct IndexParameters {
-  std::int64_t version = 2;  // of the schema, which decides how the three next are kept
+  std::int64_t version = 2;  // of the schema, which decides how the three next are kept; 3: with a metric
   std::string extractor_kind;
   std::string weights_convention;  // empty without weights
   std::string weights_identity;    // SHA-256, in version 1 FNV-1a, of the tensors that were read; empty without weights
@@ -30,12 +36,15 @@ struct IndexParameters {
   std::int64_t precision_bits = 32;
   std::int64_t exemplars = 0;
   std::string exemplars_sha256;  // of the store they came from
+  std::optional<IndexMetric> metric;
 
   match::FrameCells frame_cells() const;
   std::int64_t blocks() const;
+  /// Of the stored maps: the extractor's, or the metric's components.
+  std::int64_t map_channels() const;
   std::int64_t block_floats() const;
 
-  /// The header of an index of these parameters, always of the newest version.
+  /// The header of an index of these parameters, always of the newest version: 2, with a metric 3.
   store::StoreHeader header() const;
   /// Throws DataError naming `file` and the parameter that is missing or impossible.
   static IndexParameters from_header(const store::StoreHeader& header, const std::string& file);

@@ -42,7 +42,7 @@ machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions
     plan.lines.push_back({"cropped", fmt::format("{} exemplars are larger than that", facts.cropped_exemplars)});
   }
   plan.lines.push_back(
-      {"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}", p.geometry.channels,
+      {"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}", p.map_channels(),
                            p.map_height, p.map_width, p.geometry.stride_px, p.border_cells)});
   plan.lines.push_back(
       {"index", fmt::format("{} in {} shards", format_bytes(static_cast<double>(facts.bytes)), facts.units)});

@@ -12,7 +12,7 @@ OpenIndex open_index(store::Store store, const std::string& weights_path, at::De
     throw DataError(name + ": holds " + std::to_string(store.rows()) + " blocks, not " + std::to_string(p.blocks()));
   const match::FrameCells cells = p.frame_cells();
   if (store.shape("maps") !=
-      std::vector<std::int64_t>{p.blocks(), p.geometry.channels, cells.width, cells.height, match::kLanes}) {
+      std::vector<std::int64_t>{p.blocks(), p.map_channels(), cells.width, cells.height, match::kLanes}) {
     throw DataError(name + ": its maps do not have the shape that its parameters say");
   }
   auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);
@@ -26,21 +26,21 @@ OpenIndex open_index(store::Store store, const std::string& weights_path, at::De
 
   const store::Column sums = store.read("channel_square_sum");
   const auto& values = std::get<std::vector<double>>(sums.values);
-  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.geometry.channels}) {
+  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.map_channels()}) {
     throw DataError(name + ": channel_square_sum does not fit its parameters");
   }
-  at::Tensor square_mean = at::zeros({p.geometry.channels}, at::kDouble);
+  at::Tensor square_mean = at::zeros({p.map_channels()}, at::kDouble);
   double* means = square_mean.data_ptr<double>();
   for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
-    for (std::int64_t c = 0; c < p.geometry.channels; ++c) {
-      means[c] += values[static_cast<std::size_t>(block * p.geometry.channels + c)];
+    for (std::int64_t c = 0; c < p.map_channels(); ++c) {
+      means[c] += values[static_cast<std::size_t>(block * p.map_channels() + c)];
     }
   }
   square_mean /=
       static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
   match::ChannelModel channels = match::plain_channel_model(square_mean);
   channels.white = at::tensor(std::get<std::vector<float>>(store.read("white_response").values));
-  if (channels.white.numel() != p.geometry.channels)
+  if (channels.white.numel() != p.map_channels())
     throw DataError(name + ": white_response does not fit its parameters");
   store.forget_told();
   auto extractor = extractor_of_index(p, weights_path, name);

@@ -81,6 +81,7 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
                                {"all_scores", options.all_scores},
                                {"marks", setup.marks.size()},
                                {"marks_sha256", comm.broadcast(marks_sha256)}};
+  if (!setup.metrics.sha256.empty()) parameters["metric_sha256"] = setup.metrics.sha256;
   if (options.coarse > 0) parameters["coarse"] = options.coarse;
   if (options.compute_precision != "32") parameters["compute_precision"] = options.compute_precision;
   return parameters;
@@ -112,6 +113,15 @@ std::vector<std::int64_t> marks_of(const SearchSetup& setup, std::span<const std
   return marks;
 }
 
+/// Units whose marks are judged by one metric stand together: a team keeps its exemplars as that projects them.
+std::vector<std::int64_t> by_metric(const SearchSetup& setup, std::span<const std::int64_t> units) {
+  std::vector<std::int64_t> ordered(units.begin(), units.end());
+  std::ranges::stable_sort(ordered, {}, [&](std::int64_t unit) {
+    return setup.metrics.of_mark[static_cast<std::size_t>(unit * setup.marks_per_unit)];
+  });
+  return ordered;
+}
+
 /// Some units, whose marks come next in the team's search; where blocks are streamed one pass over them serves all.
 /// The team's root writes them. Collective over the team.
 void search_turn(const comm::Communicator& team, const SearchOptions& options, const SearchSetup& setup,
@@ -135,12 +145,14 @@ void search_turn(const comm::Communicator& team, const SearchOptions& options, c
 /// Searches the pending units and writes each. Every team takes its part of them, turn by turn, and all teams agree
 /// after each turn. Collective; the summary is rank 0's.
 SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
-                           std::span<const std::int64_t> pending, store::StoreWriter& writer) {
+                           std::span<const std::int64_t> missing, store::StoreWriter& writer) {
+  const std::vector<std::int64_t> pending = by_metric(setup, missing);
   const int teams = teams_for(setup, options, std::ssize(pending), comm.size()).count;
   const int own_team = comm::team_of(comm.rank(), teams, comm.size());
   const comm::Communicator team = comm.split(own_team);
   const comm::UnitRange mine = comm::units_of(std::ssize(pending), own_team, teams);
-  const auto units = pending.subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
+  const auto units =
+      std::span(pending).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size()));
   std::optional<TeamSearch> search;
   comm.together_by_teams([&] { search.emplace(team, options, setup, marks_of(setup, units)); });
 

@@ -21,6 +21,7 @@ struct SearchOptions {
   std::filesystem::path output;              // NAME.h5
   std::filesystem::path csv;                 // empty: none
   std::string weights_path;                  // of the index's extractor, if it has weights
+  std::filesystem::path metric;              // METRIC.h5; empty: plain MCNCC, or another similarity
   SearchProtocol protocol;
   std::int64_t top = 20;
   bool all_scores = false;

@@ -37,7 +37,8 @@ double fft_flops(const ScaledMark& mark, std::int64_t views, const OpenIndex& in
   return static_cast<double>(views * index.parameters.geometry.channels) * 3 * (transform + product);
 }
 
-Cost cost_of(const ScaledMark& mark, const OpenIndex& index, const SearchProtocol& protocol) {
+/// `compared` is the share of the extractor's channels that are compared, as a metric's components.
+Cost cost_of(const ScaledMark& mark, const OpenIndex& index, const SearchProtocol& protocol, double compared) {
   const IndexParameters& p = index.parameters;
   const auto views = std::ssize(view_tasks(mark, p.geometry.stride_px));
   ScaledMark coarse = mark;
@@ -46,9 +47,9 @@ Cost cost_of(const ScaledMark& mark, const OpenIndex& index, const SearchProtoco
   return {.poses = static_cast<double>(mark.grid.size()),
           .views = static_cast<double>(views),
           .view_px = static_cast<double>(views * height_px * width_px),
-          .useful_flops = useful_flops_per_exemplar(mark, *index.extractor, p, protocol),
-          .coarse_flops = useful_flops_per_exemplar(coarse, *index.extractor, p, protocol),
-          .fft_flops = fft_flops(mark, views, index),
+          .useful_flops = compared * useful_flops_per_exemplar(mark, *index.extractor, p, protocol),
+          .coarse_flops = compared * useful_flops_per_exemplar(coarse, *index.extractor, p, protocol),
+          .fft_flops = compared * fft_flops(mark, views, index),
           .feature_flops = static_cast<double>(views) * index.extractor->flops(height_px, width_px)};
 }
 
@@ -62,12 +63,14 @@ struct SampledMark {
 std::vector<SampledMark> sample_marks(const SearchSetup& setup, const SearchProtocol& protocol, bool warns) {
   constexpr std::int64_t kSample = 50;
   const std::int64_t marks = std::ssize(setup.marks), sample = std::min(kSample, marks);
+  const double compared =
+      static_cast<double>(setup.channels()) / static_cast<double>(setup.index.parameters.geometry.channels);
   std::vector<SampledMark> sampled;
   for (std::int64_t i = 0; i < sample; ++i) {
     try {
       const auto& file = setup.marks[static_cast<std::size_t>(i * marks / sample)];
       sampled.push_back(
-          {file, cost_of(read_scaled_mark(file, setup.index.parameters, protocol), setup.index, protocol)});
+          {file, cost_of(read_scaled_mark(file, setup.index.parameters, protocol), setup.index, protocol, compared)});
     } catch (const DataError& error) {
       if (warns) spdlog::warn("{}", error.what());
     }
@@ -156,7 +159,9 @@ bool time_mark(const std::filesystem::path& file, std::int64_t some_angles, std:
     views.back().angle = tasks[i].angle;
   }
   start = now_s();
-  const MarkMatcher matcher(setup.path, std::move(views), p, options.protocol, setup.index.channels);
+  const AppliedMetric& metric = setup.metrics.metrics.front();
+  const MarkMatcher matcher(setup.path, projected_views(std::move(views), metric), p, options.protocol,
+                            metric.channels);
   machine::wait_for(setup.path.device);
   timed.layout_s += now_s() - start;
   timed.layout_px += view_px * static_cast<double>(tasks.size());
@@ -182,10 +187,12 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   Rates rates;
   comm.together([&] {
     const std::int64_t first = comm.rank() % setup.index.store.rows();
-    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.path.block_access());
+    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.block_access());
+    block.project_by(setup.metrics.metrics.front().exemplar_projection);
     const double start = processor_s();
     block.visit([&](std::span<const at::Tensor> blocks, std::int64_t) {
-      rates.read_s = (processor_s() - start) / static_cast<double>(blocks[0].nbytes());
+      rates.read_s =
+          (processor_s() - start) / static_cast<double>(p.block_floats() * static_cast<std::int64_t>(sizeof(float)));
       // Blocks that are kept are searched all at once, which is more work for a rank's threads to share.
       const std::vector<at::Tensor> together(in_memory ? static_cast<std::size_t>(at::get_num_threads()) : 1,
                                              blocks[0]);
@@ -262,8 +269,7 @@ SearchFacts search_facts(const comm::Communicator& comm, const SearchOptions& op
   facts.teams = teams_for(setup, options, setup.units, comm.size());
   facts.path = setup.path.description();
   const std::int64_t own_blocks = divide_up(facts.blocks, comm.size() / facts.teams.count);
-  facts.in_memory =
-      own_blocks <= ExemplarBlocks::most_in_memory(p, setup.block_memory_bytes, setup.path.block_access());
+  facts.in_memory = own_blocks <= ExemplarBlocks::most_in_memory(p, setup.block_memory_bytes, setup.block_access());
   std::vector<SampledMark> sampled;
   comm.together([&] { sampled = sample_marks(setup, options.protocol, comm.is_root()); });
   const Cost cost = estimate_cost(sampled, facts.marks);

@@ -66,11 +66,11 @@ BlockAccess SearchPath::block_access() const {
   return {device, match::blocks_per_product(device)};
 }
 
-std::int64_t SearchPath::working_bytes(const IndexParameters& index, const SearchProtocol& protocol,
-                                       bool coarse_first) const {
+std::int64_t SearchPath::working_bytes(const IndexParameters& index, std::int64_t channels,
+                                       const SearchProtocol& protocol, bool coarse_first) const {
   const std::int64_t cell_px = index.geometry.stride_px;
   const auto bytes_for = [&](std::int64_t stride_px) {
-    return kernel->working_bytes(index.frame_cells(), index.geometry.channels, stride_px, at::get_num_threads(),
+    return kernel->working_bytes(index.frame_cells(), channels, stride_px, at::get_num_threads(),
                                  protocol.similarity, {device, precision});
   };
   const std::int64_t bytes = bytes_for(protocol.stride_px);

@@ -24,8 +24,9 @@ struct SearchPath {
 
   /// The blocks it wants to be given.
   BlockAccess block_access() const;
-  /// What it needs beside blocks and marks; `coarse_first`: for a first pass over the coarse grid, too.
-  std::int64_t working_bytes(const IndexParameters& index, const SearchProtocol& protocol, bool coarse_first) const;
+  /// What it needs beside blocks and marks to compare so many channels; `coarse_first`: for a first pass over the coarse grid, too.
+  std::int64_t working_bytes(const IndexParameters& index, std::int64_t channels, const SearchProtocol& protocol,
+                             bool coarse_first) const;
   /// "the kernel for CPUs (avx512)".
   std::string description() const;
   /// What decides the last digits of the scores, the same for every device of a kind: "avx512, 32-bit floats".

@@ -135,6 +135,36 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
   return columns;
 }
 
+std::optional<match::Pose> pose_on_grid(const ToldPose& told, std::int32_t exemplar, const ScaledMark& mark,
+                                        const OpenIndex& index) {
+  const match::PoseGrid& grid = mark.grid;
+  const auto number = static_cast<std::size_t>(exemplar);
+  const IndexParameters& p = index.parameters;
+  const bool mirrored = index.mirrored[number] != 0;
+  const double angle_deg = mirrored ? 0 - told.angle_deg : told.angle_deg;
+  const double x_px = mirrored ? static_cast<double>(index.width_px[number]) - 1 - told.x_px : told.x_px;
+  const auto angle = std::ranges::find(grid.angles_deg, angle_deg);
+  const auto to_search = [](double in_frame, std::int64_t frame, std::int64_t search) {
+    return (in_frame + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
+  };
+  const double left_px = static_cast<double>(exemplar_left_px(index.width_px[number], p.frame_width_px));
+  const double y = (static_cast<double>(grid.canvas_height_px()) - 1) / 2 -
+                   to_search(told.y_px, p.frame_height_px, p.search_height_px);
+  const double x = (static_cast<double>(grid.canvas_width_px()) - 1) / 2 -
+                   to_search(x_px + left_px, p.frame_width_px, p.search_width_px);
+  const auto is_on_grid = [&](double at, std::int64_t pad) {
+    constexpr double kRounding = 1e-3;
+    const auto nearest = std::round(at);
+    return std::abs(at - nearest) < kRounding && nearest >= 0 && nearest <= static_cast<double>(pad) &&
+           static_cast<std::int64_t>(nearest) % grid.stride_px == 0;
+  };
+  if (angle == grid.angles_deg.end() || !is_on_grid(y, grid.pad_y_px()) || !is_on_grid(x, grid.pad_x_px())) {
+    return std::nullopt;
+  }
+  return match::Pose{static_cast<std::int32_t>(angle - grid.angles_deg.begin()),
+                     static_cast<std::int32_t>(std::lround(y)), static_cast<std::int32_t>(std::lround(x))};
+}
+
 void write_candidates_csv(const std::filesystem::path& results, const std::filesystem::path& csv) {
   const store::Store store(results, kResultsSchema);
   const auto ids = std::get<std::vector<std::string>>(store.read("exemplar_id").values);

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <vector>
 
 #include "match/mcncc.h"
@@ -39,6 +40,15 @@ struct MarkResult {
 /// `has_coarse_scores` the scores of that.
 store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
                               bool all_scores, bool has_coarse_scores);
+
+/// A pose as results tell it.
+struct ToldPose {
+  double angle_deg = 0, y_px = 0, x_px = 0;
+};
+
+/// The pose of the mark's grid that was told so for `exemplar`; nothing when there is none.
+std::optional<match::Pose> pose_on_grid(const ToldPose& told, std::int32_t exemplar, const ScaledMark& mark,
+                                        const OpenIndex& index);
 
 /// The ranked candidates of a results store as `mark,rank,exemplar,score,angle_deg,y_px,x_px,scale,mirrored`. Throws
 /// DataError, EnvironmentError.

@@ -33,6 +33,10 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
   if (options.coarse_recall < 0 || (options.coarse_recall > 0 && options.coarse == 0)) {
     throw UsageError("`coarse_recall`: says how many marks measure what `coarse` loses, so it needs `coarse`");
   }
+  if (!options.metric.empty() && protocol.similarity != match::Similarity()) {
+    throw UsageError("`similarity` " + match::name_of(protocol.similarity) + ": a metric is learned for " +
+                     match::name_of({}) + ", and no other");
+  }
   match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
   const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
   if (radius < index.border_cells) {
@@ -77,8 +81,8 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
 /// through that of the process.
 std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
   const IndexParameters& index = setup.index.parameters;
-  const std::int64_t streamed = ExemplarBlocks::least_bytes(index, setup.path.block_access());
-  const std::int64_t working = setup.path.working_bytes(index, options.protocol, options.coarse > 0);
+  const std::int64_t streamed = ExemplarBlocks::least_bytes(index, setup.block_access());
+  const std::int64_t working = setup.path.working_bytes(index, setup.channels(), options.protocol, options.coarse > 0);
   const bool on_gpu = !setup.path.device.is_cpu();
   const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes +
                              bytes_of_exemplars(options, setup) + (on_gpu ? 0 : working);
@@ -102,6 +106,12 @@ std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, 
 
 }  // namespace
 
+BlockAccess SearchSetup::block_access() const {
+  BlockAccess access = path.block_access();
+  if (metrics.metrics.front().exemplar_projection.defined()) access.components = channels();
+  return access;
+}
+
 std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t unit) const {
   const std::int64_t begin = unit * marks_per_unit, end = std::min(begin + marks_per_unit, std::ssize(marks));
   return std::span(marks).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin));
@@ -114,7 +124,11 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
   store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
   std::optional<SearchSetup> setup;
   comm.together([&] {
-    setup.emplace(SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path});
+    setup.emplace(
+        SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path, {}});
+  });
+  setup->metrics = metrics_for_search(comm, options.metric, setup->index, marks);
+  comm.together([&] {
     if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);
@@ -140,7 +154,7 @@ comm::TeamWork team_work(const SearchSetup& setup, const SearchOptions& options,
   const IndexParameters& index = setup.index.parameters;
   const auto unit_marks = static_cast<double>(setup.marks_per_unit);
   comm::TeamWork work = {.items = units, .blocks = index.blocks()};
-  work.kept_blocks = ExemplarBlocks::most_in_memory(index, setup.block_memory_bytes, setup.path.block_access());
+  work.kept_blocks = ExemplarBlocks::most_in_memory(index, setup.block_memory_bytes, setup.block_access());
   work.passes_an_item = unit_marks / static_cast<double>(most_marks_a_pass(setup, options));
   // A GPU compares a block faster than it comes from a disk.
   work.reading *= (setup.path.device.is_cpu() ? 1 : 30) / unit_marks;
@@ -157,7 +171,7 @@ std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& op
   constexpr std::int64_t kMost = 8;
   if (options.coarse > 0) return 1;
   const std::int64_t spare =
-      setup.block_memory_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.path.block_access());
+      setup.block_memory_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.block_access());
   return std::clamp<std::int64_t>(1 + spare / setup.mark_bytes, 1, kMost);
 }
 

@@ -11,6 +11,7 @@
 #include "core/errors.h"
 #include "retrieval/open_index.h"
 #include "retrieval/search.h"
+#include "retrieval/search_metric.h"
 #include "retrieval/search_path.h"
 
 namespace outsole::retrieval {
@@ -19,11 +20,17 @@ struct SearchSetup {
   std::vector<std::filesystem::path> marks;  // as rank 0 sees them
   OpenIndex index;
   SearchPath path;
+  SearchMetrics metrics;
   std::int64_t marks_per_unit = 1, units = 0;
   std::int64_t view_bytes = 0;          // a mark's views, at most
   std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the candidates found for it
   std::int64_t device_bytes = 0;        // of the GPU that searches, for this rank; 0: the CPU does
   std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
+
+  /// The blocks that its kernel wants to be given.
+  BlockAccess block_access() const;
+  /// Of what is compared: the index's, or a metric's components.
+  std::int64_t channels() const { return metrics.metrics.front().components(); }
 
   /// The marks of a unit.
   std::span<const std::filesystem::path> marks_of_unit(std::int64_t unit) const;

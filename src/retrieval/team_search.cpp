@@ -34,26 +34,36 @@ TeamSearch::TeamSearch(const comm::Communicator& team, const SearchOptions& opti
       options_(options),
       setup_(setup),
       own_(comm::units_of(parameters().blocks(), team.rank(), team.size())),
-      blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes,
-              setup.path.block_access()),
+      blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes, setup.block_access()),
       marks_at_a_time_(-team.max(-(blocks_.in_memory() ? 1 : most_marks_a_pass(setup, options)))),
       marks_(std::move(marks)),
       ahead_(look_at(0)) {}
 
 std::vector<MarkResult> TeamSearch::search_next(std::int64_t count) {
   std::vector<MarkResult> results;
-  for (std::int64_t begin = 0; begin < count; begin += marks_at_a_time_) {
+  while (count > 0) {
     const double start = now_s();
+    const std::int64_t together = marks_with_metric_of_next(std::min(marks_at_a_time_, count));
+    blocks_.project_by(metric_of(next_).exemplar_projection);
     std::vector<ReadyMark> ready;
-    for (std::int64_t i = begin; i < std::min(begin + marks_at_a_time_, count); ++i) {
+    for (std::int64_t i = 0; i < together; ++i) {
       if (auto mark = next_ready()) ready.push_back(std::move(*mark));
     }
+    count -= together;
     summary_.seconds_features += now_s() - start;
     std::vector<MarkResult> found = search_batch(ready);
     if (team_.is_root()) std::ranges::move(found, std::back_inserter(results));
     summary_.seconds_search += now_s() - start;
   }
   return results;
+}
+
+/// How many of the next marks, up to `most`, are judged by the same metric, so that one pass over the exemplars can
+/// serve them.
+std::int64_t TeamSearch::marks_with_metric_of_next(std::int64_t most) const {
+  std::int64_t count = 1;
+  while (count < most && &metric_of(next_ + static_cast<std::size_t>(count)) == &metric_of(next_)) ++count;
+  return count;
 }
 
 // --- A mark until it is ready ---------------------------------------------------------------------------------------
@@ -63,16 +73,18 @@ std::vector<MarkResult> TeamSearch::search_next(std::int64_t count) {
 std::future<TeamSearch::SeenMark> TeamSearch::look_at(std::size_t turn) const {
   if (turn >= marks_.size()) return {};
   const auto policy = options_.device.is_cuda() ? std::launch::async : std::launch::deferred;
-  return std::async(policy, &TeamSearch::see, this, setup_.marks[static_cast<std::size_t>(marks_[turn])]);
+  return std::async(policy, &TeamSearch::see, this, turn);
 }
 
-TeamSearch::SeenMark TeamSearch::see(const std::filesystem::path& file) const {
+TeamSearch::SeenMark TeamSearch::see(std::size_t turn) const {
+  const std::filesystem::path& file = setup_.marks[static_cast<std::size_t>(marks_[turn])];
   SeenMark seen = {read_scaled_mark(file, parameters(), options_.protocol), {}};
   const std::vector<ViewTask> tasks = view_tasks(seen.mark, parameters().geometry.stride_px);
   const comm::UnitRange mine = comm::units_of(std::ssize(tasks), team_.rank(), team_.size());
   seen.views = make_views(
       seen.mark, std::span(tasks).subspan(static_cast<std::size_t>(mine.begin), static_cast<std::size_t>(mine.size())),
       *setup_.index.extractor, parameters(), options_.protocol, options_.device);
+  seen.views = projected_views(std::move(seen.views), metric_of(turn));
   return seen;
 }
 
@@ -88,14 +100,17 @@ std::optional<TeamSearch::ReadyMark> TeamSearch::next_ready() {
   std::vector<match::MarkView> for_first_pass;
   if (options_.coarse > 0) for_first_pass = views;
   std::optional<MarkMatcher> matcher;
-  if (!unless_bad(file, [&] { matcher = prepare(std::move(views), file); })) return std::nullopt;
+  if (!unless_bad(file, [&] { matcher = prepare(std::move(views), position); })) return std::nullopt;
   return ReadyMark{position, std::move(seen.mark), std::move(for_first_pass), std::move(*matcher)};
 }
 
 /// Throws DataError when nothing is left of the support at any pose.
-MarkMatcher TeamSearch::prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const {
-  MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol, setup_.index.channels);
-  if (matcher.useful_flops_per_exemplar() == 0) throw no_support_left(file);
+MarkMatcher TeamSearch::prepare(std::vector<match::MarkView> views, std::int64_t position) const {
+  MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol,
+                      setup_.metrics.of(position).channels);
+  if (matcher.useful_flops_per_exemplar() == 0) {
+    throw no_support_left(setup_.marks[static_cast<std::size_t>(position)]);
+  }
   return matcher;
 }
 
@@ -209,7 +224,7 @@ MarkResult TeamSearch::search_coarsely_first(const ReadyMark& mark) {
   std::optional<MarkMatcher> coarse;
   team_.together([&] {
     coarse.emplace(setup_.path, coarse_views(mark.views, mark.mark.grid, parameters().geometry.stride_px), parameters(),
-                   options_.protocol, setup_.index.channels);
+                   options_.protocol, setup_.metrics.of(mark.position).channels);
   });
   if (coarse->useful_flops_per_exemplar() == 0) {  // the support lies between the coarse grid's cells
     return {.best = best_of_team(search_own(mark.matcher, count), count), .coarse_score = coarse_scores({})};

@@ -53,11 +53,14 @@ class TeamSearch {
 
   const IndexParameters& parameters() const { return setup_.index.parameters; }
 
+  const AppliedMetric& metric_of(std::size_t turn) const { return setup_.metrics.of(marks_[turn]); }
+  std::int64_t marks_with_metric_of_next(std::int64_t most) const;
+
   // A mark until it is ready.
   std::future<SeenMark> look_at(std::size_t turn) const;
-  SeenMark see(const std::filesystem::path& file) const;
+  SeenMark see(std::size_t turn) const;
   std::optional<ReadyMark> next_ready();
-  MarkMatcher prepare(std::vector<match::MarkView> views, const std::filesystem::path& file) const;
+  MarkMatcher prepare(std::vector<match::MarkView> views, std::int64_t position) const;
   bool unless_bad(const std::filesystem::path& file, const std::function<void()>& step);
 
   // Its comparison with the exemplars.

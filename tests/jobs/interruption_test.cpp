@@ -40,6 +40,25 @@ class Interrupted : public JobTest {
             "--csv",  "results.csv"};
   }
 
+  static std::vector<std::string> learn_command(const std::vector<std::string>& method) {
+    std::vector<std::string> command = {"learn",
+                                        "--index",
+                                        *database_ / "index.h5",
+                                        "--marks",
+                                        *database_ / "marks",
+                                        "--labels",
+                                        *database_ / "marks" / "labels.csv",
+                                        "--angles-deg",
+                                        "0",
+                                        "--components",
+                                        "8",
+                                        "--output",
+                                        "metric.h5",
+                                        "--method"};
+    command.insert(command.end(), method.begin(), method.end());
+    return command;
+  }
+
   std::map<std::string, std::string> undisturbed(const std::vector<std::string>& command) const {
     const fs::path folder = folder_ / "undisturbed";
     fs::create_directory(folder);
@@ -120,6 +139,52 @@ TEST_F(Interrupted, ASearchThatLosesARankEndsAndIsCompletedToTheSameBytes) {
   EXPECT_FALSE(killed.timed_out);
   EXPECT_NE(killed.exit_code, 0);
   expect_carries_on(folder_ / "killed", search_command(), 2, expected);
+}
+
+TEST_F(Interrupted, LearningKilledInAnyOfItsStagesIsCompletedToTheSameBytes) {
+  const auto command = learn_command({"cca+weights", "--folds", "4"});
+  const auto expected = undisturbed(command);
+  ASSERT_TRUE(expected.contains("metric.shards/00003.h5"));
+  int in_time = 0;
+  for (const std::string stage : {"metric.results", "metric.pairs", "metric"}) {
+    const fs::path folder = folder_ / ("killed_" + stage);
+    const JobResult killed = disturb(folder, command, 0, stage + ".shards/00001.h5", SIGKILL);
+    EXPECT_TRUE(killed.signal == SIGKILL || killed.exit_code == 0) << killed.errors;
+    in_time += killed.signal == SIGKILL;
+    expect_carries_on(folder, command, 2, expected);
+  }
+  EXPECT_GE(in_time, 1);
+}
+
+TEST_F(Interrupted, LearningAskedToStopLeavesWith75AndCarriesOn) {
+  const auto command = learn_command({"cca+weights", "--folds", "4"});
+  const auto expected = undisturbed(command);
+  const JobResult stopped = disturb(folder_ / "stopped", command, 2, "metric.pairs.shards/00000.h5", SIGTERM, true);
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.errors;
+  EXPECT_FALSE(fs::exists(folder_ / "stopped" / "metric.h5"));
+  expect_carries_on(folder_ / "stopped", command, 2, expected);
+}
+
+TEST_F(Interrupted, FinetuningAskedToStopLeavesWith75AndComesToTheSameMetric) {
+  const auto command =
+      learn_command({"finetune", "--epochs", "40", "--batch", "8", "--threads", "1", "--checkpoint-minutes", "1e-6"});
+  const auto expected = undisturbed(command);
+  const fs::path folder = folder_ / "stopped";
+  const JobResult stopped =
+      disturb(folder, command, 0, "metric.training/fold_0/checkpoints/epoch_000001_step_00000.h5", SIGTERM);
+  EXPECT_EQ(stopped.exit_code, 75) << stopped.errors;
+  EXPECT_FALSE(fs::exists(folder / "metric.h5"));
+  EXPECT_EQ(run_job(folder, command).exit_code, 0);
+  EXPECT_EQ(digests(folder)["metric.h5"], expected.at("metric.h5"));
+}
+
+TEST_F(Interrupted, LearningRefusesOptionsThatDoNotGoTogether) {
+  EXPECT_THAT(run({"learn", "--index", "i.h5", "--output", "m.h5", "--method", "cca"}).errors,
+              HasSubstr("'--marks' is required"));
+  EXPECT_THAT(run({"learn", "--index", "i.h5", "--output", "m.h5", "--method", "cca", "--epochs", "3"}).errors,
+              HasSubstr("--epochs: has no effect without --method finetune"));
+  EXPECT_THAT(run({"learn", "--index", "i.h5", "--output", "m.h5", "--import", "f", "--method", "cca"}).errors,
+              HasSubstr("--import: learns nothing"));
 }
 
 TEST_F(Interrupted, AnIndexAskedToStopLeavesWith75AndCarriesOn) {
