@@ -100,7 +100,7 @@ void declare_learn(LearnJob& own, Options& options) {
               "learn nothing, but take published tensors: query_T and trace_T [K, C], w [K], if there are any "
               "query_mean, trace_mean [C] and b [1]");
   options.add("output", "METRIC.h5", learn.output, "the metric to write, or one a fold").required();
-  declare_search(learn.search, options);
+  declare_positive_search(learn.search, options);
   declare_terms(learn, options);
 }
 
