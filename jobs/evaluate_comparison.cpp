@@ -62,7 +62,7 @@ std::string line(const std::string& name, std::size_t width, Cell cell) {
   return text + "\n";
 }
 
-std::string table(const ordered_json& json) {
+std::string comparison_table(const ordered_json& json) {
   const ordered_json& methods = json["methods"];
   const std::string chance = "chance", first = printable(methods[0]["name"].get<std::string>());
   std::size_t width = chance.size();
@@ -86,15 +86,15 @@ std::string table(const ordered_json& json) {
   return text;
 }
 
-std::string tables(const ordered_json& json) {
-  std::string text = table(json);
+std::string comparison_tables(const ordered_json& json) {
+  std::string text = comparison_table(json);
   if (json["left_out"] > 0) {
     text += fmt::format("  {} marks that not all results hold are left out.\n", json["left_out"].get<std::int64_t>());
   }
   if (!json.contains("groups")) return text;
   for (const auto& [column, values] : json["groups"].items()) {
     for (const auto& [value, part] : values.items()) {
-      text += fmt::format("{} {}: ", printable(column), printable(value)) + table(part);
+      text += fmt::format("{} {}: ", printable(column), printable(value)) + comparison_table(part);
     }
   }
   return text;
@@ -132,7 +132,7 @@ std::string evaluate_comparison(const ComparisonEvaluation& own, const std::file
   }
   write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
   write_provenance(output, context.command_line, context.comm.size(), comparison.inputs);
-  return tables(json);
+  return comparison_tables(json);
 }
 
 }  // namespace outsole::jobs

@@ -10,8 +10,8 @@ namespace outsole::report {
 
 namespace {
 
-constexpr double kWidth = 560, kHeight = 560;
-constexpr plot::Area kArea{66, 48, kWidth - 66 - 24, kHeight - 48 - 56};
+constexpr double kSquareWidth = 560, kSquareHeight = 560;
+constexpr plot::Area kArea{66, 48, kSquareWidth - 66 - 24, kSquareHeight - 48 - 56};
 
 std::string title_of(const nlohmann::ordered_json& comparison) {
   return std::to_string(comparison["marks"].get<std::int64_t>()) + " marks among " +
@@ -28,7 +28,7 @@ std::string axes() {
     body += plot::column(kArea, x_of(percent), std::to_string(percent));
   }
   body += plot::axes(kArea);
-  body += svg::text(kArea.left + kArea.width / 2, kHeight - 14, "middle", "recall (%)");
+  body += svg::text(kArea.left + kArea.width / 2, kSquareHeight - 14, "middle", "recall (%)");
   return body + svg::upward_text(18, kArea.top + kArea.height / 2, "precision (%)");
 }
 
@@ -61,7 +61,7 @@ std::string precision_recall_figure(const nlohmann::ordered_json& comparison) {
     body += polyline(method["precision_recall"], svg::stroke(names.size()));
     names.push_back(method["name"]);
   }
-  return svg::document(kWidth, kHeight, body + plot::legend(kArea, names, plot::Corner::kUpperRight));
+  return svg::document(kSquareWidth, kSquareHeight, body + plot::legend(kArea, names, plot::Corner::kUpperRight));
 }
 
 }  // namespace outsole::report

@@ -18,7 +18,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kKernel = 4, kStride = 2, kPadding = 1;
 constexpr std::int64_t kRowAxis = 2;
 
 at::Tensor first_rows(const at::Tensor& maps, std::int64_t count) { return maps.narrow(kRowAxis, 0, count); }

@@ -22,6 +22,9 @@
 
 namespace outsole::wear {
 
+/// Of every layer: an encoder's halves the size exactly, a decoder's doubles it.
+inline constexpr std::int64_t kKernel = 4, kStride = 2, kPadding = 1;
+
 /// What a rank's exchanges have cost so far.
 struct HaloCosts {
   std::int64_t exchanges = 0, sent_bytes = 0;

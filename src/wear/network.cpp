@@ -17,7 +17,6 @@ namespace outsole::wear {
 
 namespace {
 
-constexpr std::int64_t kKernel = 4, kStride = 2, kPadding = 1;
 constexpr double kPaper = 1.0;
 /// A residual network takes no input for darker or lighter than this: the sigmoid's slope there is a hundredth, so that
 /// a pixel of paper can still learn to become ink.
