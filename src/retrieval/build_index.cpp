@@ -28,7 +28,7 @@ namespace outsole::retrieval {
 namespace {
 
 constexpr std::int64_t kLargestShardBytes = std::int64_t{1} << 30;
-constexpr std::int64_t kUnits = 1024;  // enough that ranks share them evenly
+constexpr std::int64_t kIndexUnits = 1024;  // enough that ranks share them evenly
 
 FrameSize largest_size(const ingest::ExemplarStore& exemplars) {
   FrameSize frame;
@@ -103,7 +103,7 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
   facts.bytes = checked_product({p.blocks(), block_bytes}, "the index");
   facts.blocks_per_unit =
-      std::clamp<std::int64_t>(p.blocks() / kUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
+      std::clamp<std::int64_t>(p.blocks() / kIndexUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
   facts.units = divide_up(p.blocks(), facts.blocks_per_unit);
   facts.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.

@@ -29,7 +29,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more of them
+constexpr std::int64_t kPairUnits = 512;  // marks share a shard when there are more of them
 
 // --- What the search found ------------------------------------------------------------------------------------------
 
@@ -395,7 +395,7 @@ void make_learning_pairs(const comm::Communicator& comm, const PairOptions& opti
   });
   for (const json& mark : told.at("marks")) marks.push_back(from_json(mark));
 
-  const std::int64_t marks_per_unit = divide_up(std::ssize(marks), kUnits);
+  const std::int64_t marks_per_unit = divide_up(std::ssize(marks), kPairUnits);
   const std::int64_t pair_bytes = checked_product(
       {2, index.parameters.geometry.channels, index.parameters.map_height, index.parameters.map_width, sizeof(float)},
       "a pair");

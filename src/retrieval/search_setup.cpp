@@ -16,7 +16,7 @@ namespace outsole::retrieval {
 
 namespace {
 
-constexpr std::int64_t kUnits = 512;  // marks share a shard when there are more of them
+constexpr std::int64_t kMarkUnits = 512;  // marks share a shard when there are more of them
 
 void check_options(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
@@ -133,7 +133,7 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);
     const auto count = std::ssize(marks);
-    setup->marks_per_unit = divide_up(count, kUnits);
+    setup->marks_per_unit = divide_up(count, kMarkUnits);
     setup->units = divide_up(count, setup->marks_per_unit);
     setup->view_bytes = bytes_of_views(options, index);
     // Found by the ranks, and gathered on root; or first found coarsely.
