@@ -4,7 +4,7 @@
 #include "machine/device.h"
 #include "plan.h"
 #include "retrieval/learn_metric.h"
-#include "retrieval/search_lines.h"
+#include "retrieval/search_plan.h"
 
 namespace outsole::jobs {
 
