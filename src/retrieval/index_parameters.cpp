@@ -43,7 +43,7 @@ store::StoreHeader IndexParameters::header() const {
                          {"exemplars", exemplars},
                          {"exemplars_sha256", exemplars_sha256}};
   if (network) json["network"] = network_to_json(*network);
-  return {kIndexSchema, 2, std::move(json)};
+  return {kIndexSchema, 3, std::move(json)};
 }
 
 IndexParameters IndexParameters::from_header(const store::StoreHeader& header, const std::string& file) {

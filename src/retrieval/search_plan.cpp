@@ -182,7 +182,8 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   Rates rates;
   comm.together([&] {
     const std::int64_t first = comm.rank() % setup.index.store.rows();
-    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.path.block_access());
+    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.path.block_access(),
+                         setup.subtracted);
     const double start = processor_s();
     block.visit([&](std::span<const at::Tensor> blocks, std::int64_t) {
       rates.read_s = (processor_s() - start) / static_cast<double>(blocks[0].nbytes());
