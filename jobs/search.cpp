@@ -27,25 +27,36 @@ void declare_search(SearchJob& own, Options& options) {
   options.add("weights", "FILE.safetensors", search.weights_path, "the weights the index was made with");
   options.add("metric", "METRIC.h5", search.metric,
               "compare as `outsole learn` has learned to; with folds each mark by the metric that has not seen it");
-  options.add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
-                     "rotations of the mark, counter-clockwise; or a list: 0,90,180");
+  options
+      .add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
+                  "rotations of the mark, counter-clockwise; or a list: 0,90,180")
+      .not_with("no-search");
   options.add("stride-px", "N", search.protocol.stride_px, "step of translations, at the search scale")
       .at_least(1)
-      .in("px");
+      .in("px")
+      .not_with("no-search");
   options
       .add("erosion", "SHARE", search.protocol.erosion_fraction,
            "supports are eroded by this share of the exemplar map's short side")
       .at_least(0)
-      .below(0.5);
-  options.add_parsed("similarity", "CENTRING,SCALING", search.protocol.similarity, match::similarity_named,
-                     "mu_c,sigma_c",
-                     "mu_c,sigma_c is MCNCC; mu or none, sigma or none: over all channels alike, or not at all");
+      .below(0.5)
+      .not_with("no-search");
+  options.add_switch("no-search", search.protocol.as_they_lie,
+                     "marks are aligned with the exemplars: compare each at one pose, where an exemplar of the mark's "
+                     "size lies on the frame, over all of its support");
+  options.add_parsed(
+      "similarity", "CENTRING,SCALING", search.protocol.similarity, match::similarity_named, "mu_c,sigma_c",
+      "what is subtracted from features, and what they are divided by: mu, sigma over all channels of the "
+      "support, mu_c, sigma_c by channel, mu_bar_c, sigma_bar_c by channel over all exemplars, or none; "
+      "mu_c,sigma_c is mcncc, none,sigma is cosine, none,none is correlation; or euclidean: minus the "
+      "mean squared distance");
   options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
   options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
   options
       .add("coarse", "N", search.coarse,
            "search only N exemplars a mark in full, the best of a first pass over a coarse grid; 0: all of them")
-      .at_least(0);
+      .at_least(0)
+      .not_with("no-search");
   options
       .add("coarse-recall", "MARKS", search.coarse_recall,
            "with --coarse: search so many marks, spread evenly, in full besides, and say what "
@@ -109,6 +120,8 @@ Job search_job() {
       {"search", "find the exemplars that match marks best", "",
        "Example:\n"
        "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
+       "Images that are aligned with those of the index, by the cosine of their features:\n"
+       "  outsole search --index index.h5 --marks photos/ --no-search --similarity cosine --output results.h5\n"
        "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
        "counter-clockwise;\n"
        "then its centre lies at (y_px, x_px) of the exemplar's own image.\n"},

@@ -15,6 +15,7 @@ struct Kind {
   std::string description;
   std::unique_ptr<Extractor> (*make)() = nullptr;                        // of a kind without weights
   std::vector<Stage> (*stages)(const Convention& convention) = nullptr;  // of a network
+  Convention (*own_convention)(Convention convention) = nullptr;         // where its weights expect another input
 };
 
 const std::vector<Kind>& kinds() {
@@ -27,6 +28,7 @@ const std::vector<Kind>& kinds() {
        resnet18_stages},
       {"vgg16", "VGG-16: 64 to 512 channels, stride 1 to 32", nullptr, vgg16_stages},
       {"squeezenet", "SqueezeNet 1.1: 64 to 512 channels, stride 2 to 16", nullptr, squeezenet_stages},
+      {"googlenet", "GoogLeNet: 64 to 1024 channels, stride 2 to 32", nullptr, googlenet_stages, googlenet_convention},
   };
   return all;
 }
@@ -72,6 +74,7 @@ std::optional<Network> find_network(const ExtractorSpec& spec) {
   const auto [kind, stage] = parse_kind(spec.kind);
   if (kind.stages == nullptr) return std::nullopt;
   Network network = {convention_named(spec.weights_convention), {}};
+  if (kind.own_convention != nullptr) network.convention = kind.own_convention(network.convention);
   const std::vector<Stage> stages = kind.stages(network.convention);
   const std::size_t last = find_name("stage of " + kind.name, stage.value_or(""), names_of(stages));
   for (std::size_t i = 0; i <= last; ++i) {

@@ -40,6 +40,10 @@ class Extractor {
   /// continues the image by replication. Throws Bug when the images are too small or of another type.
   virtual at::Tensor extract(const at::Tensor& images) const = 0;
 
+  /// The maps of one image as extract gives them, [1, 1, H, W] -> [1, C, h, w], in the image's floating type, and so
+  /// that they can be differentiated if the image requires its gradient.
+  virtual at::Tensor forward(const at::Tensor& image) const = 0;
+
   /// The tensors that were read from the weights file; none without weights.
   virtual std::vector<WeightTensor> weights() const { return {}; }
 

@@ -25,6 +25,10 @@ std::vector<Stage> resnet50_stages(const Convention& convention);
 std::vector<Stage> resnet18_stages(const Convention& convention);
 std::vector<Stage> vgg16_stages(const Convention& convention);
 std::vector<Stage> squeezenet_stages(const Convention& convention);
+std::vector<Stage> googlenet_stages(const Convention& convention);
+
+/// The convention as GoogLeNet's weights follow it: torchvision's expect grey from -1 to 1.
+Convention googlenet_convention(Convention convention);
 
 /// Runs `forward`, [1, 1, H, W] -> [1, C, h, w], without gradient on each image of [N, H, W] by itself, on the CPU each
 /// image in one thread and several images at once: BLAS and oneDNN change the last bits of a result with the batch's

@@ -43,6 +43,10 @@ at::Tensor convolve(const Convolution& convolution, const at::Tensor& input) {
   const auto& [window, weight, bias] = convolution;
   const std::array<std::int64_t, 2> padding = {window.padding, window.padding}, stride = {window.stride, window.stride};
   const std::array<std::int64_t, 2> dilation = {1, 1};
+  if (input.requires_grad() || input.scalar_type() != at::kFloat) {
+    const at::Tensor shift = bias.defined() ? bias.to(input.scalar_type()) : bias;
+    return at::conv2d(input, weight.to(input.scalar_type()), shift, stride, padding, dilation);
+  }
   // at::conv2d would hand 1x1 kernels and small maps to BLAS, whose last bits depend on its own number of threads.
   if (input.is_cpu() && at::hasMKLDNN()) {
     return at::mkldnn_convolution(input, weight, bias, padding, stride, dilation, /*groups=*/1);

@@ -21,7 +21,7 @@ struct Convolution {
 /// DataError as SafetensorsFile::read, and when a variance is negative.
 Convolution load_convolution(const SafetensorsFile& weights, const PlacedConvolution& place);
 
-/// [N, I, H, W] -> [N, O, h, w], zero padding.
+/// [N, I, H, W] -> [N, O, h, w], zero padding; in the input's floating type, and differentiable by it.
 at::Tensor convolve(const Convolution& convolution, const at::Tensor& input);
 
 /// Maximum over each window; what lies outside the map does not count. Shares no memory with `input`.

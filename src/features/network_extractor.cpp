@@ -17,10 +17,11 @@ class Evaluation {
   explicit Evaluation(const std::vector<Convolution>& convolutions) : next_(convolutions.begin()) {}
 
   at::Tensor run(const std::vector<Layer>& layers, at::Tensor map) {
-    bool is_ours = false;  // no branch beside this one reads the map: it may be changed in place
+    // Nothing else reads the map, no branch beside this one and no gradient: it may be changed in place.
+    bool is_ours = false;
     for (const Layer& layer : layers) {
       map = std::visit([&](const auto& kind) { return apply(kind, map, is_ours); }, layer);
-      is_ours = true;
+      is_ours = !map.requires_grad();
     }
     return map;
   }
@@ -35,6 +36,7 @@ class Evaluation {
   at::Tensor apply(const ResponseNormLayer& layer, const at::Tensor& map, bool) { return response_norm(layer, map); }
   at::Tensor apply(const ResidualLayer& layer, const at::Tensor& map, bool) {
     at::Tensor residual = run(layer.residual, map);
+    if (residual.requires_grad()) return residual + run(layer.shortcut, map);
     return residual.add_(run(layer.shortcut, map));
   }
   at::Tensor apply(const ConcatLayer& layer, const at::Tensor& map, bool) {
@@ -72,9 +74,11 @@ class NetworkExtractor final : public Extractor {
   std::int64_t map_length(std::int64_t length_px) const override { return derived(length_px, length_px).height; }
 
   at::Tensor extract(const at::Tensor& images) const override {
-    return extract_each(*this, images, [this](const at::Tensor& image) {
-      return Evaluation(convolutions_).run(network_.layers, input_planes(image));
-    });
+    return extract_each(*this, images, [this](const at::Tensor& image) { return forward(image); });
+  }
+
+  at::Tensor forward(const at::Tensor& image) const override {
+    return Evaluation(convolutions_).run(network_.layers, input_planes(image));
   }
 
   std::vector<WeightTensor> weights() const override { return weights_; }

@@ -65,7 +65,10 @@ Convolution low_pass(std::int64_t reach_px, std::int64_t spacing_px) {
 at::Tensor modulus(const at::Tensor& maps, const Convolution& wavelets) {
   const at::Tensor responses = convolve(wavelets, maps);
   const at::Tensor real = responses.narrow(1, 0, kAngles), imaginary = responses.narrow(1, kAngles, kAngles);
-  return real.square().add_(imaginary.square()).sqrt_();
+  if (!responses.requires_grad()) return real.square().add_(imaginary.square()).sqrt_();
+  // The modulus has no gradient at 0, as on white paper: none is propagated there.
+  const at::Tensor square = real.square() + imaginary.square();
+  return at::where(square > 0, square, at::ones_like(square)).sqrt() * (square > 0);
 }
 
 /// Low pass of every channel, [N, L, H, W] -> [1, N L, h, w], only where the kernel lies inside.
@@ -88,7 +91,7 @@ class Scattering final : public Extractor {
   }
 
   at::Tensor extract(const at::Tensor& images) const override {
-    return extract_each(*this, images, [this](const at::Tensor& image) { return scatter(image); });
+    return extract_each(*this, images, [this](const at::Tensor& image) { return forward(image); });
   }
 
   double flops(std::int64_t height_px, std::int64_t width_px) const override {
@@ -111,10 +114,9 @@ class Scattering final : public Extractor {
     }
   }
 
- private:
-  /// [1, 1, H, W] -> [1, 81, h, w]. What a filter reads is trimmed to what the outermost cells need of it, so that all
-  /// its results start at the same cell.
-  at::Tensor scatter(const at::Tensor& image) const {
+  /// What a filter reads is trimmed to what the outermost cells need of it, so that all its results start at the same
+  /// cell.
+  at::Tensor forward(const at::Tensor& image) const override {
     const at::Tensor padded = continued(image);
     const at::Tensor fine = modulus(padded, fine_wavelets_);
     const at::Tensor coarse = modulus(trim(padded, kWaveletReachPx[0]), coarse_wavelets_);
@@ -125,6 +127,7 @@ class Scattering final : public Extractor {
                    1);
   }
 
+ private:
   /// The image continued by replication to exactly kReachPx around the outermost cell centres.
   at::Tensor continued(const at::Tensor& image) const {
     const std::int64_t before = kReachPx - kFirstCenterPx;

@@ -18,7 +18,7 @@ inline constexpr std::int32_t kPairPadding = kMaxTileShifts - 1;
 
 /// What a kernel makes of the sums of a channel over a window, P: what a similarity comes to, channel by channel.
 enum class Epilogue {
-  kNcc,      // score += product / sqrt(variance sum of y) * x_scale, 0 where y is flat
+  kNcc,      // score += product / sqrt(energy of y) * x_scale, 0 where y is flat
   kProduct,  // score += product * x_scale
   kPooled,   // the same, and beside it energies and sums of y are added up over the channels
 };
@@ -96,8 +96,8 @@ struct ChannelWork {
   std::int32_t origin_y, origin_x;  // map cell under the box's first cell at shift 0; even where paired
   std::int32_t step;                // cells between shifts; 1 where paired
   Ahead* ahead;                     // the y of the work to come
-  float flat_square;                // a y whose variance over P is not above this is flat (kNcc)
-  float energy_centring;            // kPooled: 1: energies of y are about its mean over P; 0: about zero
+  float flat_square;                // a y whose mean energy over P is not above this is flat (kNcc)
+  float energy_centring;            // kNcc, kPooled: 1: energies of y are about its mean over P; 0: about zero
   ViewWindow view[kMaxGroupViews];
 };
 

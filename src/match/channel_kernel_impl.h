@@ -292,13 +292,13 @@ inline __attribute__((always_inline)) void for_each_cell_of_window(const Channel
   }
 }
 
-/// The centred sums of a near-dead window in two passes over its cells.
+/// The sums of a near-dead window, about its mean where energies are, in two passes over its cells.
 void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shift_y, const Statistics& at,
                   Vector& product, Vector& variance_sum) {
   const auto for_each_cell = [&](auto&& visit) { for_each_cell_of_window(work, view_index, shift_x, shift_y, visit); };
   Vector sum{};
   for_each_cell([&](float, Vector y) { sum += y; });
-  const Vector mean = sum * at.inverse_count;
+  const Vector mean = sum * (at.inverse_count * work.energy_centring);
   Vector rest{};  // what rounding of the mean leaves
   product = variance_sum = Vector{};
   for_each_cell([&](float x, Vector y) {
@@ -307,7 +307,7 @@ void sum_directly(const ChannelWork& work, int view_index, int shift_x, int shif
     product += centred * (x - at.x_mean);
     variance_sum += centred * centred;
   });
-  variance_sum -= rest * rest * at.inverse_count;
+  variance_sum -= rest * rest * (at.inverse_count * work.energy_centring);
 }
 
 /// The sums of a channel that is pooled with others, anew from the cells of the window.
@@ -414,7 +414,7 @@ inline __attribute__((always_inline)) void add_ncc(const ChannelWork& work, int 
                                                    Vector product) {
   const Vector flat_sum = broadcast(flat_square_sum);
   product -= at.x_mean * sums.sum;
-  Vector variance_sum = sums.squares - sums.sum * sums.sum * at.inverse_count;
+  Vector variance_sum = sums.squares - sums.sum * sums.sum * (at.inverse_count * work.energy_centring);
   if (any_not_above(variance_sum, larger(sums.reached * kDoubtfulShare, flat_sum))) [[unlikely]] {
     Vector settled_product = product, settled_variance_sum = variance_sum;  // so that the others stay in registers
     settle_doubtful(work, view_index, shift_x, shift_y, at, sums.reached, flat_sum, settled_product,

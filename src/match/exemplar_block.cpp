@@ -39,16 +39,26 @@ void pack_channel(const float* maps, std::int64_t exemplars, std::int64_t stride
   }
 }
 
-/// In eight sums side by side, always the same ones.
-double square_sum(const float* values, std::int64_t count) {
+/// The sums of some values and of their squares.
+struct Sums {
+  double sum = 0, square_sum = 0;
+};
+
+/// Each in eight sums side by side, always the same ones.
+Sums sums_of(const float* values, std::int64_t count) {
   constexpr std::int64_t kSums = 8;
-  double sums[kSums] = {};
+  double sums[kSums] = {}, squares[kSums] = {};
+  const auto add = [&](std::int64_t k, double value) {
+    sums[k] += value;
+    squares[k] += value * value;
+  };
   std::int64_t i = 0;
   for (; i + kSums <= count; i += kSums) {
-    for (std::int64_t k = 0; k < kSums; ++k) sums[k] += double{values[i + k]} * double{values[i + k]};
+    for (std::int64_t k = 0; k < kSums; ++k) add(k, values[i + k]);
   }
-  for (std::int64_t k = 0; i < count; ++i, ++k) sums[k] += double{values[i]} * double{values[i]};
-  return ((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+  for (std::int64_t k = 0; i < count; ++i, ++k) add(k, values[i]);
+  const auto total = [](const double* s) { return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])); };
+  return {total(sums), total(squares)};
 }
 
 }  // namespace
@@ -61,24 +71,27 @@ at::Tensor pack_block(const at::Tensor& maps, const at::Tensor& white_response, 
   return block;
 }
 
-at::Tensor pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
-                      std::int64_t first_lane, at::Tensor block) {
+ChannelSums pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
+                       std::int64_t first_lane, at::Tensor block) {
   const std::int64_t exemplars = maps.size(0), channels = maps.size(1);
   ensure(first_lane + exemplars <= kLanes, "a block holds too many exemplars");
   ensure(maps.is_contiguous() && block.is_contiguous() && maps.is_cpu() && block.size(0) == channels,
          "maps and block lie in memory as their shapes say");
   const MapShape shape = {maps.size(2), maps.size(3), block.size(2), block.size(1), border_cells};
-  at::Tensor square_sums = at::zeros({channels}, at::kDouble);
+  const ChannelSums sums = {at::zeros({channels}, at::kDouble), at::zeros({channels}, at::kDouble)};
   at::parallel_for(0, channels, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t c = begin; c < end; ++c) {
       const float* map = maps.data_ptr<float>() + c * shape.cells();
       float* lanes = block.data_ptr<float>() + c * shape.inner_cells() * kLanes + first_lane;
       pack_channel(map, exemplars, channels * shape.cells(), shape, white_response.data_ptr<float>()[c], lanes);
-      double& sum = square_sums.data_ptr<double>()[c];
-      for (std::int64_t i = 0; i < exemplars; ++i) sum += square_sum(map + i * channels * shape.cells(), shape.cells());
+      for (std::int64_t i = 0; i < exemplars; ++i) {
+        const Sums of_map = sums_of(map + i * channels * shape.cells(), shape.cells());
+        sums.sum.data_ptr<double>()[c] += of_map.sum;
+        sums.square_sum.data_ptr<double>()[c] += of_map.square_sum;
+      }
     }
   });
-  return square_sums;
+  return sums;
 }
 
 }  // namespace outsole::match

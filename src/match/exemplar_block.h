@@ -13,10 +13,14 @@ namespace outsole::match {
 /// cells, minus white_response [C]: the NCC does not see a constant, and sums of squares keep their digits without it.
 at::Tensor pack_block(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells);
 
-/// The same into the lanes from `first_lane` on of a block [C, W, H, kLanes] that is there already. Returns each
-/// channel's sum of squares over the whole maps, [C] float64, whose bits do not depend on the threads. One pass over
-/// the maps.
-at::Tensor pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
-                      std::int64_t first_lane, at::Tensor block);
+/// Sums over whole maps, of each channel: [C] float64.
+struct ChannelSums {
+  at::Tensor sum, square_sum;
+};
+
+/// The same into the lanes from `first_lane` on of a block [C, W, H, kLanes] that is there already. Returns the sums
+/// over the whole maps as they come, whose bits do not depend on the threads. One pass over the maps.
+ChannelSums pack_lanes(const at::Tensor& maps, const at::Tensor& white_response, std::int64_t border_cells,
+                       std::int64_t first_lane, at::Tensor block);
 
 }  // namespace outsole::match

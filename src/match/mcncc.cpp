@@ -105,8 +105,10 @@ void score_pooled(const ViewLayout& view, const PreparedMark::Layout& mark, floa
     const double inverse_count = view.inverse_count[static_cast<std::size_t>(pose)];
     if (inverse_count == 0) continue;
     const double rest = view.x_rest[static_cast<std::size_t>(view.cut[static_cast<std::size_t>(pose)])];
+    const double y_scale = inverse_count / static_cast<double>(mark.channels);
     for (std::int64_t i = pose * lanes; i < (pose + 1) * lanes; ++i) {
       double product = products[i], energy = energies[i];
+      if (mark.similarity.is_distance) product = 2 * product - energy * y_scale - rest;
       if (mark.similarity.centring == Centring::kMu) {
         const double mean = sums[i] * inverse_count / static_cast<double>(mark.channels);
         product -= mean * rest;
@@ -276,6 +278,31 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
   return {at::full({channels}, 1.0 / static_cast<double>(channels), at::kFloat),
           (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous(),
           {}};
+}
+
+at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels) {
+  if (similarity.centring != Centring::kMuBarC) return {};
+  ensure(channels.mean.defined(), "the channels' means over the data set are known");
+  return channels.mean.to(at::kFloat);
+}
+
+WindowTerms window_terms(const Similarity& similarity, const ChannelModel& channels) {
+  WindowTerms terms = {channels, similarity};
+  if (similarity.is_distance && !channels.weight.eq(channels.weight[0]).all().item<bool>()) {
+    throw UsageError("`similarity` euclidean: weighs all channels alike; it cannot be had with learned weights");
+  }
+  if (const at::Tensor mean = subtracted_from_maps(similarity, channels); mean.defined()) {
+    terms.channels.white = channels.white.defined() ? channels.white + mean : mean;
+    terms.similarity.centring = Centring::kNone;
+  }
+  if (similarity.scaling == Scaling::kSigmaBarC) {
+    ensure(channels.deviation.defined(), "the channels' deviations over the data set are known");
+    const at::Tensor scaled = channels.weight.to(at::kDouble) / channels.deviation.square();
+    const at::Tensor live = channels.deviation > channels.flat_std;
+    terms.channels.weight = at::where(live, scaled, at::zeros_like(scaled)).to(at::kFloat);
+    terms.similarity.scaling = Scaling::kNone;
+  }
+  return terms;
 }
 
 void search_blocks(const PreparedMark& mark, const ChannelKernel& kernel, std::span<const at::Tensor> blocks,

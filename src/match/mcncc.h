@@ -41,7 +41,23 @@ struct ChannelModel {
   at::Tensor weight;    // [C] float32: w_c
   at::Tensor flat_std;  // [C] float32: a channel whose standard deviation over P is not above this is flat
   at::Tensor white;     // [C] float32, or undefined: what was subtracted from the exemplars' features
+  /// [C] float64, or undefined: mean and standard deviation over the data set of what is stored, as mu_bar_c and
+  /// sigma_bar_c want them.
+  at::Tensor mean, deviation;
 };
+
+/// What has to be subtracted from the exemplars' stored maps before they are searched: [C] float32 with mu_bar_c, else
+/// undefined.
+at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels);
+
+/// The same comparison by statistics of windows alone: blocks are less subtracted_from_maps, marks are less as much
+/// (`white`), and a scale that holds for the whole data set is a part of the channel's weight. Throws Bug when
+/// `channels` lack statistics that are needed, and UsageError for a distance with channel weights.
+struct WindowTerms {
+  ChannelModel channels;
+  Similarity similarity;  // none | mu | mu_c, none | sigma | sigma_c
+};
+WindowTerms window_terms(const Similarity& similarity, const ChannelModel& channels);
 
 /// w_c = 1/C, and flat below 1e-5 of the channel's root mean square over the exemplars, `square_mean` [C] float64.
 ChannelModel plain_channel_model(const at::Tensor& square_mean);
@@ -58,6 +74,7 @@ struct FrameCells {
 class PreparedMark {
  public:
   /// `views` by angle. `erosion_radius` >= frame.border: cells nearer to the frame's edge than this are no support.
+  /// `similarity` is one of window_terms.
   PreparedMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius, ChannelModel channels,
                Similarity similarity = {});
   ~PreparedMark();

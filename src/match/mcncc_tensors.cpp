@@ -110,9 +110,10 @@ ViewStatistics statistics_of(const MarkView& view, const KeptSpans& rows, const 
   const at::Tensor zero = at::zeros({}, sum.options());
   const at::Tensor weight = of_channels(channels.weight), flat_std = of_channels(channels.flat_std);
   if (similarity.scaling == Scaling::kSigmaC) {
-    const at::Tensor variance_sum = squares - sum.square() / result.count;
+    const bool is_centred = similarity.centring == Centring::kMuC;
+    const at::Tensor variance_sum = is_centred ? squares - sum.square() / result.count : squares;
     const at::Tensor live = (result.count > 0).logical_and(variance_sum > result.count * (flat_std / norm).square());
-    result.x_mean = at::where(live, sum / result.count, zero);
+    result.x_mean = is_centred ? at::where(live, sum / result.count, zero) : at::zeros_like(sum);
     result.scale = at::where(live, weight * variance_sum.rsqrt(), zero);
     result.x_rest = at::zeros_like(result.count);
     return result;
@@ -130,6 +131,7 @@ ViewStatistics statistics_of(const MarkView& view, const KeptSpans& rows, const 
   result.x_mean = mean;
   result.scale = at::where(result.count > 0, weight * norm * scale, zero);
   result.x_rest = (result.scale * (sum - count * mean)).sum(0);
+  if (similarity.is_distance) result.x_rest = (squares * norm.square()).sum(0) / count / static_cast<double>(x.size(0));
   return result;
 }
 
@@ -329,7 +331,7 @@ struct ProductRows {
 struct WindowSums {
   at::Tensor product;       // sum (x - mean x) y
   at::Tensor sum, squares;  // of y, y^2
-  at::Tensor variance_sum;  // sum (y - mean y)^2
+  at::Tensor variance_sum;  // sum (y - mean y)^2; y^2 where nothing or a mean over all channels is subtracted
 };
 
 /// Sums windows whose variance is lost in their energy anew, in two passes about their mean. `cells` [K, C, N] and
@@ -375,6 +377,10 @@ at::Tensor score_pooled(const WindowSums& sums, const PoseTerms& pose, const Exe
   const auto pooled = [&](const at::Tensor& values, const at::Tensor& gain) { return (values * gain).sum(1); };
   const at::Tensor gain = exemplars.inverse_gain, inverse_count = pose.inverse_count.unsqueeze(1);
   at::Tensor score = pooled(sums.product * pose.x_scale.unsqueeze(2), gain);
+  if (similarity.is_distance) {
+    const at::Tensor y_energy = pooled(sums.squares, gain.square()) * inverse_count / static_cast<double>(gain.size(0));
+    return 2 * score - y_energy - pose.x_rest.unsqueeze(1);
+  }
   at::Tensor mean, sum;
   if (similarity.centring == Centring::kMu) {
     sum = pooled(sums.sum, gain);
@@ -382,7 +388,7 @@ at::Tensor score_pooled(const WindowSums& sums, const PoseTerms& pose, const Exe
     score = score - mean * pose.x_rest.unsqueeze(1);
   }
   if (similarity.scaling == Scaling::kNone) return score;
-  at::Tensor energy = pooled(similarity.centring == Centring::kMuC ? sums.variance_sum : sums.squares, gain.square());
+  at::Tensor energy = pooled(sums.variance_sum, gain.square());
   if (similarity.centring == Centring::kMu) energy = energy - mean * sum;
   return at::where(energy * inverse_count > exemplars.flat_energy, score * energy.rsqrt(),
                    at::zeros({}, score.options()));
@@ -413,8 +419,9 @@ at::Tensor score_poses(const ViewGroup& group, const ProductRows& rows, const Ti
   const at::Tensor y = window_rows(tile.y_input).reshape({cell_count, channels, lanes}).permute({1, 0, 2});
   sums.product = at::bmm(rows.x_input, y).permute({1, 0, 2}).to(at::kFloat);
   sums.product = sums.product.addcmul(pose.x_mean.unsqueeze(2), sums.sum, -1);
-  sums.variance_sum = sums.squares.addcmul(sums.sum.square(), count_column, -1);
-  if (similarity.centring == Centring::kMuC && similarity.scaling != Scaling::kNone) {
+  const bool is_centred = similarity.centring == Centring::kMuC;
+  sums.variance_sum = is_centred ? sums.squares.addcmul(sums.sum.square(), count_column, -1) : sums.squares;
+  if (is_centred && similarity.scaling != Scaling::kNone) {
     sum_near_dead(rows, window_rows(tile.y).reshape({cell_count, channels, lanes}),
                   window_rows(tile.inside).reshape({cell_count}), pose.inverse_count, pose.x_mean,
                   exemplars.flat_square, sums);
@@ -452,6 +459,7 @@ TensorMark::TensorMark(std::vector<MarkView> views, const FrameCells& frame, std
       precision_(precision),
       similarity_(similarity) {
   ensure(margin_ >= 0, "the support must be eroded by at least the border that the index leaves out");
+  ensure(!needs_statistics(similarity), "kernels know statistics of windows only");
   std::erase_if(views, [](const MarkView& view) { return view.support.numel() == 0; });
   const std::int64_t lanes = blocks_per_product(device) * kLanes, channel_count = channels.weight.size(0);
   double support_cells = 0;

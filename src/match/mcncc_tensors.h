@@ -54,14 +54,15 @@ struct ViewGroup {
   at::Tensor support;                       // [views, height, width] 0 or 1
   at::Tensor inverse_count;    // [tiles, shifts_y, M] 1 / |P|; 0 where P is empty or the pose does not exist
   at::Tensor x_mean, x_scale;  // [tiles, shifts_y, M, C] over P; w_c / norm of x over P, 0 where x is flat
-  at::Tensor x_rest;           // [tiles, shifts_y, M] sum_c x_scale * sum_P (x - x_mean), of a mean over all channels
-  at::Tensor pose;             // [tiles, shifts_y, M] int64, in the order of poses
+  at::Tensor x_rest;  // [tiles, shifts_y, M] sum_c x_scale * sum_P (x - x_mean), of a mean over all channels; of
+                      // a distance the mean of x^2
+  at::Tensor pose;    // [tiles, shifts_y, M] int64, in the order of poses
 };
 
 /// A mark prepared for tensor operations on a device.
 class TensorMark {
  public:
-  /// `views`, `erosion_radius` and `channels` as for PreparedMark.
+  /// `views`, `erosion_radius`, `channels` and `similarity` as for PreparedMark.
   TensorMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
              const ChannelModel& channels, at::Device device, ComputePrecision precision, Similarity similarity = {});
 

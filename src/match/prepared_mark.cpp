@@ -180,7 +180,7 @@ void lay_out_channel(const MarkView& view, const Cuts& cuts, std::int64_t channe
 
 /// Mean and scale of x for every cut, each channel by itself. Returns for each channel whether it is flat under every
 /// cut.
-std::vector<bool> scale_by_channel(const Cuts& cuts, const CutSums& sums, const ChannelModel& channels,
+std::vector<bool> scale_by_channel(const Cuts& cuts, const CutSums& sums, bool is_centred, const ChannelModel& channels,
                                    ViewLayout& layout) {
   const auto weight = channels.weight.accessor<float, 1>(), flat_std = channels.flat_std.accessor<float, 1>();
   std::vector<bool> flat(static_cast<std::size_t>(channels.weight.size(0)), true);
@@ -188,7 +188,7 @@ std::vector<bool> scale_by_channel(const Cuts& cuts, const CutSums& sums, const 
     for (std::size_t c = 0; c < cuts.cells.size(); ++c) {
       const std::size_t index = channel * cuts.cells.size() + c;
       const double n = static_cast<double>(std::max<std::int64_t>(cuts.cells[c], 1));
-      const double sum = sums.sum[index], variance_sum = sums.square[index] - sum * sum / n;
+      const double sum = is_centred ? sums.sum[index] : 0, variance_sum = sums.square[index] - sum * sum / n;
       const double least = flat_std[static_cast<std::int64_t>(channel)];
       const bool is_flat = cuts.cells[c] == 0 || variance_sum <= n * least * least;
       flat[channel] = flat[channel] && is_flat;
@@ -233,6 +233,7 @@ void scale_all_channels_alike(const Cuts& cuts, const CutSums& sums, const Prepa
       layout.x_scale[index] = cuts.cells[c] == 0 ? 0.0f : static_cast<float>(weighed);
       layout.x_rest[c] += weighed * (sums.sum[index] - n * mean);
     }
+    if (mark.similarity.is_distance) layout.x_rest[c] = energy / (n * channel_count);
   }
 }
 
@@ -322,7 +323,8 @@ GroupLayout lay_out_group(std::span<const MarkView> views, const PreparedMark::L
       scale_all_channels_alike(cuts, sums, mark, channels, layout);
       continue;
     }
-    const std::vector<bool> flat = scale_by_channel(cuts, sums, channels, layout);
+    const bool is_centred = mark.similarity.centring == Centring::kMuC;
+    const std::vector<bool> flat = scale_by_channel(cuts, sums, is_centred, channels, layout);
     for (std::size_t c = 0; c < flat.size(); ++c) group.channel_is_flat[c] = group.channel_is_flat[c] && flat[c];
   }
   lay_out_hulls(group);
@@ -344,6 +346,7 @@ PreparedMark::PreparedMark(std::vector<MarkView> views, const FrameCells& frame,
                            ChannelModel channels, Similarity similarity)
     : layout_(std::make_unique<Layout>()) {
   ensure(erosion_radius >= frame.border, "the support must be eroded by at least the border that the index leaves out");
+  ensure(!needs_statistics(similarity), "kernels know statistics of windows only");
   layout_->frame = frame;
   layout_->similarity = similarity;
   layout_->margin = erosion_radius - frame.border;

@@ -15,7 +15,8 @@ struct ViewLayout {
   std::vector<float> inverse_count;    // [shifts_x][shifts_y]
   std::vector<std::int32_t> cut;       // [shifts_x][shifts_y]
   std::vector<float> x_mean, x_scale;  // [C][cuts]
-  std::vector<double> x_rest;          // [cuts] sum_c x_scale * sum_P (x - x_mean); of what is pooled
+  std::vector<double> x_rest;          // [cuts] sum_c x_scale * sum_P (x - x_mean); of what is pooled. Of a distance:
+                                       // the mean of x^2 over P and all channels
   std::int64_t cuts = 0;
   ViewOffset offset;
 };
@@ -35,7 +36,8 @@ struct GroupLayout {
 /// What the kernel does for a similarity.
 inline Epilogue epilogue_of(const Similarity& similarity) {
   if (similarity.scaling == Scaling::kSigmaC) return Epilogue::kNcc;
-  const bool pools = similarity.scaling == Scaling::kSigma || similarity.centring == Centring::kMu;
+  const bool pools =
+      similarity.scaling == Scaling::kSigma || similarity.centring == Centring::kMu || similarity.is_distance;
   return pools ? Epilogue::kPooled : Epilogue::kProduct;
 }
 

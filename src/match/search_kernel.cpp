@@ -28,8 +28,9 @@ SearchKernel cpu_kernel(const ChannelKernel& kernel, const char* description, co
               [&kernel](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
                 ensure(compute.device.is_cpu() && compute.precision == ComputePrecision::k32,
                        "a kernel for CPUs computes there, in 32 bit");
+                auto [channels, similarity] = window_terms(terms.similarity, terms.channels);
                 return ready(std::make_shared<const PreparedMark>(std::move(views), terms.frame, terms.erosion_radius,
-                                                                  terms.channels, terms.similarity),
+                                                                  std::move(channels), similarity),
                              [&kernel](const PreparedMark& mark, std::span<const at::Tensor> blocks,
                                        std::span<BestPose> best) { search_blocks(mark, kernel, blocks, best); });
               },
@@ -48,12 +49,13 @@ SearchKernel tensor_kernel() {
           .runs_here = [] { return true; },
           .make_ready =
               [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
-                return ready(std::make_shared<const TensorMark>(std::move(views), terms.frame, terms.erosion_radius,
-                                                                terms.channels, compute.device, compute.precision,
-                                                                terms.similarity),
-                             [](const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
-                               search_blocks(mark, blocks, best);
-                             });
+                const auto [channels, similarity] = window_terms(terms.similarity, terms.channels);
+                return ready(
+                    std::make_shared<const TensorMark>(std::move(views), terms.frame, terms.erosion_radius, channels,
+                                                       compute.device, compute.precision, similarity),
+                    [](const TensorMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
+                      search_blocks(mark, blocks, best);
+                    });
               },
           .working_bytes =
               [](const FrameCells& frame, std::int64_t channels, std::int64_t, int, const Similarity&,

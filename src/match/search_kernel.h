@@ -17,7 +17,8 @@
 
 namespace outsole::match {
 
-/// What a kernel needs to know beside a mark's views.
+/// What a kernel needs to know beside a mark's views. With statistics of the data set (needs_statistics) it wants
+/// blocks less subtracted_from_maps.
 struct SearchTerms {
   FrameCells frame;
   std::int64_t erosion_radius = 0;  // cells; not below frame.border

@@ -18,7 +18,7 @@
 #include "match/lanes.h"
 #include "match/projection.h"
 #include "match/support.h"
-#include "retrieval/exemplar_image.h"
+#include "retrieval/framed_exemplar.h"
 #include "retrieval/metric.h"
 #include "retrieval/weights_identity.h"
 #include "store/make_store.h"
@@ -39,16 +39,6 @@ FrameSize largest_size(const ingest::ExemplarStore& exemplars) {
   return frame;
 }
 
-/// The exemplar on the frame, at the search scale, in whole grey levels [H, W].
-at::Tensor framed_exemplar(const ingest::ExemplarRecord& record, const IndexParameters& parameters) {
-  const cv::Mat image = exemplar_for_search(record);
-  const std::int64_t left = exemplar_left_px(image.cols, parameters.frame_width_px);
-  const cv::Mat framed =
-      image::placed_on_canvas(image, parameters.frame_height_px, parameters.frame_width_px, 0, left, 255);
-  const cv::Mat scaled = image::resize_to_grey_levels(framed, parameters.search_height_px, parameters.search_width_px);
-  return at::from_blob(scaled.data, {scaled.rows, scaled.cols}, at::kFloat).clone();
-}
-
 /// The metric that the maps are to be projected by; nothing without one. `index` has all that a metric is held against.
 std::optional<MetricFile> projecting_metric(const BuildIndexOptions& options, const IndexParameters& index) {
   if (options.metric.empty()) return std::nullopt;
@@ -65,7 +55,7 @@ std::optional<MetricFile> projecting_metric(const BuildIndexOptions& options, co
 }
 
 BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
-                         const BuildIndexOptions& options) {
+                           const BuildIndexOptions& options) {
   if (options.precision_bits != 16 && options.precision_bits != 32) {
     throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32 or 16");
   }
@@ -102,8 +92,8 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   }
   const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
   facts.bytes = checked_product({p.blocks(), block_bytes}, "the index");
-  facts.blocks_per_unit =
-      std::clamp<std::int64_t>(p.blocks() / kIndexUnits, 1, std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
+  facts.blocks_per_unit = std::clamp<std::int64_t>(p.blocks() / kIndexUnits, 1,
+                                                   std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
   facts.units = divide_up(p.blocks(), facts.blocks_per_unit);
   facts.flops = static_cast<double>(p.exemplars) * extractor.flops(p.search_height_px, p.search_width_px);
   // A unit is there as it grows, another as it is written; beside them a block in 32 bit and the maps of a pass.
@@ -206,10 +196,16 @@ class UnitMaker {
     maps.shape = {blocks, p().map_channels(), p().frame_cells().width, p().frame_cells().height, match::kLanes};
     const at::Tensor stored =
         p().precision_bits == 16 ? memory_of<std::uint16_t>(maps, at::kHalf) : memory_of<float>(maps, at::kFloat);
-    store::Column& square_sums = used["channel_square_sum"];
-    square_sums.shape = {blocks, p().map_channels()};
-    const at::Tensor sums = memory_of<double>(square_sums, at::kDouble);
-    for (std::int64_t i = 0; i < blocks; ++i) sums[i].copy_(make_block(first + i, stored[i]));
+    const auto sums = [&](const char* name) {
+      used[name].shape = {blocks, p().map_channels()};
+      return memory_of<double>(used[name], at::kDouble);
+    };
+    const at::Tensor sum = sums("channel_sum"), square_sum = sums("channel_square_sum");
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      const match::ChannelSums of_block = make_block(first + i, stored[i]);
+      sum[i].copy_(of_block.sum);
+      square_sum[i].copy_(of_block.square_sum);
+    }
     return used;
   }
 
@@ -225,9 +221,8 @@ class UnitMaker {
     return at::from_blob(elements.data(), column.shape, type);
   }
 
-  /// Fills a block; each channel's sum of squares. Images are seen some at a time, so that their maps stay near the
-  /// processor.
-  at::Tensor make_block(std::int64_t number, const at::Tensor& stored) {
+  /// Fills a block; each channel's sums. Images are seen some at a time, so that their maps stay near the processor.
+  match::ChannelSums make_block(std::int64_t number, const at::Tensor& stored) {
     const at::Tensor images = framed_.block(number);
     const bool is_stored_as_seen = p().precision_bits == 32 && !projection_.defined();
     if (!is_stored_as_seen && !packed_.defined()) {
@@ -235,25 +230,30 @@ class UnitMaker {
     }
     at::Tensor block = is_stored_as_seen ? stored : packed_;
     if (images.size(0) < match::kLanes) block.zero_();
-    at::Tensor square_sum = at::zeros({p().geometry.channels}, at::kDouble);
+    match::ChannelSums sums = {at::zeros({p().geometry.channels}, at::kDouble),
+                               at::zeros({p().geometry.channels}, at::kDouble)};
     std::int64_t lane = 0;
     for (const at::Tensor& pass : images.split(kImagesPerPass)) {
       const at::Tensor maps = extractor_.extract(pass.to(at::kFloat).to(device_)).to(at::kCPU);
-      square_sum += match::pack_lanes(maps, white_response_, p().border_cells, lane, block);
+      const match::ChannelSums of_pass = match::pack_lanes(maps, white_response_, p().border_cells, lane, block);
+      sums.sum.add_(of_pass.sum);
+      sums.square_sum.add_(of_pass.square_sum);
       lane += maps.size(0);
     }
-    if (!at::isfinite(square_sum).all().item<bool>()) {
+    if (!at::isfinite(sums.square_sum).all().item<bool>()) {
       const std::int64_t first = number * match::kLanes;
       throw DataError("features of exemplars " + std::to_string(first) + " to " +
                       std::to_string(first + images.size(0) - 1) + " are not finite; are the weights right?");
     }
     if (projection_.defined()) {
       block = match::project_channels(projection_, block);
-      square_sum = at::linalg_vector_norm(block, 2, at::IntArrayRef{1, 2, 3}, false, at::kDouble).square();
+      const at::IntArrayRef cells = {1, 2, 3};
+      sums = {at::sum(block, cells, false, at::kDouble),
+              at::linalg_vector_norm(block, 2, cells, false, at::kDouble).square()};
     }
     if (p().precision_bits == 16) block.clamp_(-65504.0, 65504.0);
     if (!is_stored_as_seen) stored.copy_(block);
-    return square_sum;
+    return sums;
   }
 
   const BuildIndexFacts& facts_;

@@ -36,10 +36,12 @@ struct Arriving {
   std::optional<c10::Event> arrived;  // on a GPU
 };
 
-/// Brings blocks to a device: to a GPU on a stream of its own, beside the work that is queued there.
+/// Brings blocks, less `subtracted` [C] if that is defined, to a device: to a GPU on a stream of its own, beside the
+/// work that is queued there.
 class Carrier {
  public:
-  explicit Carrier(at::Device device) : device_(device) {
+  Carrier(at::Device device, const at::Tensor& subtracted) : device_(device) {
+    if (subtracted.defined()) subtracted_ = subtracted.to(device).view({-1, 1, 1, 1});
     if (!device.is_cpu()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
   }
 
@@ -48,10 +50,12 @@ class Carrier {
     if (!stream_) {
       // A copy of its own: aligned for the kernel's vectors.
       to.blocks.push_back(at::empty(block.sizes(), at::kFloat).copy_(block));
+      if (subtracted_.defined()) to.blocks.back().sub_(subtracted_);
       return;
     }
     const c10::StreamGuard beside(*stream_);
     to.blocks.push_back(block.pin_memory().to(device_, /*non_blocking=*/true).to(at::kFloat));
+    if (subtracted_.defined()) to.blocks.back() = to.blocks.back() - subtracted_;
     to.arrived.emplace(device_.type());
     to.arrived->record(*stream_);
   }
@@ -68,6 +72,7 @@ class Carrier {
 
  private:
   at::Device device_;
+  at::Tensor subtracted_;  // [C, 1, 1, 1] on the device
   std::optional<c10::Stream> stream_;
 };
 
@@ -122,10 +127,12 @@ std::int64_t ExemplarBlocks::least_bytes(const IndexParameters& parameters, cons
 }
 
 ExemplarBlocks::ExemplarBlocks(const store::Store& index, const IndexParameters& parameters, std::int64_t first,
-                               std::int64_t last, std::int64_t memory_bytes, const BlockAccess& access)
+                               std::int64_t last, std::int64_t memory_bytes, const BlockAccess& access,
+                               const at::Tensor& subtracted)
     : index_(index),
       parameters_(parameters),
       access_(access),
+      subtracted_(subtracted),
       first_(first),
       last_(last),
       resident_limit_(most_in_memory(parameters, memory_bytes, access)) {}
@@ -159,7 +166,7 @@ void ExemplarBlocks::stream(std::span<const std::int64_t> blocks, const BlockWor
     for (const std::int64_t block : wanted) reading.push_back(index_.read_async("maps", first_ + block, 1));
     return reading;
   };
-  const Carrier carrier(access_.device);
+  const Carrier carrier(access_.device, subtracted_);
   std::size_t sent = 0;
   const auto send = [&](std::vector<std::future<store::Column>> reading) {
     Arriving arriving;

@@ -26,9 +26,10 @@ struct BlockAccess {
 /// naming an exemplar whose features are not finite: it could neither be ranked nor left out without a word.
 class ExemplarBlocks {
  public:
-  /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (least_bytes or more).
+  /// Blocks [first, last) of the index, holding at most `memory_bytes` of them at a time (least_bytes or more), less
+  /// `subtracted` [C] if that is defined (match::subtracted_from_maps).
   ExemplarBlocks(const store::Store& index, const IndexParameters& parameters, std::int64_t first, std::int64_t last,
-                 std::int64_t memory_bytes, const BlockAccess& access = {});
+                 std::int64_t memory_bytes, const BlockAccess& access = {}, const at::Tensor& subtracted = {});
 
   /// The most blocks that `memory_bytes` can keep.
   static std::int64_t most_in_memory(const IndexParameters& parameters, std::int64_t memory_bytes,
@@ -65,6 +66,7 @@ class ExemplarBlocks {
   const store::Store& index_;
   IndexParameters parameters_;
   BlockAccess access_;
+  at::Tensor subtracted_;
   std::int64_t first_, last_;
   std::int64_t resident_limit_;                // blocks that fit into the memory
   at::Tensor wanted_projection_, projection_;  // as it was given, and on the device

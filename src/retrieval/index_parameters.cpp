@@ -45,9 +45,10 @@ store::StoreHeader IndexParameters::header() const {
                          {"exemplars", exemplars},
                          {"exemplars_sha256", exemplars_sha256}};
   if (network) json["network"] = network_to_json(*network);
-  if (!metric) return {kIndexSchema, 2, std::move(json)};
-  json["metric_sha256"] = metric->sha256;
-  json["components"] = metric->components;
+  if (metric) {
+    json["metric_sha256"] = metric->sha256;
+    json["components"] = metric->components;
+  }
   return {kIndexSchema, 3, std::move(json)};
 }
 
@@ -94,7 +95,7 @@ IndexParameters IndexParameters::from_header(const store::StoreHeader& header, c
   p.exemplars = integer("exemplars", 1, std::int64_t{1} << 31);
   p.exemplars_sha256 = text("exemplars_sha256");
   integer("lanes", match::kLanes, match::kLanes);
-  if (p.version > 2) p.metric = {text("metric_sha256"), integer("components", 1, p.geometry.channels)};
+  if (json.contains("metric_sha256")) p.metric = {text("metric_sha256"), integer("components", 1, p.geometry.channels)};
   p.block_floats();
   if (p.version > 1 && json.contains("network") == p.weights_identity.empty()) throw impossible("network");
   if (p.version > 1 && json.contains("network")) p.network = network_from_json(json["network"], file);

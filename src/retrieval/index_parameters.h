@@ -21,7 +21,7 @@ struct IndexMetric {
 };
 
 struct IndexParameters {
-  std::int64_t version = 2;  // of the schema, which decides how the three next are kept; 3: with a metric
+  std::int64_t version = 3;  // of the schema; in version 1 the three next were kept in other ways
   std::string extractor_kind;
   std::string weights_convention;  // empty without weights
   std::string weights_identity;    // SHA-256, in version 1 FNV-1a, of the tensors that were read; empty without weights
@@ -44,15 +44,15 @@ struct IndexParameters {
   std::int64_t map_channels() const;
   std::int64_t block_floats() const;
 
-  /// The header of an index of these parameters, always of the newest version: 2, with a metric 3.
+  /// The header of an index of these parameters, always of the newest version.
   store::StoreHeader header() const;
   /// Throws DataError naming `file` and the parameter that is missing or impossible.
   static IndexParameters from_header(const store::StoreHeader& header, const std::string& file);
 };
 
-/// The extractor an index was made with: of version 2 the network that it keeps, of version 1 the one that its names
-/// stand for. Throws as make_extractor does, and DataError when the weights are others than the index's (`file` names
-/// the index).
+/// The extractor an index was made with: from version 2 on the network that it keeps, of version 1 the one that its
+/// names stand for. Throws as make_extractor does, and DataError when the weights are others than the index's (`file`
+/// names the index).
 std::unique_ptr<features::Extractor> extractor_of_index(const IndexParameters& parameters,
                                                         const std::string& weights_path, const std::string& file);
 

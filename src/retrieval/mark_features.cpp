@@ -14,16 +14,10 @@
 #include "image/image.h"
 #include "match/rotation.h"
 #include "match/support.h"
+#include "retrieval/exemplar_image.h"
+#include "retrieval/turned_mark.h"
 
 namespace outsole::retrieval {
-
-namespace {
-
-/// The canvas of a mark turned by one angle.
-struct TurnedMark {
-  at::Tensor image;    // [canvas_height, canvas_width] float32
-  at::Tensor support;  // the same, bool
-};
 
 TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
   const match::PoseGrid& grid = mark.grid;
@@ -39,7 +33,6 @@ TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
           match::rotate_mask(place(at::zeros({height, width}, at::kBool), mark.support), angle_deg)};
 }
 
-/// The eroded support on the cells of the map of the canvas from `offset` on.
 at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offset,
                            const features::Extractor& extractor, const IndexParameters& index,
                            const SearchProtocol& protocol) {
@@ -48,8 +41,59 @@ at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offs
   const at::Tensor cells =
       match::support_on_cells(seen, extractor.map_length(seen.size(0)), extractor.map_length(seen.size(1)),
                               geometry.stride_px, geometry.first_center_half_px);
-  return match::eroded(cells,
-                       match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction));
+  return protocol.as_they_lie ? cells : match::eroded(cells, erosion_radius(index, protocol));
+}
+
+namespace {
+
+at::Tensor grey_tensor(const cv::Mat& grey) {
+  return at::from_blob(grey.data, {grey.rows, grey.cols}, at::kFloat).clone();
+}
+
+at::Tensor mask_tensor(const cv::Mat& mask) {
+  return at::from_blob(mask.data, {mask.rows, mask.cols}, at::kByte).to(at::kBool);
+}
+
+/// What the file says of the mark.
+ScaledMark described_mark(const std::filesystem::path& path, const image::DecodedImage& decoded) {
+  ScaledMark mark;
+  mark.id = id_of(path);
+  mark.sha256 = decoded.source_sha256;
+  mark.height_px = decoded.grey.rows;
+  mark.width_px = decoded.grey.cols;
+  return mark;
+}
+
+/// The mark on the frame, as an exemplar of its size would lie there.
+ScaledMark framed_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
+                       const IndexParameters& index) {
+  ScaledMark mark = described_mark(path, decoded);
+  const std::int64_t left = exemplar_left_px(mark.width_px, index.frame_width_px);
+  if (mark.height_px > index.frame_height_px || left < 0) {
+    spdlog::warn("{}: larger than the exemplars' frame: only its first {} rows and middle {} columns are seen",
+                 path.string(), index.frame_height_px, index.frame_width_px);
+  }
+  const auto on_frame = [&](const cv::Mat& image, double around) {
+    return image::placed_on_canvas(image, index.frame_height_px, index.frame_width_px, 0, left, around);
+  };
+  const cv::Mat mask = decoded.support.empty() ? cv::Mat(decoded.grey.size(), CV_8UC1, 255.0) : decoded.support;
+  mark.image = grey_tensor(image::resize_to_grey_levels(on_frame(image::to_float(decoded.grey), 255),
+                                                        index.search_height_px, index.search_width_px));
+  mark.support = mask_tensor(image::resize_mask(on_frame(mask, 0), index.search_height_px, index.search_width_px));
+  mark.grid = {{0},
+               index.geometry.stride_px,
+               index.search_height_px,
+               index.search_width_px,
+               index.search_height_px,
+               index.search_width_px};
+  const auto to_search = [](double px, std::int64_t search, std::int64_t frame) {
+    return (px + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
+  };
+  const double height = mark.height_px, width = mark.width_px;
+  mark.centre_y_px = to_search((height - 1) / 2, index.search_height_px, index.frame_height_px);
+  mark.centre_x_px =
+      to_search(static_cast<double>(left) + (width - 1) / 2, index.search_width_px, index.frame_width_px);
+  return mark;
 }
 
 /// A view as bytes, for ranks on the same kind of machine.
@@ -91,9 +135,15 @@ match::MarkView decode(const char*& bytes) {
 
 }  // namespace
 
+std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& protocol) {
+  if (protocol.as_they_lie) return index.border_cells;
+  return match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
+}
+
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol) {
   const image::DecodedImage decoded = image::read_mark(path);
+  if (protocol.as_they_lie) return framed_mark(path, decoded, index);
   const double height = decoded.grey.rows, width = decoded.grey.cols;
   double scale = 1;
   std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, index.image_scale);
@@ -106,21 +156,16 @@ ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParame
     scaled_width = std::clamp<std::int64_t>(std::llround(width * index.image_scale * scale), 1, index.search_width_px);
     spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * scale);
   }
-  const cv::Mat grey = image::resize_to_grey_levels(image::to_float(decoded.grey), scaled_height, scaled_width);
-  ScaledMark mark;
-  mark.id = id_of(path);
-  mark.sha256 = decoded.source_sha256;
-  mark.height_px = decoded.grey.rows;
-  mark.width_px = decoded.grey.cols;
+  ScaledMark mark = described_mark(path, decoded);
   mark.scale = scale;
-  mark.image = at::from_blob(grey.data, {grey.rows, grey.cols}, at::kFloat).clone();
-  mark.support = at::ones({grey.rows, grey.cols}, at::kBool);
-  if (!decoded.support.empty()) {
-    const cv::Mat mask = image::resize_mask(decoded.support, scaled_height, scaled_width);
-    mark.support = at::from_blob(mask.data, {mask.rows, mask.cols}, at::kByte).to(at::kBool);
-  }
+  mark.image = grey_tensor(image::resize_to_grey_levels(image::to_float(decoded.grey), scaled_height, scaled_width));
+  mark.support = decoded.support.empty()
+                     ? at::ones({scaled_height, scaled_width}, at::kBool)
+                     : mask_tensor(image::resize_mask(decoded.support, scaled_height, scaled_width));
   mark.grid = {protocol.angles_deg,   protocol.stride_px, index.search_height_px,
                index.search_width_px, scaled_height,      scaled_width};
+  mark.centre_y_px = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2;
+  mark.centre_x_px = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2;
   return mark;
 }
 

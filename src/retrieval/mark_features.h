@@ -18,6 +18,9 @@ namespace outsole::retrieval {
 
 /// The numbers of the search protocol. Defaults are the published ones for crime-scene marks.
 struct SearchProtocol {
+  /// One pose only, for marks that are aligned with the exemplars: a mark lies on the frame as an exemplar of its size
+  /// would, and all of it is support, without erosion. Angles, stride and erosion then have no effect.
+  bool as_they_lie = false;
   std::vector<double> angles_deg = {-20, -16, -12, -8, -4, 0, 4, 8, 12, 16, 20};  // counter-clockwise
   std::int64_t stride_px = 2;     // of translations, at the search scale
   double erosion_fraction = 0.1;  // of the exemplar map's short side
@@ -33,10 +36,15 @@ struct ScaledMark {
   at::Tensor image;    // [h, w] float32, whole grey levels
   at::Tensor support;  // [h, w] bool
   match::PoseGrid grid;
+  double centre_y_px = 0, centre_x_px = 0;  // of the mark on the grid's canvas
 };
 
-/// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame. Throws DataError naming the
-/// file.
+/// How far supports are eroded, in cells of `index`'s maps. As they lie: by the border that the index lacks, which is a
+/// matter of the frame and not of the mark.
+std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& protocol);
+
+/// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame; as they lie: brings it to the
+/// frame as an exemplar (larger ones lose their last rows and outer columns). Throws DataError naming the file.
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol);
 

@@ -5,6 +5,41 @@
 
 namespace outsole::retrieval {
 
+namespace {
+
+/// The mean over all cells of all exemplars' maps of what a data set [blocks, channels] has summed up: [C] float64.
+at::Tensor mean_of(const store::Store& store, const char* name, const IndexParameters& p) {
+  const store::Column sums = store.read(name);
+  const auto& values = std::get<std::vector<double>>(sums.values);
+  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.map_channels()}) {
+    throw DataError(store.path().string() + ": " + name + " does not fit its parameters");
+  }
+  at::Tensor mean = at::zeros({p.map_channels()}, at::kDouble);
+  double* means = mean.data_ptr<double>();
+  for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
+    for (std::int64_t c = 0; c < p.map_channels(); ++c) {
+      means[c] += values[static_cast<std::size_t>(block * p.map_channels() + c)];
+    }
+  }
+  mean /= static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
+  return mean;
+}
+
+match::ChannelModel channels_of(const store::Store& store, const IndexParameters& p) {
+  const at::Tensor square_mean = mean_of(store, "channel_square_sum", p);
+  match::ChannelModel channels = match::plain_channel_model(square_mean);
+  channels.white = at::tensor(std::get<std::vector<float>>(store.read("white_response").values));
+  if (channels.white.numel() != p.map_channels())
+    throw DataError(store.path().string() + ": white_response does not fit its parameters");
+  if (p.version < 3) return channels;
+  const at::Tensor mean = mean_of(store, "channel_sum", p);
+  channels.mean = mean - channels.white.to(at::kDouble);
+  channels.deviation = (square_mean - mean.square()).clamp_min(0).sqrt();
+  return channels;
+}
+
+}  // namespace
+
 OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device) {
   const std::string name = store.path().string();
   IndexParameters p = IndexParameters::from_header(store.header(), name);
@@ -24,24 +59,7 @@ OpenIndex open_index(store::Store store, const std::string& weights_path, at::De
     if (width_px[i] < 1) throw DataError(name + ": exemplar '" + ids[i] + "' has an impossible width");
   }
 
-  const store::Column sums = store.read("channel_square_sum");
-  const auto& values = std::get<std::vector<double>>(sums.values);
-  if (sums.shape != std::vector<std::int64_t>{p.blocks(), p.map_channels()}) {
-    throw DataError(name + ": channel_square_sum does not fit its parameters");
-  }
-  at::Tensor square_mean = at::zeros({p.map_channels()}, at::kDouble);
-  double* means = square_mean.data_ptr<double>();
-  for (std::int64_t block = 0; block < p.blocks(); ++block) {  // in this order, so every rank gets the same bits
-    for (std::int64_t c = 0; c < p.map_channels(); ++c) {
-      means[c] += values[static_cast<std::size_t>(block * p.map_channels() + c)];
-    }
-  }
-  square_mean /=
-      static_cast<double>(p.exemplars) * static_cast<double>(p.map_height) * static_cast<double>(p.map_width);
-  match::ChannelModel channels = match::plain_channel_model(square_mean);
-  channels.white = at::tensor(std::get<std::vector<float>>(store.read("white_response").values));
-  if (channels.white.numel() != p.map_channels())
-    throw DataError(name + ": white_response does not fit its parameters");
+  match::ChannelModel channels = channels_of(store, p);
   store.forget_told();
   auto extractor = extractor_of_index(p, weights_path, name);
   extractor->to(device);

@@ -27,11 +27,12 @@ struct OpenIndex {
 };
 
 /// What every rank reads of an index as it is opened: told by rank 0 (store::Store::open_together).
-inline const std::vector<std::string> kToldOfIndex = {"exemplar_id", "exemplar_width_px", "exemplar_mirror",
-                                                      "channel_square_sum", "white_response"};
+inline const std::vector<std::string> kToldOfIndex = {"exemplar_id", "exemplar_width_px",  "exemplar_mirror",
+                                                      "channel_sum", "channel_square_sum", "white_response"};
 
 /// Reads an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
-/// fit each other, and as extractor_of_index does. Not collective.
+/// fit each other, and as extractor_of_index does. The channels' mean and deviation are undefined where the index is of
+/// a version that did not keep them. Not collective.
 OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device);
 
 }  // namespace outsole::retrieval

@@ -82,6 +82,11 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
                                {"marks", setup.marks.size()},
                                {"marks_sha256", comm.broadcast(marks_sha256)}};
   if (!setup.metrics.sha256.empty()) parameters["metric_sha256"] = setup.metrics.sha256;
+  if (options.protocol.as_they_lie) {
+    parameters["as_they_lie"] = true;
+    parameters["angles_deg"] = {0.0};
+    for (const char* unused : {"stride_px", "erosion_fraction"}) parameters.erase(unused);
+  }
   if (options.coarse > 0) parameters["coarse"] = options.coarse;
   if (options.compute_precision != "32") parameters["compute_precision"] = options.compute_precision;
   return parameters;

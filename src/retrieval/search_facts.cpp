@@ -187,7 +187,8 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   Rates rates;
   comm.together([&] {
     const std::int64_t first = comm.rank() % setup.index.store.rows();
-    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.block_access());
+    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.block_access(),
+                         setup.subtracted);
     block.project_by(setup.metrics.metrics.front().exemplar_projection);
     const double start = processor_s();
     block.visit([&](std::span<const at::Tensor> blocks, std::int64_t) {

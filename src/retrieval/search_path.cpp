@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "core/errors.h"
-#include "match/support.h"
 
 namespace outsole::retrieval {
 
@@ -53,9 +52,8 @@ match::ReadyMark make_ready(const SearchPath& path, std::vector<match::MarkView>
   for (const match::MarkView& view : views) {
     if (!at::isfinite(view.features).all().item<bool>()) throw DataError("the mark's features are not finite");
   }
-  const match::SearchTerms terms = {
-      index.frame_cells(), match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction),
-      channels, protocol.similarity};
+  const match::SearchTerms terms = {index.frame_cells(), erosion_radius(index, protocol), channels,
+                                    protocol.similarity};
   return path.kernel->make_ready(std::move(views), terms, {path.device, path.precision});
 }
 

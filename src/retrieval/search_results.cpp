@@ -28,8 +28,7 @@ PublishedPose publish(const Candidate& candidate, const ScaledMark& mark, const 
   const auto to_frame = [](double scaled, std::int64_t frame, std::int64_t search) {
     return (scaled + 0.5) * static_cast<double>(frame) / static_cast<double>(search) - 0.5;
   };
-  const double y = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2 - pose.y_px;
-  const double x = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2 - pose.x_px;
+  const double y = mark.centre_y_px - pose.y_px, x = mark.centre_x_px - pose.x_px;
   PublishedPose result = {mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)],
                           to_frame(y, p.frame_height_px, p.search_height_px),
                           to_frame(x, p.frame_width_px, p.search_width_px) -

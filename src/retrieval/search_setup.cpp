@@ -9,7 +9,6 @@
 #include "ingest/image_sources.h"
 #include "machine/device.h"
 #include "machine/memory_budget.h"
-#include "match/support.h"
 #include "retrieval/search_results.h"
 
 namespace outsole::retrieval {
@@ -20,6 +19,8 @@ constexpr std::int64_t kMarkUnits = 512;  // marks share a shard when there are 
 
 void check_options(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
+  if (protocol.as_they_lie && options.coarse != 0)
+    throw UsageError("`coarse`: there is one pose only, with `no_search`");
   if (protocol.angles_deg.empty()) throw UsageError("`angles_deg`: no angle");
   if (protocol.stride_px < 1) throw UsageError("`stride_px`: must be at least 1");
   if (protocol.stride_px > std::max(index.search_height_px, index.search_width_px)) {
@@ -38,7 +39,7 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
                      match::name_of({}) + ", and no other");
   }
   match::view_offsets({{0}, protocol.stride_px, 1, 1, 1, 1}, index.geometry.stride_px);
-  const std::int64_t radius = match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
+  const std::int64_t radius = erosion_radius(index, protocol);
   if (radius < index.border_cells) {
     throw UsageError("`erosion` " + std::to_string(protocol.erosion_fraction) + ": erodes by " +
                      std::to_string(radius) + " cells, but the index leaves out a border of " +
@@ -47,12 +48,21 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
   }
 }
 
+void check_similarity(const SearchOptions& options, const OpenIndex& index) {
+  const match::Similarity& similarity = options.protocol.similarity;
+  if (!match::needs_statistics(similarity) || index.channels.mean.defined()) return;
+  throw UsageError("`similarity` " + match::name_of(similarity) + ": " + options.index.string() +
+                   " is of a version that keeps no statistics of its channels; make it anew with `outsole index`, or "
+                   "choose a similarity without mu_bar_c and sigma_bar_c");
+}
+
 /// The views of a mark that fills the frame.
 std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters& index) {
-  const std::int64_t offsets_per_axis =
-      std::max<std::int64_t>(1, index.geometry.stride_px / options.protocol.stride_px);
-  return checked_product({std::ssize(options.protocol.angles_deg), offsets_per_axis, offsets_per_axis,
-                          index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
+  const SearchProtocol& protocol = options.protocol;
+  const std::int64_t offsets_per_axis = std::max<std::int64_t>(1, index.geometry.stride_px / protocol.stride_px);
+  const std::int64_t views =
+      protocol.as_they_lie ? 1 : std::ssize(protocol.angles_deg) * offsets_per_axis * offsets_per_axis;
+  return checked_product({views, index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
                          "a mark's views");
 }
 
@@ -124,14 +134,16 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
   store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
   std::optional<SearchSetup> setup;
   comm.together([&] {
-    setup.emplace(
-        SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path, {}});
+    setup.emplace(SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path,
+                              /*metrics=*/{}, /*subtracted=*/{}});
   });
   setup->metrics = metrics_for_search(comm, options.metric, setup->index, marks);
   comm.together([&] {
     if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);
+    check_similarity(options, setup->index);
+    setup->subtracted = match::subtracted_from_maps(options.protocol.similarity, setup->index.channels);
     const auto count = std::ssize(marks);
     setup->marks_per_unit = divide_up(count, kMarkUnits);
     setup->units = divide_up(count, setup->marks_per_unit);

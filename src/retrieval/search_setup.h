@@ -21,6 +21,7 @@ struct SearchSetup {
   OpenIndex index;
   SearchPath path;
   SearchMetrics metrics;
+  at::Tensor subtracted;  // from the stored maps, for a similarity that wants that (match::subtracted_from_maps)
   std::int64_t marks_per_unit = 1, units = 0;
   std::int64_t view_bytes = 0;          // a mark's views, at most
   std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the candidates found for it

@@ -34,7 +34,8 @@ TeamSearch::TeamSearch(const comm::Communicator& team, const SearchOptions& opti
       options_(options),
       setup_(setup),
       own_(comm::units_of(parameters().blocks(), team.rank(), team.size())),
-      blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes, setup.block_access()),
+      blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes, setup.block_access(),
+              setup.subtracted),
       marks_at_a_time_(-team.max(-(blocks_.in_memory() ? 1 : most_marks_a_pass(setup, options)))),
       marks_(std::move(marks)),
       ahead_(look_at(0)) {}

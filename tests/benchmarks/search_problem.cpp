@@ -63,7 +63,10 @@ SearchProblem make_search_problem(std::int64_t mark_height_px, std::int64_t mark
                                                     match::eroded(support, 3)));
     }
   }
-  problem.model = match::plain_channel_model(problem.exemplars.to(at::kDouble).square().mean({0, 2, 3}));
+  const at::Tensor exemplars = problem.exemplars.to(at::kDouble);
+  problem.model = match::plain_channel_model(exemplars.square().mean({0, 2, 3}));
+  problem.model.mean = exemplars.mean({0, 2, 3});
+  problem.model.deviation = exemplars.std({0, 2, 3}, /*unbiased=*/false);
   problem.block = match::pack_block(problem.exemplars, at::zeros({problem.channels}), 0);
   return problem;
 }

@@ -22,8 +22,8 @@ struct SearchProblem {
 
   /// The mark laid out for a kernel; by default the one that a search takes on a CPU.
   match::ReadyMark ready(const match::SearchKernel& kernel = match::fastest_cpu_kernel(),
-                         const match::Compute& compute = {}) const {
-    return kernel.make_ready(views, {frame, 3, model, {}}, compute);
+                         const match::Compute& compute = {}, const match::Similarity& similarity = {}) const {
+    return kernel.make_ready(views, {frame, 3, model, similarity}, compute);
   }
 };
 

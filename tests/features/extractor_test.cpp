@@ -136,12 +136,13 @@ TEST(MakeExtractor, AsksForWeightsExactlyWhereTheyAreNeeded) {
 
 TEST(ExtractorKinds, AreDescribed) {
   const auto kinds = extractor_kinds();
-  ASSERT_EQ(kinds.size(), 6U);
+  ASSERT_EQ(kinds.size(), 7U);
   EXPECT_EQ(kinds[2].first, "resnet50:STAGE");
   EXPECT_THAT(kinds[2].second, HasSubstr("res2a, res2b, res2c, res3a"));
   EXPECT_THAT(kinds[3].second, HasSubstr("layer2.1"));
   EXPECT_THAT(kinds[4].second, HasSubstr("relu3_1"));
   EXPECT_THAT(kinds[5].second, HasSubstr("fire3"));
+  EXPECT_THAT(kinds[6].second, HasSubstr("inception_3a"));
 }
 
 }  // namespace

@@ -150,10 +150,10 @@ TEST_F(Networks, SeePlanesInTheOrderOfTheConvention) {
 }
 
 TEST_F(Networks, Vgg16EqualsANaiveReference) {
-  const ExtractorSpec spec = {.kind = "vgg16:relu3_1"};
-  const std::vector<NamedTensor> weights = random_weights_of(spec);
+  const ExtractorSpec spec = {.kind = "vgg16:relu3_1"}, deepest = {.kind = "vgg16:relu5_3"};
+  const std::vector<NamedTensor> weights = random_weights_of(deepest);
   const TensorsByName named = by_name(weights);
-  const at::Tensor seen = image(11, 14);
+  const at::Tensor seen = image(17, 18);
   const auto block = [&](Map map, const std::vector<int>& places) {
     for (const int place : places) {
       const std::string name = "features." + std::to_string(place);
@@ -167,8 +167,8 @@ TEST_F(Networks, Vgg16EqualsANaiveReference) {
     if (!caffe) {
       const double mean[] = {0.485, 0.456, 0.406}, deviation[] = {0.229, 0.224, 0.225};
       for (std::int64_t c = 0; c < 3; ++c) {
-        for (std::int64_t i = 0; i < 11 * 14; ++i) {
-          double& value = planes.values[c * 11 * 14 + i];
+        for (std::int64_t i = 0; i < 17 * 18; ++i) {
+          double& value = planes.values[c * 17 * 18 + i];
           value = ((value + kMeanGrey) / 255 - mean[c]) / deviation[c];
         }
       }
@@ -180,12 +180,16 @@ TEST_F(Networks, Vgg16EqualsANaiveReference) {
     seen_by.weights_convention = convention;
     EXPECT_LT(relative_error(map_of(seen, seen_by, weights), expected), 2e-6) << convention;
     EXPECT_GT(alive(expected), 0.2);
+    map = naive_max_pool(block(expected, {12, 14}), 2, 2, 0, caffe);
+    map = naive_max_pool(block(map, {17, 19, 21}), 2, 2, 0, caffe);
+    seen_by.kind = deepest.kind;
+    EXPECT_LT(relative_error(map_of(seen, seen_by, weights), block(map, {24, 26, 28})), 1e-5) << convention;
   }
 }
 
 TEST_F(Networks, SqueezeNetEqualsANaiveReference) {
-  const ExtractorSpec spec = {.kind = "squeezenet:fire4"};
-  const std::vector<NamedTensor> weights = random_weights_of(spec);
+  const ExtractorSpec spec = {.kind = "squeezenet:fire4"}, deepest = {.kind = "squeezenet:fire9"};
+  const std::vector<NamedTensor> weights = random_weights_of(deepest);
   const TensorsByName named = by_name(weights);
   const auto convolved = [&](const Map& map, const std::string& name, std::int64_t stride, std::int64_t pad) {
     return relu(add_bias(naive_convolution(map, *named.at("features." + name + ".weight"), stride, pad),
@@ -203,12 +207,80 @@ TEST_F(Networks, SqueezeNetEqualsANaiveReference) {
   EXPECT_EQ(expected.channels, 256);
   EXPECT_LT(relative_error(map_of(seen, spec, weights), expected), 2e-6);
   EXPECT_GT(alive(expected), 0.2);
+  expected = naive_max_pool(fire(expected, "7"), 3, 2, 0, true);
+  for (const std::string name : {"9", "10", "11", "12"}) expected = fire(expected, name);
+  EXPECT_LT(relative_error(map_of(seen, deepest, weights), expected), 1e-5);
+}
+
+/// GoogLeNet as plain loops, straight from its table of layers; `published` as its authors' Caffe model has it, else as
+/// torchvision.
+class NaiveGoogLeNet {
+ public:
+  NaiveGoogLeNet(const std::vector<NamedTensor>& tensors, bool published, bool folded)
+      : published_(published), folded_(folded), tensors_(by_name(tensors)) {}
+
+  /// The maps after conv2, inception_3a, and inception_5b, of the network's input.
+  std::vector<Map> forward(const Map& planes) const {
+    Map map = naive_max_pool(convolution(planes, "conv1", 2, 3), 3, 2, 0, true);
+    if (published_) map = naive_response_norm(map, 5, 1e-4, 0.75, 1);
+    std::vector<Map> seen = {convolution(convolution(map, "conv2", 1, 0), "conv3", 1, 1)};
+    map = seen[0];
+    if (published_) map = naive_response_norm(map, 5, 1e-4, 0.75, 1);
+    map = inception(naive_max_pool(map, 3, 2, 0, true), "3a");
+    seen.push_back(map);
+    map = naive_max_pool(inception(map, "3b"), 3, 2, 0, true);
+    for (const std::string name : {"4a", "4b", "4c", "4d", "4e"}) map = inception(map, name);
+    map = naive_max_pool(map, published_ ? 3 : 2, 2, 0, true);
+    seen.push_back(inception(inception(map, "5a"), "5b"));
+    return seen;
+  }
+
+ private:
+  Map convolution(const Map& in, const std::string& name, std::int64_t stride, std::int64_t pad) const {
+    const Map sums = naive_convolution(in, *tensors_.at(name + ".conv.weight"), stride, pad);
+    if (published_ || folded_) return relu(add_bias(sums, *tensors_.at(name + ".conv.bias")));
+    return relu(batch_norm(sums, tensors_, name + ".bn", 1e-3));
+  }
+
+  Map inception(const Map& in, const std::string& module) const {
+    const std::string name = "inception" + module + ".branch";
+    return concatenated({convolution(in, name + "1", 1, 0),
+                         convolution(convolution(in, name + "2.0", 1, 0), name + "2.1", 1, 1),
+                         convolution(convolution(in, name + "3.0", 1, 0), name + "3.1", 1, published_ ? 2 : 1),
+                         convolution(naive_max_pool(in, 3, 1, 1, false), name + "4.1", 1, 0)});
+  }
+
+  bool published_, folded_;
+  TensorsByName tensors_;
+};
+
+TEST_F(Networks, GoogLeNetEqualsANaiveReferenceInEveryForm) {
+  const at::Tensor seen = image(33, 38);
+  for (const std::string convention : {"caffe", "torchvision", "torchvision-folded"}) {
+    const bool published = convention == "caffe";
+    const std::vector<NamedTensor> weights =
+        random_weights_of({.kind = "googlenet:inception_5b", .weights_convention = convention});
+    Map planes = grey_planes(seen[0], published ? kMeanGrey : 0);
+    if (!published) {
+      for (double& value : planes.values) value = (value / 255 - 0.5) / 0.5;
+    }
+    const auto expected = NaiveGoogLeNet(weights, published, convention == "torchvision-folded").forward(planes);
+    const std::string stages[] = {"conv2", "inception_3a", "inception_5b"};
+    const std::int64_t channels[] = {192, 256, 1024};
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      const ExtractorSpec spec = {.kind = "googlenet:" + stages[i], .weights_convention = convention};
+      EXPECT_EQ(expected[i].channels, channels[i]);
+      EXPECT_LT(relative_error(map_of(seen, spec, weights), expected[i]), 1e-5) << stages[i] << ' ' << convention;
+      EXPECT_GT(alive(expected[i]), 0.2) << stages[i];
+    }
+  }
 }
 
 TEST_F(Networks, ResNet18EqualsANaiveReferenceWithBatchNormAndWithItFoldedIn) {
   for (const std::string convention : {"torchvision", "torchvision-folded"}) {
     const ExtractorSpec spec = {.kind = "resnet18:layer2.1", .weights_convention = convention};
-    const std::vector<NamedTensor> weights = random_weights_of(spec);
+    const ExtractorSpec deepest = {.kind = "resnet18:layer4.1", .weights_convention = convention};
+    const std::vector<NamedTensor> weights = random_weights_of(deepest);
     const TensorsByName named = by_name(weights);
     const auto convolved = [&](const Map& map, const std::string& name, const std::string& norm, std::int64_t stride,
                                std::int64_t pad) {
@@ -223,16 +295,61 @@ TEST_F(Networks, ResNet18EqualsANaiveReferenceWithBatchNormAndWithItFoldedIn) {
       planes.values[i] = (planes.values[i] / 255 - mean[c]) / deviation[c];
     }
     Map map = naive_max_pool(relu(convolved(planes, "conv1", "bn1", 2, 3)), 3, 2, 1, false);
-    for (const std::string unit : {"layer1.0", "layer1.1", "layer2.0", "layer2.1"}) {
-      const bool halves = unit == "layer2.0";
+    const auto add_unit = [&](const std::string& unit, bool halves) {
       Map residual = relu(convolved(map, unit + ".conv1", unit + ".bn1", halves ? 2 : 1, 1));
       residual = convolved(residual, unit + ".conv2", unit + ".bn2", 1, 1);
       map = relu(sum(residual, halves ? convolved(map, unit + ".downsample.0", unit + ".downsample.1", 2, 0) : map));
-    }
+    };
+    for (const std::string unit : {"layer1.0", "layer1.1", "layer2.0", "layer2.1"}) add_unit(unit, unit == "layer2.0");
     EXPECT_EQ(map.channels, 128);
     EXPECT_LT(relative_error(map_of(seen, spec, weights), map), 2e-6) << convention;
     EXPECT_GT(alive(map), 0.2);
+    for (const std::string unit : {"layer3.0", "layer3.1", "layer4.0", "layer4.1"}) add_unit(unit, unit.ends_with("0"));
+    EXPECT_LT(relative_error(map_of(seen, deepest, weights), map), 1e-5) << convention;
   }
+}
+
+/// Largest difference of the gradient of sum(values * maps) from finite differences, over the largest of these, at
+/// some pixels of a random image.
+double gradient_error(const Extractor& extractor, std::int64_t height, std::int64_t width) {
+  at::manual_seed(5);
+  at::Tensor image = at::rand({1, 1, height, width}, at::kDouble) * 255;
+  const at::Tensor values = at::randn_like(extractor.forward(image));
+  const at::Tensor seen = image.clone().requires_grad_(true);
+  const at::Tensor maps = extractor.forward(seen);
+  maps.backward(values);
+  double most = 0, error = 0;
+  constexpr double kStep = 2e-6;  // seldom crosses a kink
+  for (std::int64_t i = 0; i < height * width; i += 7) {
+    const auto moved = [&](double by) {
+      at::Tensor other = image.clone();
+      other.view(-1)[i] += by;
+      return (extractor.forward(other) * values).sum().item<double>();
+    };
+    const double expected = (moved(kStep) - moved(-kStep)) / (2 * kStep);
+    most = std::max(most, std::abs(expected));
+    error = std::max(error, std::abs(expected - seen.grad().view(-1)[i].item<double>()));
+  }
+  return error / most;
+}
+
+TEST_F(Networks, GradientsOfMapsByTheImageAreThoseOfFiniteDifferences) {
+  for (const std::string kind : {"squeezenet:fire4", "resnet18:layer2.0", "googlenet:inception_3a", "vgg16:pool2"}) {
+    ExtractorSpec spec = {.kind = kind};
+    spec.weights_path = folder_ / "weights.safetensors";
+    write_safetensors(spec.weights_path, random_weights_of(spec));
+    EXPECT_LT(gradient_error(*make_extractor(spec), 27, 30), 1e-5) << kind;
+  }
+  for (const std::string kind : {"pixels", "scattering"}) {
+    EXPECT_LT(gradient_error(*make_extractor({.kind = kind}), 21, 24), 1e-5) << kind;
+  }
+}
+
+TEST(Scattering, HasNoGradientOnWhitePaper) {
+  const auto extractor = make_extractor({});
+  const at::Tensor white = at::full({1, 1, 20, 20}, 255.0, at::kDouble).requires_grad_(true);
+  extractor->forward(white).sum().backward();
+  EXPECT_TRUE(at::isfinite(white.grad()).all().item<bool>());
 }
 
 TEST(Convention, IsNamedOrRefusedWithTheNearest) {

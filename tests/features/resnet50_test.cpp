@@ -115,6 +115,22 @@ TEST_F(ResNet50, EqualsANaiveReferenceInBothConventions) {
   }
 }
 
+TEST_F(ResNet50, EqualsANaiveReferenceToItsLastUnit) {
+  const std::vector<NamedTensor> tensors = random_resnet50(4, 2);
+  const std::string path = *folder_ / "whole.safetensors";
+  write_safetensors(path, tensors);
+  const at::Tensor image = random_images(1, 35, 33);
+  for (const std::string convention : {"caffe", "torchvision"}) {
+    const NaiveResNet50 reference(tensors, convention == "caffe");
+    for (const Place& place : {Place{"res4c", 3, 2}, Place{"res5c", 4, 2}}) {
+      const Map expected = reference.forward(image[0], 142.5, place.layer, place.unit);
+      const auto extractor = make_extractor({"resnet50:" + place.stage, path, convention, 142.5});
+      EXPECT_LT(relative_error(extractor->extract(image)[0], expected), 1e-5) << place.stage << ' ' << convention;
+      EXPECT_GT(alive(expected), 0.2) << place.stage;
+    }
+  }
+}
+
 TEST_F(ResNet50, MapsOfSmallAndOddImagesHaveTheReferencesSize) {
   for (const std::string convention : {"caffe", "torchvision"}) {
     const NaiveResNet50 reference(tensors_, convention == "caffe");

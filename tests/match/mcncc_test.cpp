@@ -87,6 +87,8 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
   problem.exemplars =
       at::relu(at::randn({options.exemplars, options.channels, options.frame_height, options.frame_width}));
   problem.channels = plain_channel_model(at::full({options.channels}, 0.5, at::kDouble));
+  problem.channels.mean = problem.exemplars.to(at::kDouble).mean({0, 2, 3});
+  problem.channels.deviation = problem.exemplars.to(at::kDouble).std({0, 2, 3}, false);
   problem.block = pack_block(problem.exemplars, at::zeros({options.channels}), options.border);
   return problem;
 }
@@ -102,7 +104,9 @@ at::Tensor stored(const Problem& problem, std::int64_t exemplar) {
 class EveryKernel : public ::testing::TestWithParam<const SearchKernel*> {
  protected:
   static std::vector<BestPose> search(const Problem& problem) {
-    return testing::search_with(*GetParam(), problem.views, problem.terms(), std::span(&problem.block, 1));
+    const at::Tensor mean = subtracted_from_maps(problem.similarity, problem.channels);
+    const at::Tensor block = mean.defined() ? problem.block - mean.view({-1, 1, 1, 1}) : problem.block;
+    return testing::search_with(*GetParam(), problem.views, problem.terms(), std::span(&block, 1));
   }
 
   /// Same score; and the same pose, unless another pose is as good within the tolerance.
@@ -196,7 +200,7 @@ TEST_P(EveryKernel, EqualsTheDefinitionForEverySimilarity) {
     for (const auto shape : {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kHoles}) {
       for (const std::int64_t stride : {2, 4, 8}) {
         Problem problem = make_problem({.exemplars = 3, .stride_px = stride, .shape = shape});
-        problem.channels.weight = at::tensor({0.1f, 0.3f, 0.2f, 0.15f, 0.25f});
+        if (!similarity.is_distance) problem.channels.weight = at::tensor({0.1f, 0.3f, 0.2f, 0.15f, 0.25f});
         problem.similarity = similarity;
         expect_equals_naive(problem);
       }
@@ -213,6 +217,55 @@ TEST_P(EveryKernel, KeepsItsDigitsForEverySimilarityWhereAMapGoesBlank) {
     problem.similarity = similarity;
     expect_equals_naive(problem);
   }
+}
+
+TEST_P(EveryKernel, ChannelsThatAreFlatOverTheDataSetAddNothingWhereItsDeviationScales) {
+  Problem problem = make_problem({.exemplars = 2});
+  problem.similarity = similarity_named("mu_c,sigma_bar_c");
+  problem.channels.deviation[3] = 1e-6;
+  problem.channels.deviation[4] = 0.0;
+  expect_equals_naive(problem);
+}
+
+TEST_P(EveryKernel, FindsTheDistanceOfAWindowFromItselfToBeZero) {
+  Problem problem = make_problem({.exemplars = 2, .mark_height_px = 100, .mark_width_px = 56, .angles = 1});
+  problem.similarity = similarity_named("euclidean");
+  problem.views.resize(1);
+  MarkView& view = problem.views[0];
+  view.features = problem.exemplars[1]
+                      .slice(1, view.origin_y, view.origin_y + view.support.size(0))
+                      .slice(2, view.origin_x, view.origin_x + view.support.size(1))
+                      .contiguous();
+  const auto best = search(problem);
+  EXPECT_NEAR(best[1].score, 0, 1e-6);
+  EXPECT_LT(best[0].score, -0.1);
+}
+
+TEST(Similarity, IsKnownByItsNames) {
+  for (const Similarity& similarity : known_similarities())
+    EXPECT_EQ(similarity_named(name_of(similarity)), similarity);
+  EXPECT_EQ(known_similarities().size(), 16U);
+  EXPECT_EQ(name_of(similarity_named("cosine")), "none,sigma");
+  EXPECT_EQ(name_of(similarity_named("correlation")), "none,none");
+  EXPECT_EQ(similarity_named("mcncc"), Similarity{});
+}
+
+TEST(Similarity, WithoutAMeaningIsRefusedByName) {
+  for (const std::string name : {"mu,sigma_c", "mu,cosine", "euclidean,none", "mu", ""}) {
+    try {
+      similarity_named(name);
+      ADD_FAILURE() << name;
+    } catch (const UsageError& error) {
+      EXPECT_NE(std::string(error.what()).find("`similarity` " + name + ":"), std::string::npos) << error.what();
+    }
+  }
+}
+
+TEST(Similarity, OfADistanceTakesNoLearnedWeights) {
+  ChannelModel channels = plain_channel_model(at::ones({3}, at::kDouble));
+  EXPECT_NO_THROW(window_terms(similarity_named("euclidean"), channels));
+  channels.weight = at::tensor({0.1f, 0.2f, 0.7f});
+  EXPECT_THROW(window_terms(similarity_named("euclidean"), channels), UsageError);
 }
 
 TEST_P(EveryKernel, ComparesFeaturesBeyondWhitePapersWhereTheirZeroMatters) {

@@ -36,6 +36,7 @@ double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_
         y_mean += y[c][row + a][column + b] / n;
       }
     }
+    if (similarity.centring == Centring::kMuBarC) x_mean = y_mean = channels.mean[c].item<double>();
     double xx = 0, yy = 0, xy = 0;
     for (const auto& [a, b] : cells) {
       const double dx = x[c][a][b] - x_mean, dy = y[c][row + a][column + b] - y_mean;
@@ -45,7 +46,15 @@ double naive_score(const MarkView& mark, const at::Tensor& exemplar, std::int64_
     }
     const double flat = std::pow(channels.flat_std[c].item<float>(), 2) * n;
     const double weight = channels.weight[c].item<float>();
+    if (similarity.is_distance) {
+      score -= (xx - 2 * xy + yy) / (n * channel_count);
+      continue;
+    }
     if (similarity.scaling == Scaling::kNone) score += weight * xy / n;
+    if (similarity.scaling == Scaling::kSigmaBarC) {
+      const double deviation = channels.deviation[c].item<double>();
+      if (deviation > channels.flat_std[c].item<float>()) score += weight * xy / (n * deviation * deviation);
+    }
     if (similarity.scaling == Scaling::kSigma) score += weight * xy * channel_count;
     if (similarity.scaling == Scaling::kSigmaC && xx > flat && yy > flat) score += weight * xy / std::sqrt(xx * yy);
     xx_of_all += xx;

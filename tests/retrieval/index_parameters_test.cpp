@@ -140,7 +140,8 @@ TEST_F(IndexHeader, RefusesANetworkThatIsImpossible) {
 }
 
 TEST(NetworkJson, GivesBackEveryNetwork) {
-  for (const std::string kind : {"resnet50:res5c", "resnet18:layer4.1", "vgg16:pool5", "squeezenet:fire9"}) {
+  for (const std::string kind :
+       {"resnet50:res5c", "resnet18:layer4.1", "vgg16:pool5", "squeezenet:fire9", "googlenet:inception_5b"}) {
     for (const features::Convention& convention : features::conventions()) {
       const nlohmann::json json = network_to_json(network_of(kind, convention.name));
       EXPECT_EQ(network_to_json(network_from_json(json, "f")), json) << kind;

@@ -37,6 +37,24 @@ class Index : public Retrieval {
     return {};
   }
 
+  /// The index as an earlier version would have written it. Not collective.
+  void write_as_version(int version, const fs::path& path) const {
+    const store::Store today(folder_ / "index.h5", kIndexSchema);
+    nlohmann::json parameters = today.header().parameters;
+    if (version == 1) {
+      parameters["first_center_px"] = parameters["first_center_half_px"].get<int>() / 2;
+      parameters.erase("first_center_half_px");
+    }
+    store::StoreWriter writer(path, {kIndexSchema, version, parameters}, 1, true);
+    writer.write_unit(0, {{"maps", today.read("maps")}, {"channel_square_sum", today.read("channel_square_sum")}});
+    store::Columns whole;
+    for (const char* name :
+         {"exemplar_id", "exemplar_height_px", "exemplar_width_px", "exemplar_mirror", "white_response"}) {
+      whole[name] = today.read(name);
+    }
+    writer.finish(whole);
+  }
+
   std::vector<NaiveExemplar> exemplars_;
 };
 
@@ -168,32 +186,42 @@ TEST_F(Index, WeightsThatGiveNoNumbersAreRefused) {
   EXPECT_THAT(refusal<DataError>(index_options({"resnet50:res2a", weights})), HasSubstr("not finite"));
 }
 
-TEST_F(Index, OfVersionOneIsOpenedAndSearchedAsTheSameIndexOfToday) {
+TEST_F(Index, OfEarlierVersionsIsOpenedAndSearchedAsTheSameIndexOfToday) {
+  build_index(comm_, index_options({"scattering"}));
+  write_mark("mark", {exemplars_[5].image(cv::Rect(0, 0, 40, 40)).clone(), {}});
+  search(comm_, search_options());
+  for (const int version : {1, 2}) {
+    SearchOptions options = search_options();
+    options.index = folder_ / ("index" + std::to_string(version) + ".h5");
+    options.output = folder_ / ("results" + std::to_string(version) + ".h5");
+    options.csv = folder_ / ("results" + std::to_string(version) + ".csv");
+    on_root([&] { write_as_version(version, options.index); });
+    search(comm_, options);
+    on_root([&] {
+      EXPECT_EQ(read_text_file(options.csv), read_text_file(folder_ / "results.csv"));
+      EXPECT_EQ(read_candidates(options.csv).front().exemplar, id_of_exemplar(5));
+    });
+    options.protocol.similarity = match::similarity_named("mu_bar_c,sigma_c");
+    try {
+      search(comm_, options);
+      ADD_FAILURE() << "no refusal";
+    } catch (const UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr("`similarity` mu_bar_c,sigma_c"));
+      EXPECT_THAT(error.what(), HasSubstr(options.index.string()));
+      EXPECT_THAT(error.what(), HasSubstr("make it anew"));
+    }
+  }
+}
+
+TEST_F(Index, KeepsSumsThatGiveEachChannelsMeanAndDeviation) {
   build_index(comm_, index_options({"scattering"}));
   on_root([&] {
-    const store::Store today(folder_ / "index.h5", kIndexSchema);
-    nlohmann::json parameters = today.header().parameters;
-    parameters["first_center_px"] = parameters["first_center_half_px"].get<int>() / 2;
-    parameters.erase("first_center_half_px");
-    store::StoreWriter writer(folder_ / "before.h5", {kIndexSchema, 1, parameters}, 1, true);
-    writer.write_unit(0, {{"maps", today.read("maps")}, {"channel_square_sum", today.read("channel_square_sum")}});
-    store::Columns whole;
-    for (const char* name :
-         {"exemplar_id", "exemplar_height_px", "exemplar_width_px", "exemplar_mirror", "white_response"}) {
-      whole[name] = today.read(name);
-    }
-    writer.finish(whole);
-  });
-  write_mark("mark", {exemplars_[5].image(cv::Rect(0, 0, 40, 40)).clone(), {}});
-  SearchOptions options = search_options();
-  search(comm_, options);
-  options.index = folder_ / "before.h5";
-  options.output = folder_ / "results_before.h5";
-  options.csv = folder_ / "results_before.csv";
-  search(comm_, options);
-  on_root([&] {
-    EXPECT_EQ(read_text_file(folder_ / "results_before.csv"), read_text_file(folder_ / "results.csv"));
-    EXPECT_EQ(read_candidates(folder_ / "results.csv").front().exemplar, id_of_exemplar(5));
+    const OpenIndex index = open_index(store::Store(folder_ / "index.h5", kIndexSchema), "", at::kCPU);
+    const NaiveRetrieval naive(exemplars_, {"scattering"}, {});
+    const at::Tensor maps = at::stack(naive.maps()).to(at::kDouble);
+    const at::Tensor mean = maps.mean({0, 2, 3}) - index.channels.white.to(at::kDouble);
+    EXPECT_TRUE(at::allclose(index.channels.mean, mean, 1e-5, 1e-5));
+    EXPECT_TRUE(at::allclose(index.channels.deviation, maps.std({0, 2, 3}, false), 1e-5, 1e-5));
   });
 }
 

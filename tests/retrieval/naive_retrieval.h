@@ -57,6 +57,8 @@ class NaiveRetrieval {
   std::int64_t frame_height_px() const { return frame_height_px_; }
   std::int64_t frame_width_px() const { return frame_width_px_; }
   double mean_grey() const { return mean_grey_; }
+  /// [C, H, W] of each exemplar's whole frame.
+  const std::vector<at::Tensor>& maps() const { return maps_; }
 
  private:
   NaivePose published(double angle_deg, double y_px, double x_px, const NaiveExemplar& exemplar) const;

@@ -105,7 +105,9 @@ TEST_F(OtherArithmetic, EverySimilarityFindsTheExemplarThatTheMarkWasCutFrom) {
     search(comm_, options);
     on_root([&] {
       EXPECT_EQ(store::Store(options.output).header().parameters.at("similarity"), match::name_of(similarity));
-      if (similarity.scaling == match::Scaling::kNone) return;  // the largest contrast wins, not the likest
+      const bool is_scaled =
+          similarity.scaling == match::Scaling::kSigma || similarity.scaling == match::Scaling::kSigmaC;
+      if (!is_scaled && !similarity.is_distance) return;  // the largest contrast wins, not the likest
       EXPECT_EQ(read_candidates(options.csv).front().exemplar, id_of_exemplar(9)) << match::name_of(similarity);
     });
   }
@@ -122,6 +124,7 @@ void spoil(const fs::path& path, std::size_t lane, float value) {
     for (std::int64_t unit = 0; unit < index.units(); ++unit) {
       const auto [first, count] = index.unit_rows(unit);
       units.push_back({{"maps", index.read("maps", first, count)},
+                       {"channel_sum", index.read("channel_sum", first, count)},
                        {"channel_square_sum", index.read("channel_square_sum", first, count)}});
     }
     for (const std::string& name : index.datasets()) {

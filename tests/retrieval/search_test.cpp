@@ -396,6 +396,89 @@ TEST_F(SearchBytes, AMarkTakesNoMoreMemoryAgainstAMillionExemplarsThanAgainstTen
   EXPECT_EQ(set_up_search(comm_, options).mark_bytes, against_ten);
 }
 
+// --- As they lie ----------------------------------------------------------------------------------------------------
+
+TEST_F(SearchBytes, WithStatisticsOfTheDataSetAreTheSameFromEveryCutIntoTeams) {
+  SearchOptions options = search_options();
+  options.protocol.similarity = match::similarity_named("mu_bar_c,sigma_c");
+  expect_same_bytes_from_every_cut(options);
+  options.protocol.similarity = match::similarity_named("mu,sigma_bar_c");
+  expect_same_bytes_from_every_cut(options);
+}
+
+TEST_F(SearchBytes, OfAlignedMarksAreTheSameFromEveryCutIntoTeams) {
+  SearchOptions options = search_options();
+  options.protocol.as_they_lie = true;
+  expect_same_bytes_from_every_cut(options);
+  options.all_scores = false;
+  options.memory_bytes = memory_for_streaming(options);
+  expect_same_bytes_from_every_cut(options);
+}
+
+/// Exemplars of several sizes, none mirrored; marks are the exemplars themselves, darker, one with a mask.
+class AsTheyLie : public Retrieval {
+ protected:
+  void SetUp() override {
+    Retrieval::SetUp();
+    exemplars_ = synthetic_exemplars(7, 80, 46);
+    for (NaiveExemplar& exemplar : exemplars_) exemplar.mirror = false;
+    ingest(exemplars_);
+    for (std::size_t i = 0; i < exemplars_.size(); ++i) {
+      cv::Mat1b mask;
+      if (i == 3) {
+        mask = cv::Mat1b(exemplars_[i].image.size(), 0);
+        mask(cv::Rect(4, 20, 30, 40)) = 255;
+      }
+      write_mark(id_of_exemplar(i), {exemplars_[i].image * 0.5, mask});
+    }
+  }
+
+  std::vector<NaiveExemplar> exemplars_;
+};
+
+TEST_F(AsTheyLie, EachMarkFindsItselfAtItsOwnPlace) {
+  build_index(comm_, index_options({"scattering"}));
+  SearchOptions options = search_options();
+  options.protocol.as_they_lie = true;
+  search(comm_, options);
+  on_root([&] {
+    for (const Candidate& candidate : read_candidates(options.csv)) {
+      if (candidate.rank != 1) continue;
+      const cv::Mat1b& image = exemplars_[std::stoul(candidate.mark)].image;
+      EXPECT_EQ(candidate.exemplar, candidate.mark);
+      EXPECT_EQ(candidate.angle_deg, 0);
+      EXPECT_EQ(candidate.scale, 1);
+      EXPECT_NEAR(candidate.y_px, (image.rows - 1) / 2.0, 0.006);
+      EXPECT_NEAR(candidate.x_px, (image.cols - 1) / 2.0, 0.006);
+    }
+  });
+}
+
+TEST_F(AsTheyLie, TheScoreIsThatOfWholeMapsWithoutTheIndexsBorder) {
+  build_index(comm_, index_options({"pixels"}));
+  SearchOptions options = search_options();
+  options.protocol.as_they_lie = true;
+  write_mark("whole", {exemplars_[0].image, {}});  // as large as the frame
+  options.marks = {folder_ / "marks" / "whole.png"};
+  search(comm_, options);
+  const NaiveRetrieval naive(exemplars_, {"pixels"}, {});
+  on_root([&] {
+    const IndexParameters p = IndexParameters::from_header(store::Store(folder_ / "index.h5").header(), "index.h5");
+    const std::vector<float> found = read_all_scores(options.output).at("whole").scores;
+    const auto inner = [&](std::size_t exemplar) {
+      const std::int64_t border = p.border_cells;
+      const at::Tensor map = naive.maps()[exemplar].to(at::kDouble)[0];
+      const at::Tensor cells = map.slice(0, border, map.size(0) - border).slice(1, border, map.size(1) - border);
+      return cells - cells.mean();
+    };
+    for (std::size_t i = 0; i < exemplars_.size(); ++i) {
+      const at::Tensor x = inner(0), y = inner(i);
+      const double ncc = ((x * y).sum() / (x.square().sum() * y.square().sum()).sqrt()).item<double>();
+      EXPECT_NEAR(found[i], ncc, 1e-5);
+    }
+  });
+}
+
 // --- Teams ----------------------------------------------------------------------------------------------------------
 
 TEST_F(SearchBytes, AllScoresAreTheSameFromEveryCutIntoTeams) { expect_same_bytes_from_every_cut(search_options()); }
