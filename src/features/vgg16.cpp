@@ -6,7 +6,7 @@
 namespace outsole::features {
 namespace {
 
-constexpr std::int64_t kConvolutions[] = {2, 2, 3, 3, 3}, kChannels[] = {64, 128, 256, 512, 512};
+constexpr std::int64_t kConvolutions[] = {2, 2, 3, 3, 3}, kStageChannels[] = {64, 128, 256, 512, 512};
 
 }  // namespace
 
@@ -17,7 +17,7 @@ std::vector<Stage> vgg16_stages(const Convention& convention) {
     for (std::int64_t i = 1; i <= kConvolutions[block - 1]; ++i) {
       const std::string number = std::to_string(block) + "_" + std::to_string(i);
       const ConvolutionLayer convolution = {.name = "features." + std::to_string(place),
-                                            .channels = kChannels[block - 1],
+                                            .channels = kStageChannels[block - 1],
                                             .window = {.kernel = 3, .padding = 1},
                                             .bias = true};
       stages.push_back({"conv" + number, {convolution}});
