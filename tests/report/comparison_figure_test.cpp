@@ -16,7 +16,7 @@ nlohmann::ordered_json comparison() {
   return retrieval::compare_methods(methods, 20);
 }
 
-std::size_t count(const std::string& text, const std::string& what) {
+std::size_t occurrences(const std::string& text, const std::string& what) {
   std::size_t found = 0;
   for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
   return found;
@@ -24,14 +24,14 @@ std::size_t count(const std::string& text, const std::string& what) {
 
 TEST(ComparisonFigure, DrawsACurveOfEveryMethod) {
   const std::string svg = comparison_figure(comparison(), true);
-  EXPECT_EQ(count(svg, "<polyline"), 2u);
+  EXPECT_EQ(occurrences(svg, "<polyline"), 2u);
   EXPECT_THAT(svg, HasSubstr("2 marks among 20 exemplars"));
   EXPECT_THAT(svg, HasSubstr("&lt;ours&gt;"));
 }
 
 TEST(PrecisionRecallFigure, DrawsACurveOfEveryMethodInsideItsAxes) {
   const std::string svg = precision_recall_figure(comparison());
-  EXPECT_EQ(count(svg, "<polyline"), 2u);
+  EXPECT_EQ(occurrences(svg, "<polyline"), 2u);
   EXPECT_THAT(svg, HasSubstr("precision (%)"));
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("=\"-")));

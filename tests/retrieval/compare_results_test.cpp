@@ -127,7 +127,7 @@ TEST_F(CompareResults, RefusesWhatCannotBeCompared) {
   text("labels.csv", "mark,exemplar\n1,e4\n2,x4\n");
   const auto ours = results("ours", {"1"}, {4});
   const auto message = [&](const CompareOptions& compare) {
-    return testing::message_of<Error>([&] { compare_results(compare); });
+    return outsole::testing::message_of<Error>([&] { compare_results(compare); });
   };
   EXPECT_THAT(message(options({ours, results("x", {"2"}, {4}, "x")})),
               HasSubstr("x.h5 was searched among other exemplars"));

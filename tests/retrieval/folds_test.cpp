@@ -11,7 +11,7 @@
 namespace outsole::retrieval {
 namespace {
 
-using testing::message_of;
+using outsole::testing::message_of;
 using ExemplarGroups = testing::TemporaryFolder;
 
 /// Exemplars 0 to 19; 3, 4 and 5 show the same tread, and so do 10 and 11.

@@ -28,14 +28,14 @@ namespace {
 using outsole::testing::message_of;
 using ::testing::HasSubstr;
 
-constexpr int kExemplars = 24, kMarks = 16;
+constexpr int kShoes = 24, kMarks = 16;
 
 /// Parts of exemplars under strong stripes of one direction, which some channels see and others do not.
 class LearnMetric : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
-    const auto exemplars = synthetic_exemplars(kExemplars, 120, 60);
+    const auto exemplars = synthetic_exemplars(kShoes, 120, 60);
     ingest(exemplars);
     for (int i = 0; i < kMarks; ++i) {
       write_mark(id_of_mark(i), {striped(exemplars[static_cast<std::size_t>(i)].image, i), {}});
@@ -188,7 +188,7 @@ TEST_F(LearnMetric, ScoresAreThoseOfTheDefinitionWithTheMetricOfTheFold) {
       const FoundScores& scores = found.at(id_of_mark(i));
       const auto place = std::ranges::find(file.mark_ids, id_of_mark(i)) - file.mark_ids.begin();
       const Metric& metric = file.metrics[static_cast<std::size_t>(file.mark_folds[static_cast<std::size_t>(place)])];
-      for (const std::int32_t exemplar : {i, (i + 5) % kExemplars}) {
+      for (const std::int32_t exemplar : {i, (i + 5) % kShoes}) {
         const NaivePose& told = scores.poses[static_cast<std::size_t>(exemplar)];
         const auto pose = pose_on_grid({told.angle_deg, told.y_px, told.x_px}, exemplar, mark, opened);
         ASSERT_TRUE(pose.has_value());

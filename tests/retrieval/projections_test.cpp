@@ -8,7 +8,7 @@
 namespace outsole::retrieval {
 namespace {
 
-constexpr std::int64_t kChannels = 6, kColumns = 4000;
+constexpr std::int64_t kProjected = 6, kColumns = 4000;
 
 /// Columns of two sides that share three hidden signals, with correlations falling from one to the next, mixed by
 /// matrices that differ between the sides.
@@ -20,11 +20,11 @@ struct TwoSides {
     const at::Tensor gain = at::tensor({3.0F, 1.0F, 0.4F}).unsqueeze(1);
     const at::Tensor hidden_x = at::cat({shared * gain + at::randn({3, columns}), at::randn({3, columns})});
     const at::Tensor hidden_y = at::cat({shared * gain + at::randn({3, columns}), at::randn({3, columns})});
-    x = at::mm(at::randn({kChannels, kChannels}), hidden_x) + 3;
-    y = at::mm(at::randn({kChannels, kChannels}), hidden_y) - 1;
+    x = at::mm(at::randn({kProjected, kProjected}), hidden_x) + 3;
+    y = at::mm(at::randn({kProjected, kProjected}), hidden_y) - 1;
   }
   FeatureMoments moments() const {
-    FeatureMoments moments(kChannels);
+    FeatureMoments moments(kProjected);
     moments.add_columns(x, y);
     return moments;
   }
@@ -41,11 +41,11 @@ double largest(const at::Tensor& values) { return values.abs().max().item<double
 
 TEST(FeatureMoments, GiveMeansAndCovariances) {
   const TwoSides sides(50);
-  FeatureMoments moments(kChannels);
+  FeatureMoments moments(kProjected);
   moments.add_columns(sides.x.slice(1, 0, 20), sides.y.slice(1, 0, 20));
-  FeatureMoments rest(kChannels);
+  FeatureMoments rest(kProjected);
   rest.add_columns(sides.x.slice(1, 20), sides.y.slice(1, 20));
-  moments.add(FeatureMoments::unpacked(rest.packed(), kChannels));
+  moments.add(FeatureMoments::unpacked(rest.packed(), kProjected));
   const FeatureStatistics statistics = statistics_of(moments);
   const at::Tensor x = sides.x.to(at::kDouble), y = sides.y.to(at::kDouble);
   EXPECT_LT(largest(statistics.mark_mean - x.mean(1)), 1e-12);
@@ -57,16 +57,16 @@ TEST(FeatureMoments, GiveMeansAndCovariances) {
 
 TEST(WhiteningProjections, GiveUncorrelatedComponentsOfUnitVarianceOnBothSides) {
   const TwoSides sides;
-  const Projections found = whitening_projections(statistics_of(sides.moments()), kChannels, 0);
+  const Projections found = whitening_projections(statistics_of(sides.moments()), kProjected, 0);
   const at::Tensor u = at::mm(found.mark, sides.x.to(at::kDouble)), v = at::mm(found.exemplar, sides.y.to(at::kDouble));
-  const at::Tensor one = at::eye(kChannels, at::kDouble);
+  const at::Tensor one = at::eye(kProjected, at::kDouble);
   EXPECT_LT(largest(covariance(u, u) - one), 1e-9);
   EXPECT_LT(largest(covariance(v, v) - one), 1e-9);
 }
 
 TEST(WhiteningProjections, OfTheSameFeaturesAreTheSameOnBothSides) {
   const TwoSides sides;
-  FeatureMoments moments(kChannels);
+  FeatureMoments moments(kProjected);
   moments.add_columns(sides.x, sides.x);
   const Projections found = whitening_projections(statistics_of(moments), 4, 0);
   EXPECT_LT(largest(found.mark - found.exemplar), 1e-9);
@@ -74,14 +74,14 @@ TEST(WhiteningProjections, OfTheSameFeaturesAreTheSameOnBothSides) {
 
 TEST(CanonicalProjections, FindTheCorrelationsThatWerePutIn) {
   const TwoSides sides;
-  const Projections found = canonical_projections(statistics_of(sides.moments()), kChannels, 0);
+  const Projections found = canonical_projections(statistics_of(sides.moments()), kProjected, 0);
   // Of s g + e and s g + e' with independent s, e, e' of unit variance: g^2 / (g^2 + 1).
   const double expected[] = {0.9, 0.5, 0.16 / 1.16, 0, 0, 0};
-  for (std::int64_t k = 0; k < kChannels; ++k) {
+  for (std::int64_t k = 0; k < kProjected; ++k) {
     EXPECT_NEAR(found.correlation[k].item<double>(), expected[k], 0.05) << k;
   }
   const at::Tensor u = at::mm(found.mark, sides.x.to(at::kDouble)), v = at::mm(found.exemplar, sides.y.to(at::kDouble));
-  const at::Tensor one = at::eye(kChannels, at::kDouble);
+  const at::Tensor one = at::eye(kProjected, at::kDouble);
   EXPECT_LT(largest(covariance(u, u) - one), 1e-9);
   EXPECT_LT(largest(covariance(v, v) - one), 1e-9);
   EXPECT_LT(largest(covariance(u, v) - at::diag(found.correlation)), 1e-9);
@@ -90,7 +90,7 @@ TEST(CanonicalProjections, FindTheCorrelationsThatWerePutIn) {
 TEST(CanonicalProjections, FewerComponentsAreTheFirstOfAll) {
   const TwoSides sides;
   const FeatureStatistics statistics = statistics_of(sides.moments());
-  const Projections all = canonical_projections(statistics, kChannels, 1e-3);
+  const Projections all = canonical_projections(statistics, kProjected, 1e-3);
   const Projections some = canonical_projections(statistics, 2, 1e-3);
   EXPECT_LT(largest(some.mark - all.mark.slice(0, 0, 2)), 1e-12);
   EXPECT_LT(largest(some.exemplar - all.exemplar.slice(0, 0, 2)), 1e-12);
@@ -99,7 +99,7 @@ TEST(CanonicalProjections, FewerComponentsAreTheFirstOfAll) {
 TEST(Projections, ASingularCovarianceNeedsARidge) {
   const TwoSides sides(4);  // fewer columns than channels
   const FeatureStatistics statistics = statistics_of(sides.moments());
-  EXPECT_NE(testing::message_of<DataError>([&] { canonical_projections(statistics, 2, 0); }).find("ridge"),
+  EXPECT_NE(outsole::testing::message_of<DataError>([&] { canonical_projections(statistics, 2, 0); }).find("ridge"),
             std::string::npos);
   const Projections found = canonical_projections(statistics, 2, 1e-2);
   EXPECT_TRUE(at::isfinite(found.mark).all().item<bool>());

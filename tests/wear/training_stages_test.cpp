@@ -25,7 +25,7 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr std::int64_t kHeight = 96, kWidth = 80;
+constexpr std::int64_t kStoredHeight = 96, kStoredWidth = 80;
 constexpr ShownSize kSmall{48, 40}, kMiddle{72, 60};
 
 /// Scans of one shoe in five weeks: ten pairs of the first four to train on, three steps an epoch.
@@ -36,7 +36,7 @@ class TrainingStages : public testing::SharedFolder {
     prepare([&] {
       std::vector<PreparedInfo> scans;
       for (const double week : {0, 2, 4, 8, 10}) scans.push_back(testing::scan_of("shoe", week));
-      testing::write_prepared(folder_ / "scans.h5", scans, kHeight, kWidth);
+      testing::write_prepared(folder_ / "scans.h5", scans, kStoredHeight, kStoredWidth);
     });
   }
 
@@ -66,7 +66,7 @@ TEST_F(TrainingStages, EachStartsFromTheOneBeforeAndTheLastModelIsTheRuns) {
   EXPECT_EQ(summary.epochs, 3);
   EXPECT_EQ(summary.steps, 12);
   EXPECT_FALSE(summary.was_finished);
-  EXPECT_EQ(summary.plan.height_px, kHeight);
+  EXPECT_EQ(summary.plan.height_px, kStoredHeight);
   // By hand.
   TrainOptions by_hand = options("small");
   by_hand.size = kSmall;
@@ -126,7 +126,7 @@ TEST_F(TrainingStages, ThatCannotBeDoneAreRefusedByNameBeforeAnythingIsTrained) 
   EXPECT_THAT(refusal(run, {{std::nullopt, kSmall}, {}, {}, {}, {}}),
               AllOf(HasSubstr("`sizes`"), HasSubstr("48x40"), HasSubstr("from coarse to fine")));
   EXPECT_THAT(refusal(run, {{kSmall, kSmall}, {}, {}, {}, {}}), HasSubstr("48x40"));
-  EXPECT_THAT(refusal(run, {{kSmall, ShownSize{kHeight, kWidth}, std::nullopt}, {}, {}, {}, {}}),
+  EXPECT_THAT(refusal(run, {{kSmall, ShownSize{kStoredHeight, kStoredWidth}, std::nullopt}, {}, {}, {}, {}}),
               HasSubstr("native (96x80 pixels) is not larger than 96x80"));
   EXPECT_THAT(refusal(run, {{ShownSize{192, 160}}, {}, {}, {}, {}}), HasSubstr("cannot be shown at 192x160"));
   EXPECT_THAT(refusal(run, {{ShownSize{48, 48}}, {}, {}, {}, {}}), HasSubstr("another shape than 48x48"));
@@ -138,7 +138,8 @@ TEST_F(TrainingStages, ThatCannotBeDoneAreRefusedByNameBeforeAnythingIsTrained) 
   TrainOptions small_memory = run;
   small_memory.batch = 10;
   const std::int64_t share = divide_up(small_memory.batch, comm_.size());
-  small_memory.memory_bytes = (std::int64_t{400} << 20) + share * kHeight * kWidth * 400;  // enough for the small ones
+  small_memory.memory_bytes =
+      (std::int64_t{400} << 20) + share * kStoredHeight * kStoredWidth * 400;  // enough for the small ones
   EXPECT_THROW(train_in_stages(small_memory, {{kSmall, std::nullopt}, {}, {}, {}, {}}, comm_), EnvironmentError);
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
