@@ -83,6 +83,10 @@ void declare_wear(WearEvaluation& own, Options& options) {
            "wear: noise-free scans to compare with as well, ID.png or ID.tif in the scan's size and pose")
       .only_with("what", {"wear"});
   options
+      .add_switch("recent-trend", own.evaluate.recent_trend,
+                  "wear: judge one more answer, half the trend of the shoe's own training scans nearest to the target")
+      .only_with("what", {"wear"});
+  options
       .add("pictures", "DIR", own.pictures,
            "wear: picture each held-out target, ID.png: its most distant input, the truth, and every answer")
       .only_with("what", {"wear"});
