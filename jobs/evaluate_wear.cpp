@@ -88,6 +88,10 @@ void declare_wear(WearEvaluation& own, Options& options) {
       .at_least(1)
       .only_with("what", {"wear"});
   options
+      .add_switch("recent-trend", own.evaluate.recent_trend,
+                  "wear: judge one more answer, half the trend of the shoe's own training scans nearest to the target")
+      .only_with("what", {"wear"});
+  options
       .add("pictures", "DIR", own.pictures,
            "wear: picture each held-out target, ID.png: its most distant input, the truth, and every answer")
       .only_with("what", {"wear"});

@@ -218,7 +218,8 @@ HeightWidth parse_size(const std::string& text);
 /// "-20:20:4" (first:last:step, last included when met) or "0,90,180" as a list; throws UsageError.
 std::vector<double> parse_angles(const std::string& text);
 
-/// "1,64,4096" as numbers (int, std::int64_t or double) of at least `least`; otherwise throws UsageError saying what is `expected`.
+/// "1,64,4096" as numbers (int, std::int64_t or double) of at least `least`; otherwise throws UsageError saying what is
+/// `expected`.
 template <typename Number>
 std::vector<Number> parse_list(const std::string& text, Number least, const std::string& expected);
 

@@ -14,6 +14,10 @@ namespace {
 
 constexpr std::size_t kKeptTrends = 2;  // the left and the right foot, when shoes alternate
 
+// Of the recent trend. Chosen within the training weeks of five synthetic years, see docs/wear.md.
+constexpr std::size_t kMeanScans = 3, kSlopeScans = 6;
+constexpr double kDamping = 0.5;
+
 cv::Size size_of(const wear::PreparedStore& scans) {
   return {narrow<int>(scans.width_px()), narrow<int>(scans.height_px())};
 }
@@ -60,6 +64,19 @@ cv::Mat1b rounded(const cv::Mat1f& grey) {
   return result;
 }
 
+/// What is kept under the key, or else made and kept; the last used ones come first and stay.
+template <typename Key, typename Value, typename Make>
+const Value& kept_or_made(std::list<std::pair<Key, Value>>& kept, const Key& key, const Make& make) {
+  const auto found = std::ranges::find(kept, key, &std::pair<Key, Value>::first);
+  if (found != kept.end()) {
+    kept.splice(kept.begin(), kept, found);
+  } else {
+    while (kept.size() >= kKeptTrends) kept.pop_back();
+    kept.emplace_front(key, make());
+  }
+  return kept.front().second;
+}
+
 }  // namespace
 
 Baselines::Baselines(const wear::PreparedStore& scans, std::span<const std::int64_t> training_scans) : scans_(scans) {
@@ -96,14 +113,41 @@ std::optional<Baselines::Source> Baselines::source_for(const ingest::ScanSubject
 }
 
 const Baselines::Trend& Baselines::trend_of(const Source& source) {
-  const auto kept = std::ranges::find(trends_, source.name, &std::pair<std::string, Trend>::first);
-  if (kept != trends_.end()) {
-    trends_.splice(trends_.begin(), trends_, kept);
-  } else {
-    while (trends_.size() >= kKeptTrends) trends_.pop_back();
-    trends_.emplace_front(source.name, made_trend(source));
+  return kept_or_made(trends_, source.name, [&] { return made_trend(source); });
+}
+
+std::optional<cv::Mat1b> Baselines::recent_trend(const TrainingPair& pair) {
+  const std::optional<Source> source = source_for(scans_.scans()[static_cast<std::size_t>(pair.input)].subject);
+  if (!source || !source->is_own) return std::nullopt;
+  const double week = week_of(pair.target);
+  std::vector<std::int64_t> nearest = source->shoes.front();
+  std::ranges::stable_sort(nearest, {}, [&](std::int64_t scan) { return std::abs(week_of(scan) - week); });
+  nearest.resize(std::min(nearest.size(), kSlopeScans));
+  const Trend& trend = kept_or_made(recent_trends_, nearest, [&] { return made_recent_trend(nearest); });
+  return rounded(trend.mean_grey + kDamping * trend.slope.mul(week - trend.mean_week));
+}
+
+Baselines::Trend Baselines::made_recent_trend(std::span<const std::int64_t> nearest) const {
+  const cv::Size size = size_of(scans_);
+  std::vector<LineSums> middle(static_cast<std::size_t>(size.area())), line(middle.size());
+  for (std::size_t scan = 0; scan < nearest.size(); ++scan) {
+    const wear::PreparedRecord record = scans_.record(nearest[scan]);
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      if (record.support[i] == 0) continue;
+      line[i].add(record.info.subject.week, record.pixels[i]);
+      if (scan < kMeanScans) middle[i].add(record.info.subject.week, record.pixels[i]);
+    }
   }
-  return trends_.front().second;
+  Trend trend{cv::Mat1f(size, kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const LineSums& near = middle[i].scans > 0 ? middle[i] : line[i];
+    if (near.scans == 0) continue;
+    const int at = narrow<int>(i);
+    trend.mean_grey(at) = static_cast<float>(near.grey / near.scans);
+    trend.mean_week(at) = static_cast<float>(near.week / near.scans);
+    if (line[i].spread() > 0) trend.slope(at) = static_cast<float>(line[i].slope());
+  }
+  return trend;
 }
 
 Baselines::Trend Baselines::made_trend(const Source& source) const {

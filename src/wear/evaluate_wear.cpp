@@ -33,9 +33,12 @@ using nlohmann::ordered_json;
 
 constexpr double kNothing = std::numeric_limits<double>::quiet_NaN();
 
-/// The model and the baselines, in the order of the report.
-constexpr std::size_t kMethods = 1 + std::size(kBaselines);
-std::string name_of_method(std::size_t method) { return method == 0 ? "model" : kBaselines[method - 1]; }
+/// The model, the baselines and the recent trend, in the order of the report.
+constexpr std::size_t kMethods = 2 + std::size(kBaselines);
+std::string name_of_method(std::size_t method) {
+  if (method == 0) return "model";
+  return method <= std::size(kBaselines) ? kBaselines[method - 1] : kRecentTrend;
+}
 
 struct Score {
   double ssim = kNothing, psnr_db = kNothing;  // NaN: no answer, or no truth
@@ -158,6 +161,9 @@ class Judge {
     if (!trial_.model.gets_images()) return scores;
     auto answers = baselines_.answers(pair, input);
     predicted.convertTo(answers["model"], CV_8U);
+    if (const auto recent = options_.recent_trend ? baselines_.recent_trend(pair) : std::nullopt) {
+      answers[kRecentTrend] = *recent;
+    }
     const cv::Mat1b clean_truth = clean_ ? clean_->in_frame_of(target.info) : cv::Mat1b();
     JudgedPair judged{trial_.scan(pair.input), trial_.scan(pair.target), input, truth, {}};
     for (std::size_t method = 0; method < kMethods; ++method) {
@@ -263,6 +269,7 @@ struct Report {
   const Trial& trial;
   const std::vector<PairScores>& scores;
   Scores PairScores::*against;
+  std::size_t methods;  // that are reported
 
   using Choice = std::function<bool(const TrainingPair&)>;
 
@@ -278,7 +285,7 @@ struct Report {
         }
       }
       std::array<Statistics, kMethods> statistics;
-      for (std::size_t method = 0; method < kMethods; ++method) {
+      for (std::size_t method = 0; method < methods; ++method) {
         statistics[method] = statistics_of(values[method]);
         result[name][name_of_method(method)] = json_of(statistics[method]);
       }
@@ -317,7 +324,8 @@ struct Report {
   }
 };
 
-ordered_json report_of(const Trial& trial, const std::vector<PairScores>& scores, bool has_clean) {
+ordered_json report_of(const Trial& trial, const std::vector<PairScores>& scores, const EvaluateWearOptions& options) {
+  const std::size_t methods = options.recent_trend ? kMethods : kMethods - 1;
   ordered_json json{{"task", name_of(trial.model.task())},
                     {"split", trial.split},
                     {"trained_on_these_scans", trial.trained_on_these_scans},
@@ -325,8 +333,8 @@ ordered_json report_of(const Trial& trial, const std::vector<PairScores>& scores
                     {"scans_sha256", trial.scans.store().sha256()},
                     {"height_px", trial.scans.height_px()},
                     {"width_px", trial.scans.width_px()}};
-  json.update(Report{trial, scores, &PairScores::scanned}.whole());
-  if (has_clean) json["clean"] = Report{trial, scores, &PairScores::clean}.whole();
+  json.update(Report{trial, scores, &PairScores::scanned, methods}.whole());
+  if (options.clean) json["clean"] = Report{trial, scores, &PairScores::clean, methods}.whole();
   return json;
 }
 
@@ -341,7 +349,7 @@ ordered_json evaluate_wear(const EvaluateWearOptions& options, const comm::Commu
         options.scans.string());
   }
   const std::vector<PairScores> scores = judge_all(trial, options, comm);
-  return comm.is_root() ? report_of(trial, scores, options.clean.has_value()) : ordered_json();
+  return comm.is_root() ? report_of(trial, scores, options) : ordered_json();
 }
 
 machine::Plan wear_evaluation_plan(const comm::Communicator& comm, const EvaluateWearOptions& options) {

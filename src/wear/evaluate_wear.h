@@ -38,6 +38,7 @@ struct EvaluateWearOptions {
   std::filesystem::path scans;  // the prepared store it was trained on, or another: then every pair of it is held out
   std::optional<std::filesystem::path> clean;  // a folder of noise-free scans, to compare with as well
   int split_ranks = 1;                         // that hold an image together, each a slab of its rows
+  bool recent_trend = false;                   // judge that answer, too, beside the baselines
   at::Device device = at::kCPU;
   std::int64_t memory_bytes = std::int64_t{4} << 30;
   /// Called once for each target, with its most distant input; on the rank that judges that pair.
@@ -53,6 +54,8 @@ struct EvaluateWearOptions {
 /// linear_trend, each `{mean, std, n}` (sample standard deviation), and `beats_all_baselines` by mean, for each
 /// measure. A mean is null where there is nothing to average or an answer equals the truth (infinite dB). Pairs whose
 /// input is their target count only in `same_scan`: there the input given back is exact, and nothing has worn.
+///
+/// With `recent_trend` every measure has that answer, too (see Baselines), which then counts among the baselines.
 ///
 /// A noise-free scan is the image `clean/ID.png` or `.tif`, in the size and pose of the scan ID: it is brought into the
 /// prepared frame by the pose that preparation found, so errors of registration count against every answer alike.

@@ -4,10 +4,11 @@
     wear_accuracy.py OUTSOLE FOLDER [PART...]
 
 OUTSOLE is the program; data, models and evaluations come to FOLDER, and what is there is not made again: stopped, the
-same command goes on. PART: any of time, pair, csafe; all three without. One rank, one thread.
+same command goes on. PART: any of time, pair, csafe, recent; the first three without. One rank, one thread.
   time   five synthetic years, one pair of shoes each; of each the last fifth of the weeks is held out, for
          reconstruction the first fifth
   pair   eight synthetic pairs of shoes, two of them held out
+  recent the forward models of `time` beside half the trend of each shoe's own last training scans
   csafe  the 63 scans of CSAFE's longitudinal study (in the folder that OUTSOLE_DATA names), one pair of four held out
 """
 import json
@@ -68,6 +69,17 @@ def evaluation(outsole, part, data, task, seed):
     return json.loads(result.read_text())
 
 
+def recent_trend(outsole, data, seed):
+    """The JSON of a forward model of `time` with one answer more."""
+    evaluation(outsole, "time", data, "prediction", seed)
+    name = f"{data}_time_prediction_{seed}"
+    result = pathlib.Path(f"{name}.recent.json")
+    if not result.exists():
+        run(outsole, "evaluate", "wear", "--model", f"{name}/model.h5", "--scans", f"{data}.h5", "--recent-trend",
+            "--clean", f"{data}.year/truth/clean", "--output", str(result))
+    return json.loads(result.read_text())
+
+
 def cell(evaluations, part, measure, method, decimals):
     """Mean over the evaluations of a method's mean, and its standard deviation if there are several."""
     means = []
@@ -83,15 +95,15 @@ def cell(evaluations, part, measure, method, decimals):
     return f"{statistics.mean(means):.{decimals}f}{spread}"
 
 
-def print_table(title, evaluations, parts):
+def print_table(title, evaluations, parts, methods=METHODS):
     """A row a part; SSIM and PSNR of every method."""
     print(f"\n### {title}\n")
-    print("| pairs | " + " | ".join(method.replace("_", " ") for method in METHODS) + " |")
-    print("|---|" + "---|" * len(METHODS))
+    print("| pairs | " + " | ".join(method.replace("_", " ") for method in methods) + " |")
+    print("|---|" + "---|" * len(methods))
     for label, part in parts.items():
         cells = [
             f"{cell(evaluations, part, 'ssim', method, 3)}<br>{cell(evaluations, part, 'psnr_db', method, 1)} dB"
-            for method in METHODS
+            for method in methods
         ]
         if any(not text.startswith("-") for text in cells):
             print(f"| {label} | " + " | ".join(cells) + " |")
@@ -115,13 +127,13 @@ def main():
         sys.exit(__doc__)
     outsole, folder = str(pathlib.Path(sys.argv[1]).resolve()), pathlib.Path(sys.argv[2])
     chosen = sys.argv[3:] or list(SETTINGS)
-    unknown = set(chosen) - set(SETTINGS)
+    unknown = set(chosen) - set(SETTINGS) - {"recent"}
     if unknown:
-        sys.exit(f"no part {unknown.pop()}: {', '.join(SETTINGS)}")
+        sys.exit(f"no part {unknown.pop()}: {', '.join(SETTINGS)}, recent")
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     for part in chosen:
-        if part == "time":
+        if part in ("time", "recent"):
             runs = [(f"seed{seed}", seed) for seed in range(1, 6)]
             for name, seed in runs:
                 synthetic(outsole, name, seed, 1, "640x256")
@@ -131,6 +143,10 @@ def main():
         else:
             csafe(outsole, "csafe")
             runs = [("csafe", seed) for seed in [1]]
+        if part == "recent":
+            print_table("Forward, split by time, beside the recent trend",
+                        [recent_trend(outsole, data, seed) for data, seed in runs], PARTS, [*METHODS, "recent_trend"])
+            continue
         for task, name in TASKS.items():
             evaluations = [evaluation(outsole, part, data, task, seed) for data, seed in runs]
             print_table(f"{name.capitalize()}, split by {evaluations[0]['split']}: {', '.join(SETTINGS[part])}",

@@ -134,7 +134,18 @@ TEST_F(Train, ASecondJobOnOneFolderIsRefused) {
 
 TEST_F(Train, FromCoarseToFineItIsStoppedInAnyStageAndCarriesOnBitForBit) {
   write_prepared_scans(folder_ / "scans.h5", 64);
-  const Command sizes{"--sizes", "32x32,48x48,native", "--epochs", "20,1,20", "--checkpoint-minutes", "0.005"};
+  const Command sizes{"--sizes",
+                      "32x32,48x48,native",
+                      "--epochs",
+                      "20,1,20",
+                      "--checkpoint-minutes",
+                      "0.005",
+                      "--first-maps",
+                      "4",
+                      "--time-hidden",
+                      "4",
+                      "--time-maps",
+                      "2"};
   const auto staged = [&](const std::string& output) {
     Command words = command(output, sizes);
     words.erase(std::ranges::find(words, "--epochs"), std::ranges::find(words, "--epochs") + 2);  // the single one

@@ -166,5 +166,27 @@ TEST_F(WearBaselines, AreTheSameWhicheverShoeWasAskedAboutBefore) {
   }
 }
 
+TEST_F(WearBaselines, TheRecentTrendIsHalfThatOfTheNearestSixScansFromTheMeanOfTheNearestThree) {
+  save({scan_of("a", 0), scan_of("a", 2), scan_of("a", 4), scan_of("a", 8), scan_of("a", 10), scan_of("a", 12),
+        scan_of("a", 14), scan_of("a", 22), scan_of("b", 0), scan_of("b", 14)});
+  Baselines baselines(*scans_, std::vector<std::int64_t>{0, 1, 2, 3, 4, 5, 6, 9});
+  const auto expect = [&](std::int64_t target, const std::vector<std::int64_t>& three,
+                          const std::vector<std::int64_t>& six) {
+    const auto answer = baselines.recent_trend({1, target, week(target) - 2, false, {}});
+    ASSERT_TRUE(answer);
+    expect_pixels(*answer, [&](std::size_t i) {
+      const auto near = seen(i, three).empty() ? seen(i, six) : seen(i, three);
+      double middle = 0;
+      for (const auto& [at_week, grey] : near) middle += at_week / static_cast<double>(near.size());
+      return mean_grey(near) + 0.5 * slope_of(seen(i, six)).value_or(0) * (week(target) - middle);
+    });
+  };
+  expect(7, {4, 5, 6}, {1, 2, 3, 4, 5, 6});
+  expect(0, {0, 1, 2}, {0, 1, 2, 3, 4, 5});
+  EXPECT_TRUE(baselines.recent_trend({8, 9, 14, false, {}})) << "one scan has no slope";
+  Baselines of_another(*scans_, std::vector<std::int64_t>{8, 9});
+  EXPECT_FALSE(of_another.recent_trend({1, 7, 20, false, {}})) << "nothing is known of that shoe";
+}
+
 }  // namespace
 }  // namespace outsole::wear

@@ -134,6 +134,23 @@ TEST_F(EvaluateWear, ComparesWithNoiseFreeScansInThePoseThatPreparationFound) {
   EXPECT_NEAR(json["clean"]["same_scan"]["ssim"]["persistence"]["mean"].get<double>(), 1, 1e-6);
 }
 
+TEST_F(EvaluateWear, TellsOfTheRecentTrendWhereItIsAskedForAndChangesNothingElse) {
+  write_model(wear::Task::kPrediction);
+  ordered_json without = evaluate_wear(options_, comm_);
+  options_.recent_trend = true;
+  ordered_json with = evaluate_wear(options_, comm_);
+  if (!comm_.is_root()) return;
+  EXPECT_FALSE(without["ssim"].contains("recent_trend"));
+  EXPECT_EQ(with["ssim"]["recent_trend"]["n"], 8);
+  EXPECT_GT(with["psnr_db"]["recent_trend"]["mean"], with["psnr_db"]["persistence"]["mean"]);
+  for (ordered_json* json : {&without, &with}) {
+    for (const char* measure : {"ssim", "psnr_db"}) (*json)[measure].erase("recent_trend");
+    json->erase("beats_all_baselines");
+    for (const char* part : {"by_weeks", "eight_weeks_and_more", "same_scan"}) json->erase(part);
+  }
+  EXPECT_EQ(with, without);
+}
+
 TEST_F(EvaluateWear, ShowsLargerScansAtTheModelsSize) {
   write_model(wear::Task::kPrediction);
   prepare([&] { testing::write_prepared(folder_ / "large.h5", two_shoes(), 2 * kHeight + 7, 2 * kWidth + 9); });

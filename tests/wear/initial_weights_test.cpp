@@ -6,16 +6,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "message_of.h"
 #include "core/errors.h"
+#include "message_of.h"
 #include "wear/model_file.h"
 
 namespace outsole::wear {
 namespace {
 
+using outsole::testing::message_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using outsole::testing::message_of;
 
 NetworkShape shape(std::int64_t height_px, std::int64_t width_px) {
   return {Task::kPrediction, height_px, width_px, 6, 2, NetworkKind::kResidual, 4};

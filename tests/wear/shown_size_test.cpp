@@ -7,15 +7,15 @@
 #include <random>
 #include <vector>
 
-#include "message_of.h"
 #include "core/errors.h"
+#include "message_of.h"
 
 namespace outsole::wear {
 namespace {
 
+using outsole::testing::message_of;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using outsole::testing::message_of;
 using Bytes = std::vector<std::uint8_t>;
 
 struct Image {
