@@ -138,7 +138,7 @@ Baselines::Trend Baselines::made_recent_trend(std::span<const std::int64_t> near
       if (scan < kMeanScans) middle[i].add(record.info.subject.week, record.pixels[i]);
     }
   }
-  Trend trend{cv::Mat1f(size, kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
+  Trend trend{cv::Mat1f(size, image::kPaper), cv::Mat1f(size, 0), cv::Mat1f(size, 0)};
   for (std::size_t i = 0; i < line.size(); ++i) {
     const LineSums& near = middle[i].scans > 0 ? middle[i] : line[i];
     if (near.scans == 0) continue;
