@@ -11,6 +11,7 @@
 #include "plan.h"
 #include "report/candidates.h"
 #include "report/cmc_figure.h"
+#include "report/relevance_pictures.h"
 #include "retrieval/evaluate_retrieval.h"
 
 namespace outsole::jobs {
@@ -29,6 +30,7 @@ struct EvaluateJob {
   retrieval::EvaluateRetrievalOptions retrieval;
   bool log_rank = false;
   report::CandidatePicturesOptions candidates;
+  report::RelevancePicturesOptions relevance;
   // Of comparison.
   ComparisonEvaluation comparison;
   // Of wear.
@@ -65,12 +67,27 @@ void declare_evaluate(EvaluateJob& own, Options& options) {
       .only_with("figure");
   options.add("candidates", "DIR", own.candidates.output, "picture each mark with its first candidates")
       .only_with("what", {"retrieval"});
-  options.add("exemplars", "NAME.h5", own.candidates.exemplars, "the ingested exemplars, for --candidates")
-      .only_with("candidates")
+  options
+      .add("relevance", "DIR", own.relevance.output,
+           "picture which parts of each mark and of its first candidate (with labels: of its true exemplar) make them "
+           "alike, by plain correlation and by MCNCC: four pictures a mark")
+      .only_with("what", {"retrieval"});
+  options.add("index", "NAME.h5", own.relevance.index, "the index that was searched, for --relevance")
+      .only_with("relevance")
       .required();
-  options.add("marks", "FILE|DIR...", own.candidates.marks, "the marks that were searched, for --candidates")
-      .only_with("candidates")
-      .required();
+  options.add("weights", "FILE.safetensors", own.relevance.weights_path, "the weights the index was made with")
+      .only_with("relevance");
+  options
+      .add("exemplars", "NAME.h5", own.candidates.exemplars, "the ingested exemplars, for --candidates and --relevance")
+      .only_with("what", {"retrieval"})
+      .required_with("candidates")
+      .required_with("relevance");
+  options
+      .add("marks", "FILE|DIR...", own.candidates.marks,
+           "the marks that were searched, for --candidates and --relevance")
+      .only_with("what", {"retrieval"})
+      .required_with("candidates")
+      .required_with("relevance");
   declare_comparison(own.comparison, options);
   declare_wear(own.wear, options);
 }
@@ -120,6 +137,14 @@ std::string evaluate_retrieval(const EvaluateJob& own, const JobContext& context
     if (evaluation) pictures.labels = evaluation->labels;
     report::write_candidate_pictures(pictures);
   }
+  if (!own.relevance.output.empty()) {
+    report::RelevancePicturesOptions pictures = own.relevance;
+    pictures.results = own.retrieval.results;
+    pictures.exemplars = own.candidates.exemplars;
+    pictures.marks = own.candidates.marks;
+    if (evaluation) pictures.labels = evaluation->labels;
+    report::write_relevance_pictures(pictures);
+  }
   if (!evaluation) return "";
   const ordered_json& json = evaluation->json;
   if (own.figure) write_file_atomically(*own.figure, report::cmc_figure(json, own.log_rank));
@@ -133,8 +158,15 @@ void check_output(const EvaluateJob& own) {
   if (own.what == "retrieval" && own.results.size() != 1) {
     throw UsageError("evaluate retrieval takes one of `results`; several methods: evaluate comparison");
   }
+  const bool makes_pictures = !own.candidates.output.empty() || !own.relevance.output.empty();
+  if (own.what == "retrieval" && !own.candidates.exemplars.empty() && !makes_pictures) {
+    throw UsageError("`exemplars`: has no effect without `candidates` or `relevance`");
+  }
+  if (own.what == "retrieval" && !own.candidates.marks.empty() && !makes_pictures) {
+    throw UsageError("`marks`: has no effect without `candidates` or `relevance`");
+  }
   if (own.what == "retrieval" && !has_labels(own)) {
-    if (own.candidates.output.empty()) throw UsageError("evaluate retrieval needs `labels`, or `candidates`, or both");
+    if (!makes_pictures) throw UsageError("evaluate retrieval needs `labels`, or `candidates` or `relevance`, or both");
     if (!own.output.empty()) throw UsageError("`output` needs `labels`, the true exemplars to compare with");
     if (own.figure) throw UsageError("`figure` needs `labels`, the true exemplars to compare with");
     return;

@@ -55,6 +55,30 @@ TEST_F(Casework, PicturesOfCandidatesNeedNoLabelsAndFrameNoneThen) {
   EXPECT_GT(green_pixels(folder_ / "pictures/mark00001.png"), 1000);
 }
 
+TEST_F(Casework, RelevanceIsFourPicturesAMark) {
+  const std::string base = Database::folder();
+  const std::vector<std::string> inputs = {"--exemplars", base + "/exemplars.h5", "--marks", base + "/marks",
+                                           "--relevance", "relevance"};
+  EXPECT_THAT(evaluate(inputs).errors, HasSubstr("--index"));
+  std::vector<std::string> more = inputs;
+  more.insert(more.end(), {"--index", base + "/index.h5"});
+  const JobResult result = evaluate(more);
+  EXPECT_EQ(result.exit_code, 0) << result.errors;
+  int marks = 0;
+  for (const auto& mark : fs::directory_iterator(base + "/marks")) marks += mark.path().extension() == ".png";
+  int pictures = 0;
+  for (const auto& picture : fs::directory_iterator(folder_ / "relevance")) {
+    ++pictures;
+    const std::string name = picture.path().filename().string();
+    EXPECT_THAT(name, ::testing::MatchesRegex(".*\\.(none,none|mu_c,sigma_c)\\.(mark|exemplar)\\.png"));
+    cv::Mat yellow;  // relevant pixels, and others
+    cv::inRange(cv::imread(picture.path().string()), cv::Scalar(0, 0, 0), cv::Scalar(95, 255, 255), yellow);
+    EXPECT_GT(cv::countNonZero(yellow), 0) << name;
+    EXPECT_LT(cv::countNonZero(yellow), yellow.total() / 4) << name;
+  }
+  EXPECT_EQ(pictures, 4 * marks);
+}
+
 TEST_F(Casework, AMeasureOfTheListsNeedsLabels) {
   for (const std::string option : {"--output", "--figure", "--group-column"}) {
     std::vector<std::string> more = pictures();
