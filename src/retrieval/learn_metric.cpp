@@ -19,6 +19,7 @@
 #include "core/progress.h"
 #include "core/sha256.h"
 #include "features/safetensors.h"
+#include "machine/one_thread.h"
 #include "match/column_ncc.h"
 #include "retrieval/folds.h"
 #include "retrieval/labels.h"
@@ -190,8 +191,10 @@ at::Tensor ncc_of(const Task& task, const Metric& metric, const Positions& posit
   return at::tensor(all, at::kDouble).view({std::ssize(positions), -1});
 }
 
-/// Weights and bias of the metric's components by an SVM. Collective.
+/// Weights and bias of the metric's components by an SVM. Each rank works on one thread, so that the bits do not depend
+/// on how many it has. Collective.
 Metric weighed(const Task& task, Metric metric, const Positions& training) {
+  const machine::OneThread one_thread;
   comm::now_doing("learning weights");
   const at::Tensor ncc = ncc_of(task, metric, training);
   return metric_from_root(task.comm, [&] {
@@ -207,6 +210,7 @@ Metric weighed(const Task& task, Metric metric, const Positions& training) {
 
 /// What is known of a metric before its weights. Collective.
 Metric projected(const Task& task, std::int64_t fold) {
+  const machine::OneThread one_thread;
   comm::now_doing("learning projections");
   return metric_from_root(task.comm, [&] {
     const FeatureStatistics statistics = training_statistics(task, fold);
@@ -509,7 +513,10 @@ LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& op
   job.doing = "learning";
   job.command_line = options.search.command_line;
   job.make_together = [&](std::span<const std::int64_t> missing, store::StoreWriter& writer) {
-    if (needs_statistics(options.method)) task.moments = moments_of_folds(comm, pairs, folds);
+    if (needs_statistics(options.method)) {
+      const machine::OneThread one_thread;
+      task.moments = moments_of_folds(comm, pairs, folds);
+    }
     for (const std::int64_t fold : missing) {
       store::leave_if_asked_to_stop(comm);
       const Metric metric = learn_fold(task, fold);
