@@ -97,6 +97,7 @@ class WearNetwork : public torch::nn::Module {
   torch::Tensor with_time(const torch::Tensor& maps, const torch::Tensor& time, const Pass& pass);
   torch::Tensor maps_of_time(const torch::Tensor& time, std::int64_t height, std::int64_t width, const Pass& pass);
   torch::Tensor decoded(const torch::Tensor& maps, int layer, const torch::Tensor& added, const Pass& pass);
+  static torch::Tensor rectified(torch::Tensor maps, const Pass& pass);
   torch::Tensor what_is_added(const torch::Tensor& maps) const;
   torch::Tensor image_added(const torch::Tensor& padded) const;
 

@@ -94,7 +94,11 @@ cv::Mat1f Predictor::operator()(const cv::Mat1b& image, double weeks) const {
   encode_time(task(), weeks, {time.data_ptr<float>(), static_cast<std::size_t>(time.numel())});
   const at::Tensor x = torch::from_blob(grey.data, {1, 1, grey.rows, grey.cols}).to(state_->device);
   const at::Tensor y = state_->model.network->forward(x, time.to(state_->device), team).to(at::kCPU).contiguous();
-  if (team != nullptr) return gathered(team->ranks(), y, image.size()) * 255;
+  if (team != nullptr) {
+    cv::Mat1f whole = gathered(team->ranks(), y, image.size());
+    whole.convertTo(whole, CV_32F, 255);
+    return whole;
+  }
   cv::Mat1f result(image.size());
   std::memcpy(result.data, y.data_ptr<float>(), result.total() * sizeof(float));
   return result * 255;

@@ -34,7 +34,7 @@ class Alive {
 struct Step {
   double image = 0;  // a map of the padded slab
   std::array<double, kLayers> encoded_from, encoded, decoded_from, decoded;
-  bool adds = false, has_ssim = false, last_by_columns = false;
+  bool adds = false, has_ssim = false, last_by_columns = false, recomputes = false;
   Alive alive = {};
 
   explicit Step(const StepWork& work) {
@@ -57,6 +57,7 @@ struct Step {
     adds = shape.kind == NetworkKind::kResidual;
     has_ssim = work.ssim_weight > 0;
     last_by_columns = shape.first_maps >= 16;
+    recomputes = work.recomputes;
   }
 
   // Forwards; the result is there afterwards, and so is what it was made from.
@@ -83,38 +84,47 @@ struct Step {
   }
 
   // Backwards: a layer's result and its gradient are there before, the gradient of what it was made from afterwards.
-  // Whoever made that lets it go.
-  void decode_back(std::size_t layer) {
+  // What it was made from is let go by the layer before, or by this one where nobody else needs it.
+  enum class From { kStays, kGoes };
+
+  void decode_back(std::size_t layer, From made_from = From::kStays) {
     const double from = decoded_from[layer], to = decoded[layer];
-    alive.during(to);  // the gradient before the ReLU
-    alive.give(to);
+    rectify_back(to);
     if (layer + 1 == decoded.size() && last_by_columns) {
       alive.during(4 * image + from);
+      alive.take(from);
     } else {
-      alive.during(std::max(to + from, 2 * from));
+      layer_back(from, to, made_from, /*gives_weights_first=*/true);
     }
-    alive.take(from);
     const bool is_wanted_by_encoder = adds && layer + 1 < decoded.size();
     if (!is_wanted_by_encoder) alive.give(to);
   }
-  void encode_back(std::size_t layer, bool gives_input_first) {
+  void encode_back(std::size_t layer, From made_from = From::kStays) {
     const double from = encoded_from[layer], to = encoded[layer];
     if (adds && layer + 1 < encoded.size()) {  // what the decoder's layer passed on, added
       alive.during(to);
       alive.give(to);
     }
-    alive.during(to);
-    alive.give(to);
+    rectify_back(to);
     if (layer == 0) {
       alive.during(to + from);
     } else {
-      alive.during(to + from);
-      if (gives_input_first) alive.give(from);
-      alive.during(std::max(to + from, 2 * from));
-      alive.take(from);
-      if (!gives_input_first) alive.during(to + from);
+      layer_back(from, to, made_from, recomputes);
     }
     alive.give(to);
+  }
+
+ private:
+  void rectify_back(double to) {
+    if (!recomputes) alive.during(to);  // the gradient behind the ReLU beside the one before it
+    alive.give(to);
+  }
+  void layer_back(double from, double to, From made_from, bool gives_weights_first) {
+    alive.during(to + from);
+    if (made_from == From::kGoes) alive.give(from);
+    alive.during(std::max(to + from, 2 * from));
+    alive.take(from);
+    if (!gives_weights_first) alive.during(to + from);
   }
 };
 
@@ -127,7 +137,7 @@ double peak_of_plain_step(Step step) {
   if (step.adds) alive.give(step.image);
   step.loss();
   for (std::size_t layer = kLayers; layer-- > 0;) step.decode_back(layer);
-  for (std::size_t layer = kLayers; layer-- > 0;) step.encode_back(layer, false);
+  for (std::size_t layer = kLayers; layer-- > 0;) step.encode_back(layer);
   return alive.peak();
 }
 
@@ -165,17 +175,19 @@ double peak_of_recomputing_step(Step step) {
   if (step.adds) alive.give(first_maps + step.image);
   step.loss();
   step.decode_back(kLayers - 1);
-  step.decode_back(kLayers - 2);
-  alive.give(third_maps + (step.adds ? step.image : 0));
+  step.decode_back(kLayers - 2, Step::From::kGoes);
+  if (step.adds) alive.give(step.image);
   second(step);
   middle(step);
   for (std::size_t layer = kLayers - 2; layer-- > 0;) step.decode_back(layer);
-  for (std::size_t layer = kLayers; layer-- > 2;) step.encode_back(layer, false);
+  for (std::size_t layer = kLayers; layer-- > 2;) {
+    step.encode_back(layer, layer == 2 ? Step::From::kGoes : Step::From::kStays);
+  }
   first(step);
   step.encode(1);
-  step.encode_back(1, true);
+  step.encode_back(1, Step::From::kGoes);
   first(step);
-  step.encode_back(0, true);
+  step.encode_back(0);
   return alive.peak();
 }
 

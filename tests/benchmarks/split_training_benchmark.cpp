@@ -66,9 +66,19 @@ int main(int argc, char** argv) {
   wear::ImageTeam team(work.network.height_px, comm.split(comm.rank() / team_size));
   if (words.contains("wait")) team.wait_at_once();
   const std::int64_t own_pairs = comm::units_of(pairs, comm.rank() / team_size, comm.size() / team_size).size();
-  const std::vector<std::int64_t> sizes{own_pairs, 1, team.slab().rows.size(), work.network.width_px};
+  // The same images however they are cut, for the same loss.
+  const auto random = [&] {
+    const at::Tensor whole = at::rand({pairs, 1, work.network.height_px, work.network.width_px});
+    const comm::UnitRange rows = team.slab().rows,
+                          own = comm::units_of(pairs, comm.rank() / team_size, comm.size() / team_size);
+    return whole.slice(0, own.begin, own.end).slice(2, rows.begin, rows.end).clone();
+  };
   const auto known_pixels = static_cast<double>(pairs * work.network.height_px * work.network.width_px);
 
+  {  // what the libraries take once they compute is no step's
+    wear::WearNetwork small({wear::Task::kPrediction, 64, 64, 4, 8}, 1);
+    small.forward(at::rand({1, 1, 64, 64}), at::rand({1, 1})).sum().backward();
+  }
   const std::int64_t baseline = memory_bytes("VmRSS");
   wear::WearNetwork network(work.network, 1);
   learn::GradientSum gradients(network.parameters(), comm);
@@ -78,8 +88,8 @@ int main(int argc, char** argv) {
   std::int64_t halo_bytes = 0;
   for (int step = -1; step < steps; ++step) {  // the first does not count, unless it is the only one
     torch::manual_seed(static_cast<std::uint64_t>(100 + step));
-    const at::Tensor x = at::rand(sizes), target = at::rand(sizes), known = at::ones(sizes),
-                     known_of_x = at::ones(sizes), time = at::rand({own_pairs, 1});
+    const at::Tensor x = random(), target = random(), known = at::ones_like(x), known_of_x = at::ones_like(x),
+                     time = at::full({own_pairs, 1}, 0.5);
     comm.barrier();
     const wear::HaloCosts before = team.costs();
     const double start_s = now_s();
