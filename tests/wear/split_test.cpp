@@ -223,7 +223,7 @@ double distance(const comm::Communicator& world, const Problem& problem, const S
   return largest;
 }
 
-class Split : public ::testing::Test {
+class SplitImage : public ::testing::Test {
  protected:
   /// The numbers of ranks that this job's ranks can be cut into teams of, for such an image.
   std::vector<int> team_sizes(const Problem& problem) const {
@@ -250,7 +250,7 @@ class Split : public ::testing::Test {
   comm::Communicator comm_;
 };
 
-TEST_F(Split, StepIsThatOfOneRankInOutputsLossAndEveryGradient) {
+TEST_F(SplitImage, StepIsThatOfOneRankInOutputsLossAndEveryGradient) {
   for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
     for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
       for (const Task task : {Task::kPrediction, Task::kReconstruction}) {
@@ -265,7 +265,7 @@ TEST_F(Split, StepIsThatOfOneRankInOutputsLossAndEveryGradient) {
   }
 }
 
-TEST_F(Split, OfTallImagesAndManyMapsIsThatOfOneRank) {
+TEST_F(SplitImage, OfTallImagesAndManyMapsIsThatOfOneRank) {
   for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
     expect_the_step_of_one_rank({{Task::kPrediction, 1375, 33, 6, 3, kind, 4}, 1, 8, at::kDouble});
     // As many maps as the last layer needs for LibTorch's own kernels, and as oneDNN computes at a time.
@@ -274,7 +274,7 @@ TEST_F(Split, OfTallImagesAndManyMapsIsThatOfOneRank) {
   }
 }
 
-TEST_F(Split, RecomputingAndWaitingAtOnceChangeNoBit) {
+TEST_F(SplitImage, RecomputingAndWaitingAtOnceChangeNoBit) {
   for (const at::ScalarType type : {at::kDouble, at::kFloat}) {
     for (const NetworkKind kind : {NetworkKind::kPaper, NetworkKind::kResidual}) {
       const Problem problem{{Task::kPrediction, 99, 70, 6, 3, kind, 16}, 2, 8, type};
@@ -296,7 +296,7 @@ TEST_F(Split, RecomputingAndWaitingAtOnceChangeNoBit) {
   }
 }
 
-TEST_F(Split, WrongRowsOfANeighbourAreSeen) {
+TEST_F(SplitImage, WrongRowsOfANeighbourAreSeen) {
   if (comm_.size() == 1) GTEST_SKIP() << "needs neighbours";
   const Problem problem{{Task::kPrediction, 128, 64, 6, 3, NetworkKind::kPaper, 4}, 1, 8};
   const Batch batch(problem, 7);
@@ -324,7 +324,7 @@ TEST_F(Split, WrongRowsOfANeighbourAreSeen) {
   }
 }
 
-TEST_F(Split, FiveStepsAreThoseOfOneRank) {
+TEST_F(SplitImage, FiveStepsAreThoseOfOneRank) {
   for (const auto& [type, tolerance] : {std::pair{at::kDouble, 1e-9}, std::pair{at::kFloat, 1e-4}}) {
     const Problem problem{{Task::kPrediction, 99, 40, 6, 3, NetworkKind::kResidual, 4}, 3, 8, type};
     const learn::AdamOptions options{.learning_rate = 1e-3};
@@ -356,7 +356,7 @@ TEST_F(Split, FiveStepsAreThoseOfOneRank) {
   }
 }
 
-TEST_F(Split, NetworkRefusesRowsOfAnotherSlab) {
+TEST_F(SplitImage, NetworkRefusesRowsOfAnotherSlab) {
   const Problem problem{{Task::kPrediction, 128, 64, 6, 3, NetworkKind::kPaper, 4}, 1, 0};
   if (comm_.size() == 1) GTEST_SKIP() << "needs slabs";
   Worker worker(problem, comm_, comm_.size(), {});
