@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <future>
 #include <map>
@@ -247,7 +248,7 @@ class UnitMaker {
     }
     if (projection_.defined()) {
       block = match::project_channels(projection_, block);
-      const at::IntArrayRef cells = {1, 2, 3};
+      constexpr std::array<std::int64_t, 3> cells{1, 2, 3};
       sums = {at::sum(block, cells, false, at::kDouble),
               at::linalg_vector_norm(block, 2, cells, false, at::kDouble).square()};
     }
