@@ -126,6 +126,8 @@ class LearnMetric : public Retrieval {
   MetricFile metrics(const fs::path& path) const { return read_metrics(path, index().parameters, "index.h5"); }
 };
 
+class LearnMetricOnOneRank : public LearnMetric {};
+
 TEST_F(LearnMetric, IsTheSameToTheLastBitOnAnyNumberOfRanks) {
   const fs::path together = subfolder("together"), alone = subfolder("alone");
   const comm::Communicator own = comm_.split(comm_.rank());
@@ -152,7 +154,7 @@ TEST_F(LearnMetric, IsTheSameToTheLastBitOnAnyNumberOfRanks) {
   }
 }
 
-TEST_F(LearnMetric, HelpsMarksThatItHasNotSeen) {
+TEST_F(LearnMetricOnOneRank, HelpsMarksThatItHasNotSeen) {
   const auto plain = search_by(folder_ / "index.h5", {}, "plain");
   double untrained = 0;
   on_root([&] { untrained = mean_reciprocal(ranks_of(plain)); });
@@ -274,7 +276,7 @@ TEST_F(LearnMetric, FinetuningLowersTheLossAndAgreesBetweenNumbersOfRanks) {
   EXPECT_TRUE(learn_metric(comm_, options).was_finished);
 }
 
-TEST_F(LearnMetric, FinetuningStartsFromAMetricWithTheSameFoldsOnly) {
+TEST_F(LearnMetricOnOneRank, FinetuningStartsFromAMetricWithTheSameFoldsOnly) {
   LearnOptions start = learn_options(LearnMethod::kCcaWeights, folder_);
   start.components = 6;
   start.folds = 2;
@@ -372,7 +374,7 @@ features::NamedTensor named(const std::string& name, const at::Tensor& values) {
   return {name, values.sizes().vec(), {values.data_ptr<float>(), values.data_ptr<float>() + values.numel()}};
 }
 
-TEST_F(LearnMetric, TakesPublishedTensors) {
+TEST_F(LearnMetricOnOneRank, TakesPublishedTensors) {
   at::manual_seed(17);
   const at::Tensor query = at::randn({6, 81}), trace = at::randn({6, 81}), w = at::randn({6});
   const fs::path file = folder_ / "published.safetensors";

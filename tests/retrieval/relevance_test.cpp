@@ -81,7 +81,7 @@ TEST_F(RelevanceOfResults, RefusesAPoseThatTheSearchCouldNotHaveFound) {
 }
 
 /// A pair in double precision, smaller than any of a search.
-TEST(RelevanceGradient, IsThatOfFiniteDifferences) {
+TEST(RelevanceGradientOnOneRank, IsThatOfFiniteDifferences) {
   at::manual_seed(9);
   IndexParameters index;
   const auto extractor = features::make_extractor({"scattering"});
@@ -126,7 +126,7 @@ TEST(RelevanceGradient, IsThatOfFiniteDifferences) {
   }
 }
 
-TEST(MostRelevant, IsAShareOfThePixelsUnderTheMark) {
+TEST(MostRelevantOnOneRank, IsAShareOfThePixelsUnderTheMark) {
   at::Tensor gradient = at::arange(100, at::kFloat).view({10, 10});
   at::Tensor under = at::zeros({10, 10}, at::kBool);
   under.slice(0, 0, 5).fill_(true);
