@@ -82,6 +82,8 @@ class OtherArithmetic : public Retrieval {
   }
 };
 
+class OtherArithmeticOnOneRank : public OtherArithmetic {};
+
 TEST_F(OtherArithmetic, ARunIsNotResumedByAnotherKernel) {
   search(comm_, options_with("tensors"));
   on_root([&] {
@@ -97,7 +99,7 @@ TEST_F(OtherArithmetic, ARunIsNotResumedByAnotherKernel) {
   }
 }
 
-TEST_F(OtherArithmetic, EverySimilarityFindsTheExemplarThatTheMarkWasCutFrom) {
+TEST_F(OtherArithmeticOnOneRank, EverySimilarityFindsTheExemplarThatTheMarkWasCutFrom) {
   for (const match::Similarity& similarity : match::known_similarities()) {
     SearchOptions options = options_with("auto");
     options.output = folder_ / (match::name_of(similarity) + ".h5");

@@ -128,7 +128,7 @@ struct Planting {
   GridPose pose;
 };
 
-class PlantedPose : public Retrieval {
+class PlantedPoseOnOneRank : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
@@ -199,25 +199,25 @@ class PlantedPose : public Retrieval {
   std::vector<NaiveExemplar> exemplars_;
 };
 
-TEST_F(PlantedPose, PixelsFindACutAsItIs) { expect_found({.pose = {0, 64, 22}}); }
+TEST_F(PlantedPoseOnOneRank, PixelsFindACutAsItIs) { expect_found({.pose = {0, 64, 22}}); }
 
-TEST_F(PlantedPose, PixelsFindAMarkTurnedClockwiseAtAPositiveAngle) { expect_found({.pose = {8, 64, 22}}); }
+TEST_F(PlantedPoseOnOneRank, PixelsFindAMarkTurnedClockwiseAtAPositiveAngle) { expect_found({.pose = {8, 64, 22}}); }
 
-TEST_F(PlantedPose, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) { expect_found({.pose = {-12, 80, 34}}); }
+TEST_F(PlantedPoseOnOneRank, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) { expect_found({.pose = {-12, 80, 34}}); }
 
-TEST_F(PlantedPose, ScatteringFindsATurnedMark) {
+TEST_F(PlantedPoseOnOneRank, ScatteringFindsATurnedMark) {
   expect_found({.extractor = "scattering", .mark_height_px = 120, .mark_width_px = 80, .pose = {-8, 58, 14}});
 }
 
-TEST_F(PlantedPose, AMarkAtHalfScaleIsFoundInTheExemplarsOwnPixels) {
+TEST_F(PlantedPoseOnOneRank, AMarkAtHalfScaleIsFoundInTheExemplarsOwnPixels) {
   expect_found({.image_scale = 0.5, .mark_height_px = 120, .mark_width_px = 80, .pose = {4, 28, 6}});
 }
 
-TEST_F(PlantedPose, AMirroredExemplarIsFoundOnItsUnmirroredImage) {
+TEST_F(PlantedPoseOnOneRank, AMirroredExemplarIsFoundOnItsUnmirroredImage) {
   expect_found({.exemplar = kMirrored, .pose = {8, 64, 22}});
 }
 
-TEST_F(PlantedPose, ScatteringFindsAMirroredExemplar) {
+TEST_F(PlantedPoseOnOneRank, ScatteringFindsAMirroredExemplar) {
   expect_found({.extractor = "scattering",
                 .exemplar = kMirrored,
                 .mark_height_px = 120,
@@ -225,15 +225,15 @@ TEST_F(PlantedPose, ScatteringFindsAMirroredExemplar) {
                 .pose = {-4, 60, 26}});
 }
 
-TEST_F(PlantedPose, AMarkTooLargeForTheFrameIsShrunkAndSaysByHowMuch) {
+TEST_F(PlantedPoseOnOneRank, AMarkTooLargeForTheFrameIsShrunkAndSaysByHowMuch) {
   expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {0, 0, 12}});
 }
 
-TEST_F(PlantedPose, AShrunkMarkIsFoundTurned) {
+TEST_F(PlantedPoseOnOneRank, AShrunkMarkIsFoundTurned) {
   expect_found({.mark_height_px = 300, .mark_width_px = 100, .shrink = 0.8, .pose = {-4, 0, 20}});
 }
 
-TEST_F(PlantedPose, AQuarterTurnToTheRightIsUndoneByPlusNinetyDegrees) {
+TEST_F(PlantedPoseOnOneRank, AQuarterTurnToTheRightIsUndoneByPlusNinetyDegrees) {
   // Without interpolation: the window's pixels themselves, turned clockwise.
   const Planting planting = {.mark_height_px = 80, .mark_width_px = 60, .pose = {90, 70, 30}};
   const image::MarkPose pose = planted_pose(planting);

@@ -82,7 +82,9 @@ class Prepare : public testing::SharedFolder {
   PrepareOptions options_;
 };
 
-TEST_F(Prepare, BringsAllScansOfAShoeIntoTheFrameOfItsEarliest) {
+class PrepareOnOneRank : public Prepare {};
+
+TEST_F(PrepareOnOneRank, BringsAllScansOfAShoeIntoTheFrameOfItsEarliest) {
   const PrepareSummary summary = prepare_scans(comm_, options_);
   if (!comm_.is_root()) return;
   const wear::PreparedStore store(options_.output);
@@ -110,7 +112,7 @@ TEST_F(Prepare, BringsAllScansOfAShoeIntoTheFrameOfItsEarliest) {
   EXPECT_TRUE(fs::exists(folder_ / "prepared.provenance.json"));
 }
 
-TEST_F(Prepare, PutsTheOutsoleInTheMiddleAndSaysWhichPixelLiesThere) {
+TEST_F(PrepareOnOneRank, PutsTheOutsoleInTheMiddleAndSaysWhichPixelLiesThere) {
   options_.denoises = false;
   prepare_scans(comm_, options_);
   if (!comm_.is_root()) return;
@@ -198,7 +200,7 @@ TEST_F(Prepare, ConsensusFillsWhatDidNotPrintAndSaysWhereOnAnyNumberOfRanks) {
   }
 }
 
-TEST_F(Prepare, ConsensusAsksNoScanThatIsTooFarOrNotInTheFrame) {
+TEST_F(PrepareOnOneRank, ConsensusAsksNoScanThatIsTooFarOrNotInTheFrame) {
   auto scans = scans_with_gaps();
   cv::Mat1b noise(800, 350);
   cv::RNG(9).fill(noise, cv::RNG::UNIFORM, 0, 256);
@@ -220,7 +222,7 @@ TEST_F(Prepare, ConsensusAsksNoScanThatIsTooFarOrNotInTheFrame) {
   EXPECT_TRUE(std::isnan(store.scans()[3].filled_share));
 }
 
-TEST_F(Prepare, EachStepCanBeSwitchedOff) {
+TEST_F(PrepareOnOneRank, EachStepCanBeSwitchedOff) {
   options_.crops = options_.denoises = options_.registers = false;
   options_.mirrors_right = true;
   prepare_scans(comm_, options_);
