@@ -345,7 +345,7 @@ std::vector<BadInput> options_without_effect() {
       usage("MarksOfNothing", "`outsole synthesize marks` needs --exemplars", "synthesize marks --output out"),
       usage("ModelOfASearch", "--model: has no effect without `outsole evaluate wear`",
             kEvaluate + labels + "--model BASE/run/model.h5"),
-      usage("LabelsOfAModel", "--labels: has no effect without `outsole evaluate retrieval`",
+      usage("LabelsOfAModel", "--labels: has no effect without `outsole evaluate retrieval or comparison`",
             kEvaluateWear + "--model BASE/run/model.h5 --scans BASE/small.h5 --labels " + labels),
       usage("LogarithmicRanksWithoutAFigure", "--log-rank: has no effect without --figure",
             kEvaluate + labels + "--log-rank"),
