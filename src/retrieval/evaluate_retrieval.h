@@ -20,8 +20,8 @@ namespace outsole::retrieval {
 struct RetrievalRanks {
   std::vector<std::int64_t> mark_rows;    // rows of the store, ascending: the labelled marks
   std::vector<measure::MarkRanks> ranks;  // of these marks
-  std::int64_t exemplars = 0;      // that a mark is compared with: of the one that has the most
-  std::int64_t known_to_rank = 0;  // `exemplars` with the full score matrix, else the length of the stored lists
+  std::int64_t exemplars = 0;             // that a mark is compared with: of the one that has the most
+  std::int64_t known_to_rank = 0;         // `exemplars` with the full score matrix, else the length of the stored lists
 };
 
 /// The texts of a data set of ids, such as mark_id or exemplar_id.
@@ -56,8 +56,8 @@ struct RetrievalEvaluation {
   nlohmann::json inputs;        // SHA-256 of the results and of the labels, for provenance
 };
 
-/// A results store's marks and exemplars matched with labels and, where they are given, with exclusions. Warns of labels
-/// without mark and of marks without label, which are left out. Throws DataError.
+/// A results store's marks and exemplars matched with labels and, where they are given, with exclusions. Warns of
+/// labels without mark and of marks without label, which are left out. Throws DataError.
 Truth find_truth(const store::Store& results, const Labels& labels, const std::optional<Labels>& excluded);
 
 /// Reads both and evaluates; warns of labels without mark and of marks without label, which are left out. One rank.

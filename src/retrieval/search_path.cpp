@@ -68,8 +68,8 @@ std::int64_t SearchPath::working_bytes(const IndexParameters& index, std::int64_
                                        const SearchProtocol& protocol, bool coarse_first) const {
   const std::int64_t cell_px = index.geometry.stride_px;
   const auto bytes_for = [&](std::int64_t stride_px) {
-    return kernel->working_bytes(index.frame_cells(), channels, stride_px, at::get_num_threads(),
-                                 protocol.similarity, {device, precision});
+    return kernel->working_bytes(index.frame_cells(), channels, stride_px, at::get_num_threads(), protocol.similarity,
+                                 {device, precision});
   };
   const std::int64_t bytes = bytes_for(protocol.stride_px);
   if (!coarse_first) return bytes;

@@ -24,7 +24,8 @@ struct SearchPath {
 
   /// The blocks it wants to be given.
   BlockAccess block_access() const;
-  /// What it needs beside blocks and marks to compare so many channels; `coarse_first`: for a first pass over the coarse grid, too.
+  /// What it needs beside blocks and marks to compare so many channels; `coarse_first`: for a first pass over the
+  /// coarse grid, too.
   std::int64_t working_bytes(const IndexParameters& index, std::int64_t channels, const SearchProtocol& protocol,
                              bool coarse_first) const;
   /// "the kernel for CPUs (avx512)".

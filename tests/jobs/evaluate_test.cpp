@@ -57,8 +57,8 @@ TEST_F(Casework, PicturesOfCandidatesNeedNoLabelsAndFrameNoneThen) {
 
 TEST_F(Casework, RelevanceIsFourPicturesAMark) {
   const std::string base = Database::folder();
-  const std::vector<std::string> inputs = {"--exemplars", base + "/exemplars.h5", "--marks", base + "/marks",
-                                           "--relevance", "relevance"};
+  const std::vector<std::string> inputs = {"--exemplars",   base + "/exemplars.h5", "--marks",
+                                           base + "/marks", "--relevance",          "relevance"};
   EXPECT_THAT(evaluate(inputs).errors, HasSubstr("--index"));
   std::vector<std::string> more = inputs;
   more.insert(more.end(), {"--index", base + "/index.h5"});

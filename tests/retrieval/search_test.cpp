@@ -203,7 +203,9 @@ TEST_F(PlantedPoseOnOneRank, PixelsFindACutAsItIs) { expect_found({.pose = {0, 6
 
 TEST_F(PlantedPoseOnOneRank, PixelsFindAMarkTurnedClockwiseAtAPositiveAngle) { expect_found({.pose = {8, 64, 22}}); }
 
-TEST_F(PlantedPoseOnOneRank, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) { expect_found({.pose = {-12, 80, 34}}); }
+TEST_F(PlantedPoseOnOneRank, PixelsFindAMarkTurnedCounterClockwiseAtANegativeAngle) {
+  expect_found({.pose = {-12, 80, 34}});
+}
 
 TEST_F(PlantedPoseOnOneRank, ScatteringFindsATurnedMark) {
   expect_found({.extractor = "scattering", .mark_height_px = 120, .mark_width_px = 80, .pose = {-8, 58, 14}});
