@@ -5,19 +5,11 @@
 #include <cmath>
 
 #include "core/errors.h"
+#include "core/split_mix.h"
 
 namespace outsole::synth {
 
 namespace {
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the next state's output.
-std::uint64_t split_mix(std::uint64_t& state) {
-  state += 0x9e3779b97f4a7c15ULL;
-  std::uint64_t z = state;
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-  return z ^ (z >> 31);
-}
 
 double unit_interval(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
 
