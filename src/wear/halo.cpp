@@ -173,6 +173,21 @@ void add_what_was_owed(const at::Tensor& gradient, const BorderRows& rows) {
   if (rows.below.defined()) last_rows(gradient, 1).add_(rows.below);
 }
 
+/// Adds what the neighbours' rows, kept in the forward pass, contribute to the weight's gradient:
+/// `contribution(neighbour's row, gradient of the output's border row, kernel's row)`.
+template <typename Contribution>
+void add_to_kernel_rows(const at::Tensor& by_weight, AutogradContext* context, const at::Tensor& gradient,
+                        KernelRows kernel_rows, const Contribution& contribution) {
+  for (const bool is_above : {true, false}) {
+    const at::Tensor row = kept(context, is_above ? "above" : "below");
+    if (!row.defined()) continue;
+    const std::int64_t row_of_kernel = is_above ? kernel_rows.of_above : kernel_rows.of_below;
+    const at::Tensor of_row = (is_above ? first_rows(gradient, 1) : last_rows(gradient, 1)).contiguous();
+    by_weight.narrow(2, row_of_kernel, 1)
+        .add_(contribution(row, of_row, kernel_row(kept(context, "weight"), row_of_kernel)));
+  }
+}
+
 struct HalvedSize : torch::autograd::Function<HalvedSize> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, ImageTeam* team) {
@@ -211,15 +226,10 @@ struct HalvedSize : torch::autograd::Function<HalvedSize> {
     auto [none, by_weight, by_bias] =
         at::convolution_backward(gradient, x, weight, at::IntArrayRef(bias_sizes), kBothStrides, kBothPaddings, {1, 1},
                                  false, {0, 0}, 1, {false, true, true});
-    for (const bool is_above : {true, false}) {
-      const at::Tensor row = kept(context, is_above ? "above" : "below");
-      if (!row.defined()) continue;
-      const std::int64_t row_of_kernel = is_above ? kHalving.of_above : kHalving.of_below;
-      const at::Tensor of_row = (is_above ? first_rows(gradient, 1) : last_rows(gradient, 1)).contiguous();
-      by_weight.narrow(2, row_of_kernel, 1)
-          .add_(convolution_gradient(By::kWeight, of_row, row, kernel_row(weight, row_of_kernel), kRowStride,
-                                     kRowPadding));
-    }
+    add_to_kernel_rows(by_weight, context, gradient, kHalving,
+                       [&](const at::Tensor& row, const at::Tensor& of_row, const at::Tensor& row_of_kernel) {
+                         return convolution_gradient(By::kWeight, of_row, row, row_of_kernel, kRowStride, kRowPadding);
+                       });
     if (!by_input) return {{}, by_weight, by_bias, {}};
     const at::Tensor shape = shape_of(x);
     x.reset();
@@ -290,15 +300,10 @@ struct DoubledSize : torch::autograd::Function<DoubledSize> {
       by_x = at::conv2d(gradient, weight, {}, kStride, kPadding);
       by_bias = gradient.sum({0, 2, 3});
     }
-    for (const bool is_above : {true, false}) {
-      const at::Tensor row = kept(context, is_above ? "above" : "below");
-      if (!row.defined()) continue;
-      const std::int64_t row_of_kernel = is_above ? kDoubling.of_above : kDoubling.of_below;
-      const at::Tensor of_row = (is_above ? first_rows(gradient, 1) : last_rows(gradient, 1)).contiguous();
-      by_weight.narrow(2, row_of_kernel, 1)
-          .add_(convolution_gradient(By::kWeight, row, of_row, kernel_row(weight, row_of_kernel), kRowStride,
-                                     kRowPadding));
-    }
+    add_to_kernel_rows(by_weight, context, gradient, kDoubling,
+                       [&](const at::Tensor& row, const at::Tensor& of_row, const at::Tensor& row_of_kernel) {
+                         return convolution_gradient(By::kWeight, row, of_row, row_of_kernel, kRowStride, kRowPadding);
+                       });
     if (exchange) add_what_was_owed(by_x, exchange->arrived());
     return {by_x, by_weight, by_bias, {}};
   }
