@@ -316,8 +316,7 @@ Metric learn_fold(const Task& task, std::int64_t fold) {
   return metric;
 }
 
-// --- Before and after
-// --------------------------------------------------------------------------------------------------
+// --- Before and after -----------------------------------------------------------------------------------------------
 
 bool needs_statistics(LearnMethod method) { return method != LearnMethod::kWeights; }
 
