@@ -40,10 +40,14 @@ void declare_terms(retrieval::LearnOptions& learn, Options& options) {
            "0: as many as channels")
       .at_least(0);
   options.add("negatives", "N", learn.negatives, "wrong exemplars a mark, those that score best").at_least(1);
-  options
-      .add("ridge", "R", learn.ridge,
-           "so much of a side's mean variance is added to every channel's before covariances are inverted")
-      .at_least(0);
+  options.add_parsed(
+      "ridge", "R,R...", learn.ridges,
+      [](const std::string& text) {
+        return parse_list<double>(text, 0, "shares of 0 or more, as in 1e-3 or 1e-3,1e-2");
+      },
+      "0.001",
+      "so much of a side's mean variance is added to every channel's before covariances are inverted; of several, each "
+      "metric takes the one that does best in cross-validation among the marks it may learn from");
   options
       .add("alpha", "A", learn.terms.alpha, "weight of |W|^2 against the hinge loss of all pairs: C of the SVM is 1/A")
       .above(0);

@@ -22,6 +22,7 @@
 #include "core/text.h"
 #include "job.h"
 #include "machine/device.h"
+#include "machine/large_tensors.h"
 #include "match/mcncc.h"
 #include "options.h"
 #include "store/store.h"
@@ -209,6 +210,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   try {
     const outsole::comm::Environment environment(argc, argv);
+    outsole::machine::map_large_tensors();
     return outsole::jobs::run(words);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "outsole: %s\n", outsole::printable(error.what()).c_str());

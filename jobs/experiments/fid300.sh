@@ -4,7 +4,10 @@
 #
 # Usage: fid300.sh [FOLDER] [COUNT]       results go to FOLDER (results/fid300); COUNT marks, spread evenly; 0: all (0)
 #   FRAME    of the exemplars (586x270)
-#   METRIC   extractor whose metrics are learned, where the program can: weights, CCA, both, fine-tuned, in 5 folds (resnet50:res2b)
+#   METRIC   extractor whose metrics are learned, in 5 folds (resnet50:res2b)
+#   METHODS  by which (weights cca cca+weights finetune); cca+weights:64 learns 64 components, for a search in so much less time
+#   RIDGES   that projections choose from, in cross-validation among the marks they learn from (1e-3,1e-2,1e-1,1)
+#   STRIDE_PX  step of translations (2): 4 takes a quarter of the time, and costs small marks most
 # Needs python3-numpy and python3-pil, and of OUTSOLE_DATA fid300 and weights; other settings: common.sh.
 source "$(dirname "$0")/common.sh"
 begin "${1:-}" fid300
@@ -12,7 +15,8 @@ need_data fid300
 need_python
 fid=$data/fid300
 extractors=${EXTRACTORS:-resnet50:res2b scattering pixels}
-methods="weights cca cca+weights finetune"
+methods=${METHODS:-weights cca cca+weights finetune}
+stride=(--stride-px "${STRIDE_PX:-2}")
 cut visible --marks "$fid/tracks_cropped" --exemplars "$fid/references" --labels "$fid/labels.csv" --count "${2:-0}" \
   --output "$results"
 marks=$results/marks labels=$results/labels.csv
@@ -26,19 +30,29 @@ search() {
   local name=$1 index=$2
   shift 2
   step "Searching: $name"
-  run search --index "$index" "${search_weights[@]}" --marks "$marks" --all-scores --output "$results/$(file_name "$name").h5" \
+  run search --index "$index" "${search_weights[@]}" --marks "$marks" "${stride[@]}" --all-scores --output "$results/$(file_name "$name").h5" \
     --csv "$results/$(file_name "$name").csv" "$@"
   found+=("$results/$(file_name "$name").h5") names+=("$name")
 }
 
 learn() {
-  local index=$results/$(file_name "$1").index.h5 method metric
+  local index=$results/$(file_name "$1").index.h5 method metric components settings
   knows learn || return 0
   for method in $methods; do
     metric=$results/$(file_name "$method").metric.h5
     step "Learning: $method"
-    run learn --index "$index" "${search_weights[@]}" --marks "$marks" --labels "$labels" --method "$method" --folds 5 \
-      --groups "$fid/groups.csv" --results "$results/$(file_name "$1").h5" --pairs "$results/$(file_name "$1").pairs.h5" \
+    components=()
+    if [[ $method == *:* ]]; then components=(--components "${method#*:}"); fi
+    settings=(--ridge "${RIDGES:-1e-3,1e-2,1e-1,1}")
+    case $method in
+      weights) settings=() ;;
+      finetune*) if [ -f "$results/$(file_name "cca+weights${method#finetune}").metric.h5" ]; then
+        settings=(--init "$results/$(file_name "cca+weights${method#finetune}").metric.h5")
+      fi ;;
+    esac
+    run learn --index "$index" "${search_weights[@]}" --marks "$marks" --labels "$labels" --method "${method%:*}" \
+      "${components[@]}" "${settings[@]}" \
+      --folds 5 --groups "$fid/groups.csv" "${stride[@]}" --results "$results/$(file_name "$1").h5" --pairs "$results/$(file_name "$1").pairs.h5" \
       --output "$metric"
     search "$1, $method" "$index" --metric "$metric"
     learned=${found[-1]}

@@ -281,9 +281,12 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
 }
 
 at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels) {
-  if (similarity.centring != Centring::kMuBarC) return {};
-  ensure(channels.mean.defined(), "the channels' means over the data set are known");
-  return channels.mean.to(at::kFloat);
+  if (similarity.centring == Centring::kMuBarC) {
+    ensure(channels.mean.defined(), "the channels' means over the data set are known");
+    return channels.mean.to(at::kFloat);
+  }
+  const bool sees_constants = similarity.centring != Centring::kMuC && !similarity.is_distance;
+  return sees_constants && channels.white.defined() ? -channels.white : at::Tensor();
 }
 
 WindowTerms window_terms(const Similarity& similarity, const ChannelModel& channels) {
@@ -291,10 +294,10 @@ WindowTerms window_terms(const Similarity& similarity, const ChannelModel& chann
   if (similarity.is_distance && !channels.weight.eq(channels.weight[0]).all().item<bool>()) {
     throw UsageError("`similarity` euclidean: weighs all channels alike; it cannot be had with learned weights");
   }
-  if (const at::Tensor mean = subtracted_from_maps(similarity, channels); mean.defined()) {
-    terms.channels.white = channels.white.defined() ? channels.white + mean : mean;
-    terms.similarity.centring = Centring::kNone;
+  if (const at::Tensor more = subtracted_from_maps(similarity, channels); more.defined()) {
+    terms.channels.white = channels.white.defined() ? channels.white + more : more;
   }
+  if (similarity.centring == Centring::kMuBarC) terms.similarity.centring = Centring::kNone;
   if (similarity.scaling == Scaling::kSigmaBarC) {
     ensure(channels.deviation.defined(), "the channels' deviations over the data set are known");
     const at::Tensor scaled = channels.weight.to(at::kDouble) / channels.deviation.square();

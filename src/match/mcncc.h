@@ -46,13 +46,15 @@ struct ChannelModel {
   at::Tensor mean, deviation;
 };
 
-/// What has to be subtracted from the exemplars' stored maps before they are searched: [C] float32 with mu_bar_c, else
-/// undefined.
+/// What has to be subtracted from the exemplars' stored maps before they are searched, [C] float32: the channels' means
+/// with mu_bar_c; minus the response to white paper, which brings it back, with none and mu, which compare what the
+/// extractor gives; undefined where that is nothing.
 at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels);
 
-/// The same comparison by statistics of windows alone: blocks are less subtracted_from_maps, marks are less as much
-/// (`white`), and a scale that holds for the whole data set is a part of the channel's weight. Throws Bug when
-/// `channels` lack statistics that are needed, and UsageError for a distance with channel weights.
+/// The same comparison by statistics of windows alone: blocks are less subtracted_from_maps, marks are less
+/// `white`: as much as blocks are then less than what the extractor gave; and a scale that holds for the whole data set
+/// is a part of the channel's weight. Throws Bug when `channels` lack statistics that are needed, and UsageError for a
+/// distance with channel weights.
 struct WindowTerms {
   ChannelModel channels;
   Similarity similarity;  // none | mu | mu_c, none | sigma | sigma_c

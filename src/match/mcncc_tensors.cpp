@@ -99,7 +99,7 @@ ViewStatistics statistics_of(const MarkView& view, const KeptSpans& rows, const 
   const auto of_channels = [&](const at::Tensor& values) { return values.to(device).to(at::kDouble).view({-1, 1, 1}); };
   const at::Tensor support = view.support.to(device).to(at::kDouble);
   at::Tensor x = view.features.to(device).to(at::kDouble);
-  // Features are those beyond white paper's, as the exemplars' are.
+  // Less as much as the exemplars' maps are.
   if (similarity.centring != Centring::kMuC && channels.white.defined()) x = x - of_channels(channels.white);
   ViewStatistics result;
   result.x = (x - centre_of(x, support, similarity)) * support;

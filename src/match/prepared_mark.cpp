@@ -118,7 +118,7 @@ std::vector<double> centres_of(const MarkView& view, const Similarity& similarit
     centres[c] = total.sum / static_cast<double>(std::max<std::int64_t>(total.cells, 1));
   });
   if (similarity.centring == Centring::kMuC) return centres;
-  // Features are those beyond white paper's, as the exemplars' are.
+  // Less as much as the exemplars' maps are.
   const at::Tensor white = channels.white.defined() ? channels.white.to(at::kDouble) : at::zeros({count}, at::kDouble);
   double mean = 0;
   if (similarity.centring == Centring::kMu) {

@@ -10,8 +10,8 @@
 //             (sigma_c) | the channel's standard deviation over the data set (sigma_bar_c)
 // w_c = 1/C unless learned. mu_c,sigma_c is multi-channel normalized cross-correlation. none,sigma is the cosine of the
 // angle between the two windows, all channels together. What is flat over P on either side (a channel, or with sigma
-// all of them together), or with sigma_bar_c over the data set, adds 0. Without mu_c the features' zero matters: the
-// response to white paper.
+// all of them together), or with sigma_bar_c over the data set, adds 0. With none and mu the features' zero matters: it
+// is the extractor's own (0 behind a ReLU), though maps are kept without their response to white paper.
 //
 // The data set are the exemplars, for the mark's side, too: a mark has none of its own, and what is found for it must
 // not depend on the other marks of a search.

@@ -102,8 +102,9 @@ std::int64_t lane_not_finite(const store::Column& column) {
   return lane_of(first_not_finite<std::uint16_t>(halves, 0x7c00), halves.size());
 }
 
-/// A block of the index as it was read, [C, W, H, kLanes]; the column keeps its memory.
-at::Tensor as_tensor(store::Column& column, const IndexParameters& parameters) {
+}  // namespace
+
+at::Tensor block_as_read(store::Column& column, const IndexParameters& parameters) {
   const match::FrameCells cells = parameters.frame_cells();
   const std::vector<std::int64_t> shape = {parameters.map_channels(), cells.width, cells.height, kLanes};
   ensure(column.shape == std::vector<std::int64_t>{1, shape[0], shape[1], shape[2], shape[3]},
@@ -113,8 +114,6 @@ at::Tensor as_tensor(store::Column& column, const IndexParameters& parameters) {
   }
   return at::from_blob(std::get<std::vector<std::uint16_t>>(column.values).data(), shape, at::kHalf);
 }
-
-}  // namespace
 
 std::int64_t ExemplarBlocks::most_in_memory(const IndexParameters& parameters, std::int64_t memory_bytes,
                                             const BlockAccess& access) {
@@ -173,7 +172,7 @@ void ExemplarBlocks::stream(std::span<const std::int64_t> blocks, const BlockWor
     for (auto& read : reading) {
       store::Column column = read.get();
       refuse_not_finite(column, first_ + blocks[sent++]);
-      carrier.send(as_tensor(column, parameters_), arriving);
+      carrier.send(block_as_read(column, parameters_), arriving);
     }
     return arriving;
   };

@@ -13,6 +13,10 @@
 
 namespace outsole::retrieval {
 
+/// A block of the index as it was read, [C, W, H, kLanes], 32 or 16 bit; the column keeps its memory. Throws Bug when
+/// it does not have the shape that the parameters say.
+at::Tensor block_as_read(store::Column& column, const IndexParameters& parameters);
+
 /// Where blocks are wanted, how many at a time, and of how many channels.
 struct BlockAccess {
   at::Device device = at::Device(at::kCPU);

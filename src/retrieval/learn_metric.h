@@ -10,6 +10,7 @@
 #include "comm/communicator.h"
 #include "learn/run.h"
 #include "retrieval/metric_learner.h"
+#include "retrieval/open_index.h"
 #include "retrieval/search.h"
 
 namespace outsole::retrieval {
@@ -21,6 +22,8 @@ enum class LearnMethod { kWeights, kPca, kCca, kCcaWeights, kFinetune };
 std::string name_of(LearnMethod method);
 /// Throws UsageError naming the known ones.
 LearnMethod parse_learn_method(const std::string& text);
+/// Whether it begins with the statistics of features, and so takes a ridge.
+bool needs_statistics(LearnMethod method);
 
 struct LearnOptions {
   /// Of the search that poses are taken from: index, marks, weights, protocol, memory, device, kernel.
@@ -34,7 +37,7 @@ struct LearnOptions {
   std::int64_t components = 0;  // 0: as many as there are channels
   std::int64_t folds = 1;
   std::int64_t negatives = 8;
-  double ridge = 1e-3;
+  std::vector<double> ridges = {1e-3};  // of several, each metric takes the one that does best in cross-validation
   FinetuneTerms terms;
   learn::RunOptions training;  // of fine-tuning; its output lies beside METRIC.h5
 };
@@ -44,6 +47,9 @@ struct LearnSummary {
   std::vector<double> correlations;  // the first of the metric, if it has any
   bool was_finished = false;
 };
+
+/// What METRIC.h5 holds, in short. Not collective.
+LearnSummary learned_summary(const std::filesystem::path& metric, const OpenIndex& index, bool was_finished);
 
 /// Searches the marks (unless results are given), lays them over exemplars, and learns. What it makes on the way,
 /// METRIC.results.h5 and METRIC.pairs.h5 beside METRIC.h5, is kept: another method with the same `pairs` takes it from

@@ -18,6 +18,7 @@
 #include "match/column_ncc.h"
 #include "match/lanes.h"
 #include "match/support.h"
+#include "retrieval/exemplar_blocks.h"
 #include "retrieval/folds.h"
 #include "retrieval/labels.h"
 #include "retrieval/search_results.h"
@@ -189,11 +190,7 @@ class BlockCache {
  private:
   at::Tensor read(std::int64_t block) const {
     store::Column column = index_.store.read("maps", block, 1);
-    const at::IntArrayRef shape = at::IntArrayRef(column.shape).slice(1);
-    if (auto* floats = std::get_if<std::vector<float>>(&column.values)) {
-      return at::from_blob(floats->data(), shape, at::kFloat).clone();
-    }
-    return at::from_blob(std::get<std::vector<std::uint16_t>>(column.values).data(), shape, at::kHalf).to(at::kFloat);
+    return block_as_read(column, index_.parameters).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   }
 
   const OpenIndex& index_;
@@ -374,12 +371,9 @@ LearningPairs::Columns aligned_columns(const match::MarkView& view, const match:
 }
 
 void make_learning_pairs(const comm::Communicator& comm, const PairOptions& options, const OpenIndex& index) {
+  ensure(!index.parameters.metric, "marks are laid over maps as they are");
   comm.together([&] {
     if (options.negatives < 1) throw UsageError("`negatives`: at least 1");
-    if (index.parameters.metric) {
-      throw UsageError("`index` " + index.store.path().string() +
-                       ": its maps are projected by a learned metric; learn from one that holds them as they are");
-    }
   });
   const store::Store results = store::Store::open_together(comm, options.results, kResultsSchema);
   comm.together([&] { require_results(results, index, options.protocol); });

@@ -157,6 +157,7 @@ store::Columns columns_of(const Metric& metric) {
                             {"bias", {{1}, std::vector<double>{metric.bias}, {}}},
                             {"training_marks", count_column(metric.training_marks)},
                             {"training_pairs", count_column(metric.training_pairs)}};
+  if (metric.ridge) columns["ridge"] = {{1}, std::vector<double>{*metric.ridge}, {}};
   if (metric.correlation.defined()) columns["correlation"] = column_of(metric.correlation);
   if (!metric.projects()) return columns;
   columns["mark_projection"] = column_of(metric.mark_projection);

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,7 @@ struct Metric {
   at::Tensor correlation;                           // [K]; undefined: not known
   at::Tensor weight;                                // W [K]
   double bias = 0;
+  std::optional<double> ridge;  // that its projections were found with
   std::int64_t training_marks = 0, training_pairs = 0;
 
   bool projects() const { return mark_projection.defined(); }

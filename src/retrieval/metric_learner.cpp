@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <random>
 
 #include "comm/partition.h"
 #include "core/checked.h"
+#include "learn/epoch_order.h"
 #include "match/column_ncc.h"
 
 namespace outsole::retrieval {
@@ -27,14 +27,6 @@ double slack_of(const MetricTensors& metric, const at::Tensor& ncc, bool is_true
 
 MetricTensors gradients_of(const MetricTensors& tensors) {
   return {tensors.mark.grad(), tensors.exemplar.grad(), tensors.weight.grad(), tensors.bias.grad()};
-}
-
-/// The order of an epoch, the same on every machine.
-std::vector<std::int64_t> shuffled(std::vector<std::int64_t> positions, std::uint64_t seed, std::int64_t epoch) {
-  std::mt19937_64 random(seed * 0x9e3779b97f4a7c15 + static_cast<std::uint64_t>(epoch));
-  for (std::size_t left = positions.size(); left > 1; --left)
-    std::swap(positions[left - 1], positions[random() % left]);
-  return positions;
 }
 
 }  // namespace
@@ -88,7 +80,12 @@ std::vector<learn::NamedTensor> MetricLearner::parameters() const {
 
 std::int64_t MetricLearner::steps_per_epoch() const { return divide_up(std::ssize(training_), terms_.batch); }
 
-void MetricLearner::begin_epoch(std::int64_t epoch) { order_ = shuffled(training_, terms_.seed, epoch); }
+void MetricLearner::begin_epoch(std::int64_t epoch) {
+  order_.clear();
+  for (const std::int64_t index : learn::epoch_order(std::ssize(training_), terms_.seed, epoch)) {
+    order_.push_back(training_[static_cast<std::size_t>(index)]);
+  }
+}
 
 double MetricLearner::add_gradients(std::int64_t step) {
   const at::NoGradGuard no_recording;  // the way back is our own

@@ -1,5 +1,7 @@
 #include "retrieval/open_index.h"
 
+#include <optional>
+
 #include "core/errors.h"
 #include "match/lanes.h"
 
@@ -65,6 +67,20 @@ OpenIndex open_index(store::Store store, const std::string& weights_path, at::De
   extractor->to(device);
   return {std::move(store),    p, std::move(ids), std::move(width_px), std::move(mirrored), std::move(channels),
           std::move(extractor)};
+}
+
+OpenIndex open_plain_index(const comm::Communicator& comm, const std::filesystem::path& path,
+                           const std::string& weights_path, at::Device device) {
+  store::Store store = store::Store::open_together(comm, path, kIndexSchema, kToldOfIndex);
+  std::optional<OpenIndex> index;
+  comm.together([&] {
+    index.emplace(open_index(std::move(store), weights_path, device));
+    if (index->parameters.metric) {
+      throw UsageError("`index` " + path.string() +
+                       ": its maps are projected by a learned metric; learn from one that holds them as they are");
+    }
+  });
+  return std::move(*index);
 }
 
 }  // namespace outsole::retrieval

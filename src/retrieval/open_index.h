@@ -4,10 +4,12 @@
 #include <ATen/ATen.h>
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "comm/communicator.h"
 #include "features/extractor.h"
 #include "match/mcncc.h"
 #include "retrieval/index_parameters.h"
@@ -34,5 +36,9 @@ inline const std::vector<std::string> kToldOfIndex = {"exemplar_id", "exemplar_w
 /// fit each other, and as extractor_of_index does. The channels' mean and deviation are undefined where the index is of
 /// a version that did not keep them. Not collective.
 OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device);
+
+/// An index to learn from: UsageError where its maps are projected by a learned metric. Collective.
+OpenIndex open_plain_index(const comm::Communicator& comm, const std::filesystem::path& path,
+                           const std::string& weights_path, at::Device device);
 
 }  // namespace outsole::retrieval

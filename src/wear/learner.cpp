@@ -13,6 +13,7 @@
 #include "core/errors.h"
 #include "core/out_of_memory.h"
 #include "core/progress.h"
+#include "learn/epoch_order.h"
 #include "learn/mixed_precision.h"
 #include "wear/initial_weights.h"
 #include "wear/loss.h"
@@ -112,7 +113,7 @@ void Learner::begin_epoch(std::int64_t epoch) {
   told_halos_ = team_.costs();
   const std::int64_t pairs = std::ssize(pairs_.training);
   epoch_pairs_.clear();
-  for (const std::int64_t index : epoch_order(pairs, options_.seed, epoch)) {
+  for (const std::int64_t index : learn::epoch_order(pairs, options_.seed, epoch)) {
     epoch_pairs_.push_back(pairs_.training[static_cast<std::size_t>(index)]);
   }
   const auto movements = epoch_movements(pairs, options_.movements, options_.seed, epoch);

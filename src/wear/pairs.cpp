@@ -4,12 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <numeric>
 #include <random>
 #include <set>
 #include <tuple>
 
 #include "core/errors.h"
+#include "core/random.h"
 
 namespace outsole::wear {
 
@@ -18,26 +18,6 @@ namespace {
 using Scans = std::span<const wear::PreparedInfo>;
 
 const wear::PreparedInfo& at(Scans scans, std::int64_t index) { return scans[static_cast<std::size_t>(index)]; }
-
-/// A number in [0, below), the same on every machine: the standard fixes the generator but not its distributions.
-std::uint64_t draw(std::mt19937_64& generator, std::uint64_t below) {
-  const std::uint64_t usable = std::numeric_limits<std::uint64_t>::max() / below * below;
-  std::uint64_t number = generator();
-  while (number >= usable) number = generator();
-  return number % below;
-}
-
-/// Fisher and Yates' shuffle.
-template <typename Value>
-void shuffle(std::vector<Value>& values, std::mt19937_64& generator) {
-  for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[draw(generator, i)]);
-}
-
-std::mt19937_64 seeded(std::uint64_t seed, std::uint64_t stream) {
-  const auto low = [](std::uint64_t number) { return static_cast<std::uint32_t>(number); };
-  std::seed_seq words{low(seed), low(seed >> 32), low(stream), low(stream >> 32)};
-  return std::mt19937_64(words);
-}
 
 /// How many of `count` weeks, shoes or pairs are held out: at least one, and at least one is left to train on.
 std::int64_t held_out_count(std::int64_t count, double share) {
@@ -83,7 +63,7 @@ std::set<std::int64_t> held_out_groups(Scans scans, const std::vector<std::int64
   std::set<std::string> distinct;
   for (const std::int64_t index : indices) distinct.insert(group(index));
   std::vector<std::string> names(distinct.begin(), distinct.end());
-  constexpr std::uint64_t kStream = std::numeric_limits<std::uint64_t>::max();  // epoch_order has the others
+  constexpr std::uint64_t kStream = std::numeric_limits<std::uint64_t>::max();  // learn::epoch_order has the others
   std::mt19937_64 generator = seeded(seed, kStream);
   shuffle(names, generator);
   const std::set<std::string> drawn(names.begin(), names.begin() + held_out_count(std::ssize(names), share));
@@ -185,18 +165,10 @@ PairSets make_pairs(Scans scans, Task task, Split split, std::uint64_t seed, dou
   return sets;
 }
 
-std::vector<std::int64_t> epoch_order(std::int64_t pairs, std::uint64_t seed, std::int64_t epoch) {
-  std::vector<std::int64_t> order(static_cast<std::size_t>(pairs));
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  std::mt19937_64 generator = seeded(seed, static_cast<std::uint64_t>(epoch));
-  shuffle(order, generator);
-  return order;
-}
-
 std::vector<Movement> epoch_movements(std::int64_t pairs, const MovementRange& range, std::uint64_t seed,
                                       std::int64_t epoch) {
   std::vector<Movement> movements(static_cast<std::size_t>(pairs));
-  constexpr std::uint64_t kStreams = std::uint64_t{1} << 63;  // epoch_order has those below
+  constexpr std::uint64_t kStreams = std::uint64_t{1} << 63;  // learn::epoch_order has those below
   std::mt19937_64 generator = seeded(seed, kStreams + static_cast<std::uint64_t>(epoch));
   const auto way = [&] {
     return static_cast<std::int64_t>(draw(generator, static_cast<std::uint64_t>(2 * range.most_px + 1))) -

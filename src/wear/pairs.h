@@ -56,11 +56,7 @@ struct PairSets {
 PairSets make_pairs(std::span<const wear::PreparedInfo> scans, Task task, Split split, std::uint64_t seed,
                     double held_out_share = kHeldOutShare);
 
-/// A permutation of 0..pairs-1 that depends on seed and epoch alone: the order of an epoch on any number of ranks and
-/// any machine.
-std::vector<std::int64_t> epoch_order(std::int64_t pairs, std::uint64_t seed, std::int64_t epoch);
-
-/// How each of an epoch's pairs, in its order, is shown; as epoch_order it depends on nothing else.
+/// How each of an epoch's pairs, in its order, is shown; as learn::epoch_order it depends on nothing else.
 std::vector<Movement> epoch_movements(std::int64_t pairs, const MovementRange& range, std::uint64_t seed,
                                       std::int64_t epoch);
 

@@ -19,6 +19,7 @@
 #include "core/clock.h"
 #include "learn/adam.h"
 #include "learn/gradient_sum.h"
+#include "machine/large_tensors.h"
 #include "wear/loss.h"
 #include "wear/network.h"
 #include "wear/step_memory.h"
@@ -55,6 +56,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   at::set_num_threads(1);
+  machine::map_large_tensors();
   const std::set<std::string> words(argv + 6, argv + argc);
   const std::int64_t pairs = std::atoll(argv[3]);
   const int steps = std::atoi(argv[4]), team_size = std::atoi(argv[5]);

@@ -1,5 +1,6 @@
 #include "drill.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "../jobs/database.h"
@@ -29,8 +30,8 @@ DrilledJob job_of(const std::string& name, const std::string& input, const std::
 }
 
 /// 160 exemplars make 3 units of their store and 5 of the index; 8 marks 8 units; a year of scans 13 and 13, which
-/// prediction shares out in 26. Training takes 2 steps in each of its 3 epochs, and leaves a checkpoint after each
-/// step; "teams" trains with each image on both ranks.
+/// prediction shares out in 26; a metric has 3 folds. Training takes 2 steps in each of its 3 epochs, and leaves a
+/// checkpoint after each step; "teams" trains with each image on both ranks, "stages" at two sizes.
 std::vector<DrilledJob> list_jobs() {
   return {
       job_of("ingest", "images", "exemplars.h5",
@@ -40,6 +41,10 @@ std::vector<DrilledJob> list_jobs() {
       job_of("search", "index.h5", "results.h5",
              {"search", "--index", "in/index.h5", "--marks", "in/marks", "--angles-deg", "-8:8:4", "--output",
               "out/results.h5", "--csv", "out/results.csv"}),
+      job_of(
+          "learn", "index.h5", "metric.h5",
+          {"learn", "--index", "in/index.h5", "--marks", "in/marks", "--labels", "in/marks/labels.csv", "--method",
+           "cca+weights", "--components", "8", "--folds", "3", "--angles-deg", "-8:8:4", "--output", "out/metric.h5"}),
       job_of("prepare", "scans.h5", "prepared.h5",
              {"prepare", "--scans", "in/scans.h5", "--output", "out/prepared.h5"}),
       job_of("train", "small.h5", "model.h5",
@@ -68,6 +73,10 @@ std::vector<DrilledJob> list_jobs() {
               "1e-6",
               "--output",
               "out"}),
+      job_of("stages", "small.h5", "model.h5",
+             {"train", "--scans", "in/small.h5", "--task", "prediction", "--sizes", "16x16,native", "--epochs", "1,2",
+              "--batch", "2", "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output",
+              "out"}),
       job_of("predict", "model.h5", "predictions.h5",
              {"predict", "--model", "in/model.h5", "--input", "in/prepared.h5", "--weeks", "8,24", "--input-weeks",
               "0,4,8,12,16,20,24", "--threads", "1", "--output", "out"}),
@@ -95,18 +104,32 @@ void describe_store(DrilledJob& job) {
   job.not_made = job.units.size() > 2 ? job.units.back() : job.view();
 }
 
-/// A training's checkpoints are its units; the model comes last.
-void describe_training(DrilledJob& job) {
-  job.lock = "out/lock";
-  const CsvTable history = read_csv(job.undisturbed / "history.csv");
-  const long long epochs = std::ssize(history.rows), steps = std::stoll(history.rows[0][1]);
-  const auto checkpoint = [&](long long step) {
-    return "out/checkpoints" / numbered("epoch_%06lld_step_%05lld.h5", step / steps, step % steps);
-  };
-  for (long long step = 1; step <= epochs * steps; ++step) job.units.push_back(checkpoint(step));
-  job.own = shards_of(checkpoint(epochs * steps)) / "00000.h5";
-  job.own_other = shards_of(checkpoint(epochs * steps - 1)) / "00000.h5";
+/// A training's checkpoints are its units, those of one stage after another; the model comes last. `stages` are their
+/// folders in out/.
+void describe_training(DrilledJob& job, const std::vector<fs::path>& stages) {
+  job.lock = "out" / stages.front() / "lock";
+  for (const fs::path& stage : stages) {
+    const CsvTable history = read_csv(job.undisturbed / stage / "history.csv");
+    const long long epochs = std::ssize(history.rows), steps = std::stoll(history.rows[0][1]);
+    for (long long step = 1; step <= epochs * steps; ++step) {
+      job.units.push_back("out" / stage / "checkpoints" /
+                          numbered("epoch_%06lld_step_%05lld.h5", step / steps, step % steps));
+    }
+  }
+  job.own = shards_of(job.units.back()) / "00000.h5";
+  job.own_other = shards_of(job.units[job.units.size() - 2]) / "00000.h5";
   job.not_made = shards_of(job.view());
+}
+
+/// The folders of a training's stages, in their order; out/ itself where there are none. Empty: no training.
+std::vector<fs::path> stages_in(const fs::path& out) {
+  if (fs::exists(out / "checkpoints")) return {""};
+  std::vector<fs::path> stages;
+  for (const auto& entry : fs::directory_iterator(out)) {
+    if (fs::exists(entry.path() / "checkpoints")) stages.push_back(entry.path().filename());
+  }
+  std::ranges::sort(stages);  // "16x16" before "native"
+  return stages;
 }
 
 /// Epochs, steps and losses, which are always the same.
@@ -120,8 +143,10 @@ std::string lasting_part_of_history(const fs::path& path) {
 
 std::map<std::string, std::string> results_in(const fs::path& out) {
   std::map<std::string, std::string> results = digests(out);
-  std::erase_if(results, [](const auto& file) { return file.first.starts_with("checkpoints/"); });
-  if (results.contains("history.csv")) results["history.csv"] = lasting_part_of_history(out / "history.csv");
+  std::erase_if(results, [](const auto& file) { return file.first.find("checkpoints/") != std::string::npos; });
+  for (auto& [name, digest] : results) {
+    if (fs::path(name).filename() == "history.csv") digest = lasting_part_of_history(out / name);
+  }
   return results;
 }
 
@@ -147,7 +172,8 @@ Drills::Drills() : jobs_(list_jobs()) {
     job.undisturbed = folder_ / job.name;
     fs::rename(folder / "out", job.undisturbed);
     job.results = results_in(job.undisturbed);
-    fs::exists(job.undisturbed / "checkpoints") ? describe_training(job) : describe_store(job);
+    const std::vector<fs::path> stages = stages_in(job.undisturbed);
+    stages.empty() ? describe_store(job) : describe_training(job, stages);
     for (const fs::path& part : {fs::path(job.output), shards_of(job.output)}) {  // the next job reads it
       if (fs::exists(inputs_ / part)) continue;                                   // of the same name as another job's
       fs::copy(job.undisturbed / part, inputs_ / part, fs::copy_options::recursive);

@@ -33,18 +33,17 @@ Pair make_pair() {
 TEST(Contributions, AddUpToTheScoreOfEverySimilarity) {
   Pair pair = make_pair();
   const MarkView view = {0, {}, 0, 0, pair.x, pair.support};
-  for (const bool is_beyond_white : {false, true}) {
+  for (const bool is_kept_without_white : {false, true}) {
     for (const Similarity& similarity : known_similarities()) {
       if (similarity.is_distance) continue;
       const double expected = testing::naive_score(view, pair.y, 0, 0, 0, pair.channels, similarity);
       ChannelModel channels = pair.channels;
-      at::Tensor x = pair.x, y = pair.y;
-      if (is_beyond_white) {
+      if (is_kept_without_white) {
         channels.white = at::tensor({0.5f, -1.0f, 2.0f, 0.0f, 0.25f});
-        x = x + channels.white.view({-1, 1, 1});
-        y = y + channels.white.view({-1, 1, 1});
+        channels.mean = pair.channels.mean - channels.white;
       }
-      const at::Tensor terms = contributions(x.to(at::kDouble), y.to(at::kDouble), pair.support, channels, similarity);
+      const at::Tensor terms =
+          contributions(pair.x.to(at::kDouble), pair.y.to(at::kDouble), pair.support, channels, similarity);
       EXPECT_EQ(terms.sizes(), pair.x.sizes());
       EXPECT_NEAR(terms.sum().item<double>(), expected, 1e-6) << name_of(similarity);
       EXPECT_EQ(terms.masked_select(pair.support.logical_not()).abs().sum().item<double>(), 0);

@@ -154,6 +154,54 @@ TEST_F(LearnMetric, IsTheSameToTheLastBitOnAnyNumberOfRanks) {
   }
 }
 
+/// Numbers of a metric file, for comparison.
+std::vector<double> doubles_of(const fs::path& path, const char* name) {
+  return std::get<std::vector<double>>(store::Store(path).read(name).values);
+}
+
+TEST_F(LearnMetric, ChoosesARidgeAmongWhatItMayLearnFrom) {
+  const std::vector<double> ridges = {1e-4, 1e4};
+  for (const std::int64_t folds : {1, 4}) {
+    LearnOptions options = learn_options(LearnMethod::kCca, subfolder("chosen" + std::to_string(folds)));
+    options.folds = folds;
+    options.components = 12;
+    options.ridges = ridges;
+    options.pairs = folder_ / "chosen.pairs.h5";
+    learn_metric(comm_, options);
+    std::map<double, fs::path> alone;
+    for (const double ridge : ridges) {
+      LearnOptions single = options;
+      single.ridges = {ridge};
+      single.results = folder_ / "chosen1" / "metric.results.h5";
+      single.output = folder_ / ("ridge" + std::to_string(folds) + "_" + std::to_string(alone.size()) + ".h5");
+      learn_metric(comm_, single);
+      alone[ridge] = single.output;
+    }
+    on_root([&] {
+      const std::vector<double> chosen = doubles_of(options.output, "ridge"),
+                                projections = doubles_of(options.output, "mark_projection");
+      ASSERT_EQ(std::ssize(chosen), folds);
+      const std::size_t size = projections.size() / chosen.size();
+      for (std::size_t fold = 0; fold < chosen.size(); ++fold) {
+        ASSERT_TRUE(alone.contains(chosen[fold])) << chosen[fold];
+        const std::vector<double> expected = doubles_of(alone[chosen[fold]], "mark_projection");
+        for (std::size_t i = 0; i < size; ++i) {
+          // A single metric's statistics are added up fold by fold where a ridge is chosen.
+          const double tolerance = folds == 1 ? 1e-6 * (1 + std::abs(expected[i])) : 0;
+          ASSERT_NEAR(projections[fold * size + i], expected[fold * size + i], tolerance);
+        }
+      }
+    });
+  }
+}
+
+TEST_F(LearnMetric, NeedsThreeFoldsToChooseARidge) {
+  LearnOptions options = learn_options(LearnMethod::kCca, folder_);
+  options.folds = 2;
+  options.ridges = {1e-3, 1e-1};
+  EXPECT_THROW(learn_metric(comm_, options), UsageError);
+}
+
 TEST_F(LearnMetricOnOneRank, HelpsMarksThatItHasNotSeen) {
   const auto plain = search_by(folder_ / "index.h5", {}, "plain");
   double untrained = 0;

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <numeric>
 #include <set>
 
 #include "core/errors.h"
@@ -13,7 +12,6 @@ namespace outsole::wear {
 namespace {
 
 using ::testing::ElementsAre;
-using ::testing::IsEmpty;
 using testing::paper_year;
 using testing::scan_of;
 using Scans = std::vector<wear::PreparedInfo>;
@@ -150,24 +148,6 @@ TEST(MakePairs, SaysWhyThereIsNothingToTrainOnOrToHoldOut) {
 TEST(Split, NamesAreReadBack) {
   for (const Split split : {Split::kTime, Split::kShoe, Split::kPair}) EXPECT_EQ(parse_split(name_of(split)), split);
   EXPECT_THROW(parse_split("week"), UsageError);
-}
-
-TEST(EpochOrder, IsAPermutationThatSeedAndEpochDecide) {
-  const auto order = epoch_order(100, 3, 5);
-  auto sorted = order;
-  std::ranges::sort(sorted);
-  std::vector<std::int64_t> all(100);
-  std::iota(all.begin(), all.end(), std::int64_t{0});
-  EXPECT_EQ(sorted, all);
-  EXPECT_EQ(order, epoch_order(100, 3, 5));
-  EXPECT_NE(order, epoch_order(100, 3, 6));
-  EXPECT_NE(order, epoch_order(100, 4, 5));
-  EXPECT_THAT(epoch_order(0, 1, 1), IsEmpty());
-}
-
-TEST(EpochOrder, IsTheSameOnEveryMachineAndForEver) {
-  // A checkpoint knows its place in an epoch only by this order.
-  EXPECT_THAT(epoch_order(8, 1, 0), ElementsAre(7, 6, 0, 5, 2, 3, 1, 4));
 }
 
 TEST(EpochMovements, DependOnSeedAndEpochAloneAndStayWithinTheirRange) {

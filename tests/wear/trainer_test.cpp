@@ -13,6 +13,7 @@
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "learn/checkpoint.h"
+#include "learn/epoch_order.h"
 #include "learn/gradient_sum.h"
 #include "learn/run_folder.h"
 #include "message_of.h"
@@ -124,7 +125,7 @@ class PlainLoop {
   double train() {
     double loss = 0;
     for (std::int64_t epoch = 0; epoch < options_.epochs; ++epoch) {
-      const auto order = epoch_order(std::ssize(pairs()), options_.seed, epoch);
+      const auto order = learn::epoch_order(std::ssize(pairs()), options_.seed, epoch);
       loss = 0;
       for (std::size_t first = 0; first < order.size(); first += static_cast<std::size_t>(options_.batch)) {
         std::vector<TrainingPair> batch;
