@@ -1,6 +1,7 @@
 #include "core/files.h"
 
 #include <fcntl.h>
+#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <mutex>
 #include <sstream>
 
 #include "core/errors.h"
@@ -23,12 +25,46 @@ void throw_system_error(const fs::path& path, const char* what) {
 
 namespace {
 
-void sync_path(const fs::path& path, int flags) {
-  const int descriptor = ::open(path.c_str(), flags);
+/// What file systems answer that cannot sync such a thing (CIFS, VirtualBox and some FUSE: folders). A disk that fails
+/// or is full answers otherwise.
+bool means_no_sync(int reason) {
+  return reason == EINVAL || reason == ENOTSUP || reason == EOPNOTSUPP || reason == ENOSYS || reason == ENOTTY ||
+         reason == EBADF;
+}
+
+/// Once a process: every file that it writes would say the same.
+void warn_of_no_sync(const fs::path& path, const char* what, int reason) {
+  static std::once_flag warned;
+  std::call_once(warned, [&] {
+    spdlog::warn("{}: the file system does not sync {} ({}): what is written may be lost when the machine fails",
+                 path.string(), what, std::strerror(reason));
+  });
+}
+
+void sync_file(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) throw_system_error(path, "cannot be opened for syncing");
-  const int result = ::fsync(descriptor);
+  const int reason = ::fsync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
-  if (result != 0) throw_system_error(path, "cannot be synced to disk");
+  errno = reason;
+  if (means_no_sync(reason)) return warn_of_no_sync(path, "files", reason);
+  if (reason != 0) throw_system_error(path, "cannot be synced to disk");
+}
+
+/// So that the name of a new file outlasts a failure. A folder may let one write to it and not read it; then nobody can
+/// sync it, either.
+void sync_folder(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) {
+    const bool may_not = errno == EACCES || errno == EPERM || errno == EISDIR || means_no_sync(errno);
+    if (may_not) return warn_of_no_sync(path, "folders", errno);
+    throw_system_error(path, "cannot be opened for syncing");
+  }
+  const int reason = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  errno = reason;
+  if (means_no_sync(reason)) return warn_of_no_sync(path, "folders", reason);
+  if (reason != 0) throw_system_error(path, "cannot be synced to disk");
 }
 
 /// Throws when there is such a file already: a link that someone puts there must not lead the writing elsewhere.
@@ -52,9 +88,9 @@ void write_new_file(const fs::path& path, std::string_view content) {
 }  // namespace
 
 void publish_file(const fs::path& temporary, const fs::path& path) {
-  sync_path(temporary, O_RDONLY);
+  sync_file(temporary);
   if (std::rename(temporary.c_str(), path.c_str()) != 0) throw_system_error(path, "cannot be renamed into place");
-  sync_path(path.has_parent_path() ? path.parent_path() : fs::path("."), O_RDONLY | O_DIRECTORY);
+  sync_folder(path.has_parent_path() ? path.parent_path() : fs::path("."));
 }
 
 void write_file_atomically(const fs::path& path, std::string_view content) {
@@ -84,7 +120,8 @@ std::string read_text_file(const fs::path& path, std::size_t limit_bytes) {
 
 fs::path beside_output(const fs::path& output, const std::string& ending) {
   fs::path path = output.has_filename() ? output : output.parent_path();
-  return path.replace_extension(ending);
+  if (path.extension() == ".h5") path.replace_extension();  // and nothing else: lr0.001 is a name of its own
+  return path += ending;
 }
 
 std::string file_stamp(const fs::path& path) {

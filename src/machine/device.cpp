@@ -16,6 +16,7 @@
 
 #include "core/errors.h"
 #include "core/host.h"
+#include "machine/cpu_quota.h"
 
 namespace outsole::machine {
 
@@ -37,6 +38,12 @@ namespace {
 struct Place {
   char host[256] = "";
   cpu_set_t cores;
+  double quota_cores = 0;  // of its control group, which other ranks may share; 0: none
+  char quota_group[64] = "";
+
+  bool shares_quota_with(const Place& other) const {
+    return std::strcmp(host, other.host) == 0 && std::strcmp(quota_group, other.quota_group) == 0;
+  }
 
   bool may_use(int core, const char* on_host) const {
     return CPU_ISSET(core, &cores) && std::strcmp(host, on_host) == 0;
@@ -48,14 +55,30 @@ Place own_place() {
   CPU_ZERO(&place.cores);
   host_name().copy(place.host, sizeof place.host - 1);
   sched_getaffinity(0, sizeof place.cores, &place.cores);
+  if (const auto quota = cpu_quota()) {
+    place.quota_cores = quota->cores;
+    quota->group.copy(place.quota_group, sizeof place.quota_group - 1);
+  }
   return place;
 }
 
-/// A rank's cores: each counts as the share of it that the rank has among all that may run there.
+/// A rank's cores: each counts as the share of it that the rank has among all that may run there. A quota of processor
+/// time counts as so many cores, shared by all ranks of its group.
 struct CoreShare {
   double cores = 0;
   bool is_shared = false;  // other ranks may run on the same cores
+  bool is_quota = false;   // the quota is less than the cores
 };
+
+double share_of_quota(const Place& mine, const std::vector<std::string>& places) {
+  int sharers = 0;
+  for (const std::string& bytes : places) {
+    Place other;
+    std::memcpy(&other, bytes.data(), sizeof other);
+    sharers += mine.shares_quota_with(other);
+  }
+  return mine.quota_cores / std::max(sharers, 1);
+}
 
 CoreShare core_share(const Place& mine, const std::vector<std::string>& places) {
   CoreShare share;
@@ -69,6 +92,10 @@ CoreShare core_share(const Place& mine, const std::vector<std::string>& places) 
     }
     share.cores += 1.0 / std::max(users, 1);
     share.is_shared = share.is_shared || users > 1;
+  }
+  if (const double quota = share_of_quota(mine, places); mine.quota_cores > 0 && quota < share.cores) {
+    share.cores = quota;
+    share.is_quota = true;
   }
   return share;
 }
@@ -92,8 +119,8 @@ int choose_threads(int threads, const comm::Communicator& comm) {
   const bool is_oversubscribed = comm.any_of(threads > share.cores + 1e-6);
   const bool is_unpinned = comm.any_of(share.is_shared && has_several_sockets());
   if (comm.is_root() && is_oversubscribed) {
-    spdlog::warn("{} threads a rank are more than its cores ({:.1f}): start fewer ranks, or give each fewer threads",
-                 threads, share.cores);
+    spdlog::warn("{} threads a rank are more than its {} ({:.1f}): start fewer ranks, or give each fewer threads",
+                 threads, share.is_quota ? "share of the container's quota of cores" : "cores", share.cores);
   } else if (comm.is_root() && is_unpinned) {
     spdlog::warn("ranks are not bound to cores of their own: mpirun --bind-to core, or srun --cpu-bind=cores");
   }

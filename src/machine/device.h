@@ -45,8 +45,9 @@ std::vector<std::string> device_lines(std::span<const DevicePlace> ranks);
 std::int64_t agreed_device_bytes(const comm::Communicator& comm, at::Device device, double wanted_gib);
 
 /// Gives this rank its threads: `threads`, or for 0 its share of the cores it may run on, each core divided among the
-/// ranks that may run on it too (so bound and unbound ranks both come out right). Sets LibTorch's, OpenMP's and
-/// OpenBLAS' number and returns it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
+/// ranks that may run on it too (so bound and unbound ranks both come out right), or of the quota of processor time
+/// that its container has, where that is less (cpu_quota). Sets LibTorch's, OpenMP's and OpenBLAS' number and returns
+/// it. Warns where threads outnumber cores, or ranks wander between sockets. Collective.
 int choose_threads(int threads, const comm::Communicator& comm);
 
 /// Returns when `device` has done all that it was given, so that a clock may be read; on the CPU at once. Not

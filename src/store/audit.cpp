@@ -10,6 +10,7 @@
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "store/find.h"
+#include "store/shard.h"
 #include "store/store.h"
 
 namespace outsole::store {
@@ -40,13 +41,21 @@ Making making_of(const fs::path& path) {
   return {path, schema.substr(schema.rfind('.') + 1), store.sha256(), store.header().parameters};
 }
 
-/// Why nobody can tell from the files beside it what made the store; empty if its provenance is there.
+/// Why nobody can tell from the files beside it what made the store; empty if its provenance is there: beside a link,
+/// or beside what that leads to.
 std::string lack_of_provenance(const fs::path& store) {
-  const fs::path file = provenance_path(store);
-  if (!fs::exists(file)) return file.string() + ": lacking, so nobody can tell what made " + store.string();
-  const auto json = parse_json(read_text_file(file));
-  if (json.is_object() && json.value("output", nlohmann::json()) == store.filename().string()) return "";
-  return file.string() + ": is not the provenance of " + store.string();
+  std::string complaint;
+  for (const fs::path& name : names_of_view(store)) {
+    const fs::path file = provenance_path(name);
+    if (!fs::exists(file)) {
+      if (complaint.empty()) complaint = file.string() + ": lacking, so nobody can tell what made " + store.string();
+      continue;
+    }
+    const auto json = parse_json(read_text_file(file));
+    if (json.is_object() && json.value("output", nlohmann::json()) == name.filename().string()) return "";
+    complaint = file.string() + ": is not the provenance of " + store.string();
+  }
+  return complaint;
 }
 
 /// A store names the SHA-256 of the stores it was made from ("index_sha256"). Where others of that kind lie here, one

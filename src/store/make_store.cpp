@@ -133,11 +133,10 @@ void finish_store(const comm::Communicator& comm, const StoreJob& job, StoreWrit
 }
 
 /// Of an unfinished store, once no rank writes any more. Collective.
-void remove_shards(const comm::Communicator& comm, const StoreJob& job, std::optional<StoreWriter>& writer) {
+void remove_unfinished(const comm::Communicator& comm, const StoreJob& job, std::optional<StoreWriter>& writer) {
   writer.reset();
   comm.barrier();
-  std::error_code ignored;
-  if (comm.is_root()) fs::remove_all(shards_folder(job.output), ignored);
+  if (comm.is_root()) remove_shards(job.output);
 }
 
 }  // namespace
@@ -153,7 +152,7 @@ bool make_store(const comm::Communicator& comm, const StoreJob& job) {
     } catch (const DataError& error) {
       const bool is_first_run = std::ssize(found.missing) == job.units;
       if (job.leaves_nothing_after_bad_data && is_first_run && error.known_to_all_ranks())
-        remove_shards(comm, job, writer);
+        remove_unfinished(comm, job, writer);
       throw;
     }
     finish_store(comm, job, *writer);
@@ -164,6 +163,13 @@ bool make_store(const comm::Communicator& comm, const StoreJob& job) {
     write_provenance(job.output, job.command_line, comm.size(), job.conclude(found.finished), found.finished);
   });
   return found.finished;
+}
+
+void remove_store(const fs::path& view) {
+  std::error_code error;
+  fs::remove(view, error);
+  if (error) throw EnvironmentError(view.string() + ": cannot be removed: " + error.message());
+  remove_shards(view);
 }
 
 void leave_if_asked_to_stop(const comm::Communicator& comm) {

@@ -50,6 +50,10 @@ struct StoreJob {
 /// inputs), and StopRequested, after a signal to any rank, when the units in the making are written.
 bool make_store(const comm::Communicator& comm, const StoreJob& job);
 
+/// Removes a store that turned out to hold nothing: the view and its shards; a folder of shards that is a link stays.
+/// On one rank. Throws EnvironmentError.
+void remove_store(const std::filesystem::path& view);
+
 /// Throws StopRequested on every rank when a signal has come to any. Collective.
 void leave_if_asked_to_stop(const comm::Communicator& comm);
 

@@ -1,5 +1,7 @@
 #include "store/shard.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <numeric>
 
@@ -24,6 +26,45 @@ std::string json_text(const nlohmann::json& json) {
 }  // namespace
 
 fs::path shards_folder(const fs::path& view) { return fs::path(view).replace_extension(".shards"); }
+
+std::vector<fs::path> names_of_view(const fs::path& view) {
+  constexpr std::size_t kMostLinks = 40;  // as the system has it
+  std::vector<fs::path> names{view};
+  std::error_code error;
+  while (names.size() <= kMostLinks && fs::is_symlink(fs::symlink_status(names.back(), error))) {
+    const fs::path target = fs::read_symlink(names.back(), error);
+    if (error) break;
+    names.push_back(names.back().parent_path() / target);  // an absolute one takes the place of all
+  }
+  return names;
+}
+
+fs::path find_shards_folder(const fs::path& view, const std::string& name, std::int64_t size_bytes) {
+  const std::vector<fs::path> names = names_of_view(view);
+  if (names.size() == 1) return shards_folder(view);
+  std::error_code error;
+  for (const fs::path& one : names) {
+    const auto size = fs::file_size(shards_folder(one) / name, error);
+    if (!error && std::cmp_equal(size, size_bytes)) return shards_folder(one);
+  }
+  for (const fs::path& one : names) {
+    if (fs::exists(shards_folder(one), error)) return shards_folder(one);
+  }
+  return shards_folder(view);
+}
+
+void remove_shards(const fs::path& view) {
+  const fs::path folder = shards_folder(view);
+  std::error_code ignored;
+  std::vector<fs::path> files;
+  for (fs::directory_iterator entry(folder, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    const fs::path& file = entry->path();
+    const bool is_ours = file.extension() == ".h5" || file.extension() == ".part" || file.filename() == "stamps";
+    if (is_ours) files.push_back(file);
+  }
+  for (const fs::path& file : files) fs::remove(file, ignored);
+  ::rmdir(folder.c_str());  // which leaves a link, and a folder with other things in it
+}
 
 std::string shard_name(std::int64_t unit) {
   const std::string number = std::to_string(unit);

@@ -14,6 +14,19 @@ namespace outsole::store {
 /// NAME.shards of NAME.h5.
 std::filesystem::path shards_folder(const std::filesystem::path& view);
 
+/// The names of a view: as given and, where that is a link, what it leads to, link by link. Its shards lie beside one
+/// of them: a link may stand where its target's shards do not.
+std::vector<std::filesystem::path> names_of_view(const std::filesystem::path& view);
+
+/// Where the shards of a view that exists lie: the first of those folders in which there is a shard `name` of so many
+/// bytes, else the first that exists, else NAME.shards.
+std::filesystem::path find_shards_folder(const std::filesystem::path& view, const std::string& name,
+                                         std::int64_t size_bytes);
+
+/// Removes the shards beside a view, and what jobs leave beside shards. A folder of them that is a link, to a larger
+/// disk perhaps, stays.
+void remove_shards(const std::filesystem::path& view);
+
 /// "00007.h5".
 std::string shard_name(std::int64_t unit);
 

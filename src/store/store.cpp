@@ -9,6 +9,7 @@
 
 #include "comm/communicator.h"
 #include "comm/from_root.h"
+#include "comm/same_files.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/sha256.h"
@@ -29,9 +30,12 @@ constexpr std::int64_t kSlowestBytesPerMillisecond = 5'000;  // a busy network d
 
 std::int64_t shard_bytes(const fs::path& view) {
   std::int64_t bytes = 0;
-  std::error_code error;
-  for (fs::directory_iterator entry(shards_folder(view), error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->is_regular_file(error)) bytes += static_cast<std::int64_t>(entry->file_size(error));
+  for (const fs::path& name : names_of_view(view)) {
+    std::error_code error;
+    for (fs::directory_iterator entry(shards_folder(name), error), end; !error && entry != end;
+         entry.increment(error)) {
+      if (entry->is_regular_file(error)) bytes += static_cast<std::int64_t>(entry->file_size(error));
+    }
   }
   return bytes;
 }
@@ -120,6 +124,7 @@ struct Store::State {
 
   fs::path path;
   View view;
+  fs::path folder;                      // of the shards
   std::vector<std::int64_t> first_row;  // of each unit, and the end
   std::optional<OpenShard> open_shard;  // the last one read; I/O thread only
   Columns told;                         // by rank 0; only changed while nobody reads
@@ -127,11 +132,13 @@ struct Store::State {
   explicit State(const fs::path& view_path) : State(view_path, read_view(view_path)) {}
 
   State(fs::path view_path, View read) : path(std::move(view_path)), view(std::move(read)) {
+    folder = view.shards.empty() ? shards_folder(path)
+                                 : find_shards_folder(path, view.shards.front().name, view.shards.front().size_bytes);
     first_row.push_back(0);
     for (const ShardEntry& shard : view.shards) first_row.push_back(first_row.back() + shard.rows);
   }
 
-  fs::path shard_path(std::size_t unit) const { return shards_folder(path) / view.shards[unit].name; }
+  fs::path shard_path(std::size_t unit) const { return folder / view.shards[unit].name; }
 
   /// What is wrong with the shard as far as the folder shows; empty if nothing.
   std::string presence_complaint(std::size_t unit) const {
@@ -170,6 +177,8 @@ struct Store::State {
     if (open_shard && open_shard->unit == wanted) return open_shard->file;
     open_shard.reset();
     const fs::path file = shard_path(unit);
+    // Rank 0 has looked for all of them as it opened the store; this rank may be on another machine.
+    if (const std::string complaint = presence_complaint(unit); !complaint.empty()) throw DataError(complaint);
     Shard shard = store::open_shard(file);
     Layout expected = view.row_layout;
     for (auto& [name, dataset] : expected) dataset.shape[0] = view.shards[unit].rows;
@@ -305,6 +314,7 @@ Store Store::open_together(const comm::Communicator& comm, const fs::path& path,
   comm.together([&] {
     if (!comm.is_root()) opened.emplace(Store(std::make_unique<State>(path, view_from(view))));
   });
+  comm::require_same_files(comm, std::span(&path, 1), /*may_be_unseen=*/true);
   for (const std::string& dataset : told) {
     if (!opened->has(dataset)) continue;
     Column column;

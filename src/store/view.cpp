@@ -269,7 +269,9 @@ std::vector<std::string> check_view_content(const fs::path& path, const View& vi
   for (const auto& [name, layout] : view.row_layout) {
     attempt([&, &name = name] {
       std::vector<std::string> expected;
-      for (const ShardEntry& shard : view.shards) expected.push_back(relative_name(path, shard));
+      for (const fs::path& own_name : names_of_view(path)) {
+        for (const ShardEntry& shard : view.shards) expected.push_back(relative_name(own_name, shard));
+      }
       for (const VirtualSource& source : file.virtual_sources(name)) {
         if (source.dataset != name || std::ranges::find(expected, source.file) == expected.end()) {
           throw DataError(path.string() + ": other programs would read '" + name + "' from '" + source.file +

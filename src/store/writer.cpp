@@ -1,6 +1,7 @@
 // StoreWriter: who may write a store, what is left of an earlier run, and when it is finished.
 
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -137,7 +138,8 @@ StoreWriter::~StoreWriter() {
   std::error_code ignored;
   if (!state_->stamps.empty() && !state_->has_shards()) fs::remove(state_->stamps_path(), ignored);
   state_->lock.reset();
-  fs::remove(state_->folder, ignored);  // only if it is empty: a job that failed early leaves nothing
+  ::rmdir(
+      state_->folder.c_str());  // only if it is empty: a job that failed early leaves nothing; nor one that is a link
 }
 
 bool StoreWriter::is_finished() const { return state_->finished; }

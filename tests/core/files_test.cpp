@@ -78,6 +78,35 @@ TEST_F(Files, MissingInputsAndEmptyFoldersAreRefused) {
   EXPECT_THROW(list_inputs({folder_}, {".png"}), DataError);
 }
 
+TEST(BesideOutput, OnlyTheEndingOfAStoreGivesWay) {
+  const std::vector<std::pair<const char*, const char*>> cases = {
+      {"results.h5", "results.status.json"},
+      {"a/results.h5", "a/results.status.json"},
+      {"run", "run.status.json"},
+      {"run/", "run.status.json"},
+      {"a/run/", "a/run.status.json"},
+      {"lr0.001", "lr0.001.status.json"},
+      {"lr0.003", "lr0.003.status.json"},
+      {"lr0.001/", "lr0.001.status.json"},
+      {"lr0.001.h5", "lr0.001.status.json"},
+      {"lr0.003.h5", "lr0.003.status.json"},
+      {"a.b/lr0.001", "a.b/lr0.001.status.json"},
+      {"2024.05.01", "2024.05.01.status.json"},
+      {"2024.05.02", "2024.05.02.status.json"},
+      {"v1.2", "v1.2.status.json"},
+      {"v1.3/", "v1.3.status.json"},
+      {".hidden", ".hidden.status.json"},
+      {".hidden.run", ".hidden.run.status.json"},
+      {"wear.json", "wear.json.status.json"},
+      {"wear.final.json", "wear.final.json.status.json"},
+      {"case 12. final", "case 12. final.status.json"},
+      {"ends.in.", "ends.in..status.json"},
+      {"fold.h5x", "fold.h5x.status.json"},
+      {"data.h5.old", "data.h5.old.status.json"},
+  };
+  for (const auto& [output, beside] : cases) EXPECT_EQ(beside_output(output, ".status.json"), beside) << output;
+}
+
 TEST(IdOf, IsTheNameWithoutFolderAndLastExtension) {
   EXPECT_EQ(id_of("a/b/00001.png"), "00001");
   EXPECT_EQ(id_of("shoe.left.tif"), "shoe.left");

@@ -52,6 +52,37 @@ TEST_F(OpenTogether, WhatRankZeroFindsWrongReachesAll) {
   EXPECT_THROW(Store::open_together(comm_, path()), DataError);
 }
 
+/// Another view of the same length and time is told by its content, one of another length by that.
+TEST_F(OpenTogether, RefusesAnotherStoreUnderTheSameName) {
+  if (comm_.size() == 1) return;
+  prepare([&] {
+    fs::create_directory(folder_ / "local");
+    fs::copy(folder_ / "s.h5", folder_ / "local/s.h5");
+  });
+  const fs::path mine = folder_ / (comm_.is_root() ? "s.h5" : "local/s.h5");
+  EXPECT_NO_THROW(Store::open_together(comm_, mine)) << "a copy of another time";
+  prepare([&] { flip_byte(folder_ / "local/s.h5", 600); });
+  EXPECT_THROW(Store::open_together(comm_, mine), EnvironmentError);
+  prepare([&] { write_text(folder_ / "local/s.h5", "something else"); });
+  EXPECT_THROW(Store::open_together(comm_, mine), EnvironmentError);
+}
+
+TEST_F(OpenTogether, NoticesAShardThatIsAnotherOnItsMachine) {
+  if (comm_.size() == 1) return;
+  prepare([&] {
+    fs::create_directory(folder_ / "local");
+    fs::copy(folder_ / "s.h5", folder_ / "local/s.h5");
+    fs::copy(folder_ / "s.shards", folder_ / "local/s.shards", fs::copy_options::recursive);
+    fs::resize_file(folder_ / "local/s.shards/00000.h5", fs::file_size(folder_ / "s.shards/00000.h5") - 1);
+  });
+  const Store store = Store::open_together(comm_, folder_ / (comm_.is_root() ? "s.h5" : "local/s.h5"));
+  if (comm_.is_root()) {
+    EXPECT_NO_THROW(store.read("id"));
+  } else {
+    EXPECT_THAT(message_of<DataError>([&] { store.read("id"); }), ::testing::HasSubstr("it was truncated"));
+  }
+}
+
 TEST_F(OpenTogether, OnlyRankZeroTriesAForeignStoreInAChild) {
   const auto faults_of_children = [] {
     rusage usage{};
