@@ -38,6 +38,9 @@ if(NOT OUTSOLE_KERNELS_ONLY)
   find_package(MPI REQUIRED COMPONENTS C)
   find_package(HDF5 REQUIRED COMPONENTS C)
   find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs quality)
+  find_package(PNG REQUIRED)
+  find_package(JPEG REQUIRED)  # libjpeg-turbo
+  find_package(TIFF 4.5 REQUIRED)  # error handlers of each file
   find_package(Boost REQUIRED COMPONENTS program_options)
   find_package(spdlog REQUIRED)
   find_package(nlohmann_json REQUIRED)

@@ -6,7 +6,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build
-  libtorch-dev libopenblas0-pthread libopencv-dev libhdf5-dev libopenmpi-dev openmpi-bin
+  libtorch-dev libopenblas0-pthread libopencv-dev libpng-dev libjpeg-dev libtiff-dev libhdf5-dev libopenmpi-dev openmpi-bin
   libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsvm-dev
 )
 if [ "${1:-}" != --program ]; then

@@ -90,9 +90,9 @@ Job ingest_job() {
        "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
        "  outsole ingest --kind scans --input scans_100dpi/ --manifest manifest.csv --where dpi=100 \\\n"
        "    --week-column weeks_since_first --output scans.h5\n"
-       "The store holds every image's pixels as they are (colour becomes grey), its id (the file's name without "
-       "folder\n"
-       "and extension), the manifest's columns and the file's SHA-256. A file that cannot be read is named and left\n"
+       "The store holds every image's pixels as they are shown (turned as EXIF or TIFF say, colour to grey, paper under\n"
+       "transparent parts), its id (the file's name without folder and extension), the manifest's columns and the\n"
+       "file's SHA-256. What was turned, scaled or not believed is said. A file that cannot be read is named and left\n"
        "out; with --strict it stops the job.\n"},
       declare_ingest, run_ingest);
 }

@@ -181,7 +181,7 @@ class Remarks {
 
 Oddity transparency_of(const image::DecodedImage& image) {
   if (image.support.empty()) return {};
-  return {"transparent pixels count as the grey they hold; only marks have support masks", ""};
+  return {"transparent pixels count as paper; only marks have support masks", ""};
 }
 
 /// Makes the units of one rank.
@@ -220,6 +220,7 @@ class UnitMaker {
     const image::DecodedImage image = image::read_image(source.file, options_.limits);
     store::Columns row = kind_.row(source, &image);
     remarks_.add(source, transparency_of(image));
+    for (const Oddity& oddity : image.oddities) remarks_.add(source, oddity);
     if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
     return row;
   }

@@ -15,12 +15,7 @@
 
 namespace outsole::ingest {
 
-/// Something odd about an image that has its row all the same. `what` is alike for all such images ("the file's
-/// resolution is not the manifest's"), `detail` is this one's.
-struct Oddity {
-  std::string what;
-  std::string detail;
-};
+using image::Oddity;
 
 /// What differs between kinds of images: the store's layout, and what the manifest must say.
 struct IngestKind {

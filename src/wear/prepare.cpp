@@ -35,7 +35,7 @@ struct Course {
 };
 
 double resolution_of(const ingest::ScanInfo& scan, const PrepareOptions& options) {
-  if (scan.dpi > 0) return scan.dpi;
+  if (scan.dpi >= image::kLeastDpi) return scan.dpi;  // less is no scanner's, but a program's that does not know
   if (options.dpi) return *options.dpi;
   throw UsageError("scan '" + scan.id + "' does not say its resolution; give it by `dpi`");
 }
@@ -56,11 +56,12 @@ Course plan_course(const ingest::ScanStore& store, const PrepareOptions& options
     course.reference.push_back(course.references.back());
   }
   course.dpi = resolution_of(at(course.scan.front()), options);
+  constexpr double kRounding = 1e-3;  // files keep whole pixels a metre, or hundredths of a pixel a centimetre
   for (const ingest::ScanInfo& scan : scans) {
-    if (std::abs(resolution_of(scan, options) - course.dpi) > 1e-6 * course.dpi) {
+    if (std::abs(resolution_of(scan, options) - course.dpi) > kRounding * course.dpi) {
       throw DataError(options.scans.string() + ": scan '" + scan.id + "' has " +
                       std::to_string(resolution_of(scan, options)) + " dpi, others " + std::to_string(course.dpi) +
-                      "; ingest those of one resolution (--where dpi=...)");
+                      "; ingest those of one resolution alone (by `input`, or `where` with a column of the manifest)");
     }
   }
   return course;

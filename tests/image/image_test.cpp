@@ -344,6 +344,16 @@ TEST_F(ReadMark, PrefersTheMaskToAlpha) {
   EXPECT_EQ(cv::countNonZero(read_mark(path).support), 40 * 60);
 }
 
+TEST_F(ReadMark, CountsNothingWhereTheMaskIsTransparent) {
+  const auto path = save("a.png", gradient(CV_8UC1));
+  cv::Mat4b mask(40, 60, cv::Vec4b(0, 0, 0, 0));
+  mask(cv::Rect(5, 6, 7, 8)) = cv::Vec4b(255, 255, 255, 255);
+  mask(cv::Rect(30, 20, 7, 8)) = cv::Vec4b(0, 0, 0, 255);
+  save("a.mask.png", mask);
+  EXPECT_EQ(cv::countNonZero(read_mark(path).support), 7 * 8);
+  EXPECT_EQ(cv::countNonZero(read_mark(path).support(cv::Rect(5, 6, 7, 8))), 7 * 8);
+}
+
 TEST_F(ReadMark, RefusesAMaskOfAnotherSize) {
   const auto path = save("a.png", gradient(CV_8UC1));
   save("a.mask.png", cv::Mat(40, 61, CV_8UC1, cv::Scalar(255)));
