@@ -24,6 +24,27 @@ double search_seconds(const match::ReadyMark& mark, const std::vector<at::Tensor
   return best_s;
 }
 
+/// TFLOP/s of a product of two square matrices on the device, best of some.
+double product_tflops(at::Device device, match::ComputePrecision precision) {
+  const bool is_cuda = device.is_cuda();
+  const std::int64_t side = is_cuda ? 8192 : 1024;
+  at::globalContext().setAllowTF32CuBLAS(precision == match::ComputePrecision::kTf32);
+  const at::ScalarType type = is_cuda && precision == match::ComputePrecision::k16 ? at::kHalf : at::kFloat;
+  const at::Tensor a = at::rand({side, side}).to(device, type), b = at::rand({side, side}).to(device, type);
+  constexpr int kProducts = 5;
+  double best_s = 1e30;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    at::mm(a, b).sum().item<double>();  // waits for what went before
+    const double start = now_s();
+    at::Tensor product;
+    for (int i = 0; i < kProducts; ++i) product = at::mm(a, b);
+    product[0][0].item<double>();
+    best_s = std::min(best_s, (now_s() - start) / kProducts);
+  }
+  at::globalContext().setAllowTF32CuBLAS(false);
+  return 2 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side) / best_s / 1e12;
+}
+
 void in_tensor_operations(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const auto precision = static_cast<match::ComputePrecision>(state.range(2));
@@ -35,7 +56,11 @@ void in_tensor_operations(benchmark::State& state) {
   for (auto _ : state) {
     const double kernel_s = search_seconds(mark, {problem.block}), tensors_s = search_seconds(tensors, blocks);
     const double exemplars = static_cast<double>(blocks.size()) * match::kLanes;
-    state.counters["useful_GFLOPs"] = tensors.useful_flops_per_exemplar * exemplars / tensors_s / 1e9;
+    const double useful_flops = tensors.useful_flops_per_exemplar * exemplars / tensors_s;
+    state.counters["useful_GFLOPs"] = useful_flops / 1e9;
+    state.counters["of_product_rate"] = useful_flops / 1e12 / product_tflops(device, precision);
+    // The multiply-adds of FID-300's 300 marks against its 1175 exemplars.
+    state.counters["s_for_300_marks"] = 927e12 / useful_flops;
     state.counters["s_for_1175"] = tensors_s / exemplars * 1175;
     state.counters["times_slower_than_kernel"] = tensors_s / exemplars / (kernel_s / match::kLanes);
   }

@@ -68,7 +68,7 @@ Problem make_problem(const ProblemOptions& options) {
 std::vector<BestPose> search(const Problem& problem, const SearchKernel& kernel,
                              ComputePrecision precision = ComputePrecision::k32) {
   return testing::search_with(kernel, problem.views, {problem.frame, problem.radius, problem.channels, {}},
-                              problem.blocks(), {at::kCPU, precision});
+                              problem.blocks(), precision);
 }
 
 std::vector<BestPose> search_in_tensors(const Problem& problem, ComputePrecision precision = ComputePrecision::k32) {
