@@ -52,7 +52,7 @@ std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& 
   const std::string output = own.ingest.output.string();
   std::string text;
   if (summary.was_finished) {
-    text += fmt::format("{} was there already, made from files of these names and sizes\n", output);
+    text += fmt::format("{} was there already, made from these files\n", output);
   }
   text += fmt::format("{}: {} {} of {} files\n", output, summary.images, own.kind, summary.files);
   if (summary.colour_images > 0) {

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "comm/communicator.h"
+#include "comm/launch.h"
 #include "comm/watchdog.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -76,7 +77,8 @@ std::vector<int> parse_plan_ranks(const std::string& text) {
 void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
   options.begin_group("Options of every job");
   options.add_switch("help", own.help, "print this");
-  options.add("config", "FILE", own.config, "read options from a file, a line each: option = value");
+  options.add("config", "FILE", own.config,
+              "read options from a file, a line each: option = value; a value that holds # stands in double quotes");
   options.add("device", "auto|cpu|cuda", common.device, "where to compute features").one_of({"auto", "cpu", "cuda"});
   options
       .add("memory-gib", "N", common.memory_gib,
@@ -166,7 +168,13 @@ int exit_code_of(const comm::Communicator& comm, const Options& options, const s
   }
 }
 
-int run(const std::vector<std::string>& words) {
+/// Ranks that MPI does not know of would each run the whole job.
+void require_all_tasks(const comm::Communicator& comm, const comm::Launch& launch) {
+  const std::string complaint = comm::launch_complaint(launch, comm.size());
+  if (!complaint.empty()) throw EnvironmentError(complaint);
+}
+
+int run(const std::vector<std::string>& words, const comm::Launch& launch) {
   const comm::Communicator comm;
   if (words.size() < 2 || words[1] == "--help" || words[1] == "-h" || words[1] == "help") {
     if (comm.is_root()) print_help();
@@ -194,6 +202,7 @@ int run(const std::vector<std::string>& words) {
       return;
     }
     start_log(own.log_level, comm.rank(), comm.size());
+    require_all_tasks(comm, launch);
     common.threads = machine::choose_threads(common.threads, comm);
     cv::setNumThreads(common.threads);
     install_stop_handler();
@@ -209,9 +218,10 @@ int run(const std::vector<std::string>& words) {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   try {
+    const outsole::comm::Launch launch = outsole::comm::find_launch([](const char* name) { return std::getenv(name); });
     const outsole::comm::Environment environment(argc, argv);
     outsole::machine::map_large_tensors();
-    return outsole::jobs::run(words);
+    return outsole::jobs::run(words, launch);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "outsole: %s\n", outsole::printable(error.what()).c_str());
     return static_cast<int>(outsole::ExitCode::kEnvironment);

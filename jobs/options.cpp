@@ -179,11 +179,70 @@ void take(const std::map<std::string, Words>& given, std::vector<Option>& option
 }
 
 std::string read_config(const std::string& path) {
-  std::string text = read_text_file(path, 1 << 20);
+  std::string text = read_text_file(path, std::size_t{16} << 20);
   if (text.find('\0') != std::string::npos) {
     throw DataError("--config " + path + ": holds NUL bytes, so it is no configuration file");
   }
   return text;
+}
+
+constexpr std::string_view kBlanks = " \t\r\n";
+constexpr char kPlaceholder = '\0';  // no configuration file holds one
+
+/// What stands between the quotes of a value, if all of it is in quotes: there \" is a quote, \\ a backslash and \n the
+/// end of a line. Behind it a comment may follow.
+std::optional<std::string> unquoted(std::string_view value) {
+  if (value.empty() || value.front() != '"') return std::nullopt;
+  std::string text;
+  for (std::size_t i = 1; i < value.size(); ++i) {
+    if (value[i] == '"') {
+      const std::size_t next = value.find_first_not_of(kBlanks, i + 1);
+      const bool is_end = next == std::string_view::npos || value[next] == '#';
+      return is_end ? std::optional(text) : std::nullopt;
+    }
+    const char escaped = value[i] == '\\' && i + 1 < value.size() ? value[i + 1] : '\0';
+    const bool is_escape = escaped == '"' || escaped == '\\' || escaped == 'n';
+    text += !is_escape ? value[i] : escaped == 'n' ? '\n' : escaped;
+    if (is_escape) ++i;
+  }
+  return std::nullopt;
+}
+
+/// Boost ends a line at #, wherever that stands, and takes blanks at both ends of a value away. So it gets a
+/// placeholder for each value in quotes, with the position of the value in `quoted`.
+std::string without_quotes(const std::string& text, Words& quoted) {
+  std::string plain;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t equals = line.find('='), begin = line.find_first_not_of(kBlanks, equals + 1);
+    const bool has_value = equals != std::string::npos && begin != std::string::npos && line.find('#') > equals;
+    const auto value = has_value ? unquoted(std::string_view(line).substr(begin)) : std::nullopt;
+    if (value) {
+      line = line.substr(0, equals + 1) + kPlaceholder + std::to_string(quoted.size());
+      quoted.push_back(*value);
+    }
+    plain += line + "\n";
+  }
+  return plain;
+}
+
+/// Puts the values back that stood in quotes.
+void restore_quoted(po::parsed_options& parsed, const Words& quoted) {
+  for (po::option& part : parsed.options) {
+    for (std::string& word : part.value) {
+      if (word.starts_with(kPlaceholder)) word = quoted.at(std::stoul(word.substr(1)));
+    }
+  }
+}
+
+/// The words of a configuration file: a line each, option = value, # begins a comment; a value that holds one, or ends
+/// in blanks, stands in quotes.
+po::parsed_options parse_config(const std::string& path, const po::options_description& known) {
+  Words quoted;
+  std::istringstream file(without_quotes(read_config(path), quoted));
+  po::parsed_options parsed = po::parse_config_file(file, known);
+  restore_quoted(parsed, quoted);
+  return parsed;
 }
 
 }  // namespace
@@ -321,8 +380,7 @@ void Options::read(const std::string& command, const std::string& positional, co
          options_);
     if (const Option* help = find("help"); help != nullptr && help->is_given) return help->set(*help, help->words);
     if (const Option* config = find("config"); config != nullptr && config->is_given) {
-      std::istringstream file(read_config(config->words.front()));
-      take(words_by_option(po::parse_config_file(file, known), options_), options_);
+      take(words_by_option(parse_config(config->words.front(), known), options_), options_);
     }
   } catch (const po::error& error) {
     refuse_options(options_, error, see);

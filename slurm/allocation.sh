@@ -50,7 +50,7 @@ sets() {
     esac
     if [ "$word" = --config ]; then config=next; fi
   done
-  [ -n "$config" ] && grep -Eqs "^[[:space:]]*${name}[[:space:]]*=" "$config"
+  [ -n "$config" ] && grep -Eqs -- "^[[:space:]]*${name}[[:space:]]*=" "$config"
 }
 
 # rank_options MIB CORES JOB OPTIONS...: what a rank is told of its share of the allocation, a word a line, unless the
@@ -65,6 +65,22 @@ rank_options() {
     printf -- '--threads\n%d\n' "$cores"
   fi
 }
+
+# words_of_task ARRAY TASK WORD...: sets the array to the words with the task's number for each %a, and %a for each %%a.
+words_of_task() {
+  local -n into=$1
+  local task=$2 kept=$'\001' word
+  shift 2
+  into=()
+  for word in "$@"; do
+    word=${word//%%a/$kept}
+    word=${word//%a/$task}
+    into+=("${word//$kept/%a}")
+  done
+}
+
+# log_pattern DIR: sbatch's name of a job's log there. A % in the folder's name stands for itself.
+log_pattern() { printf '%s/%%x-%%j.log' "${1//%/%%}"; }
 
 at_most() { echo $(($1 < $2 ? $1 : $2)); }
 
@@ -92,7 +108,7 @@ plan_options() {
 size_of_plan() {
   local plan=$1
   shift
-  awk -v ranks="$(ranks_per_node "$@")" -v wanted=$((60 * OUTSOLE_WANTED_MINUTES)) -v longest="$OUTSOLE_MAX_MINUTES" \
+  printf '%s\n' "$plan" | awk -v ranks="$(ranks_per_node "$@")" -v wanted=$((60 * OUTSOLE_WANTED_MINUTES)) -v longest="$OUTSOLE_MAX_MINUTES" \
     -v memory=$((OUTSOLE_MEMORY_GIB_PER_RANK << 30)) '
     sub(/^plan: ranks=/, "") {
       split($0, words, /[ =]/)   # RANKS seconds S memory_bytes B
@@ -107,7 +123,7 @@ size_of_plan() {
     END {
       minutes = nodes ? 10 + int(seconds / 30) : longest
       print nodes ? nodes : 1, minutes < longest ? minutes : longest
-    }' <<<"$plan"
+    }'
 }
 
 # allocation_options NODES MINUTES JOB OPTIONS...: sbatch's options, one a line.

@@ -16,12 +16,12 @@ results=''
 exemplars=() marks=() labels='' ingest_options=() index_options=() search_options=()
 scans=() manifest='' task=prediction weeks=8,24,34 scan_options=() prepare_options=() train_options=()
 # shellcheck source=slurm/run.example.sh
-source "$(realpath "$1")"
+source "$(realpath -- "$1")"
 if [ -z "$results" ] || [ $((${#exemplars[@]} + ${#scans[@]})) -eq 0 ]; then
   echo "$1: must name a folder for results, and exemplars or scans; see slurm/run.example.sh" >&2
   exit 2
 fi
-run=$(basename "$results")
+run=$(basename -- "$results")
 
 # step NAME JOB OPTIONS...: submits a job that starts after the job `previous`, and becomes it.
 previous=''

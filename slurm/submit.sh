@@ -5,7 +5,7 @@
 #   --name   of the Slurm job (default: outsole-JOB); its log is DIR/NAME-ID.log (default: the current folder)
 #   --after  start when that Slurm job has ended well (or several, ID:ID). The plan is made then, since the input may
 #            not exist before, and the waiting job is cut to its size
-#   --array  a task for each number; %a in OPTIONS becomes the number. The first task is planned
+#   --array  a task for each number; %a in OPTIONS becomes the number, and %%a a %a. The first task is planned
 set -euo pipefail
 # shellcheck source=slurm/environment.sh
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
@@ -29,15 +29,15 @@ if [ $# -eq 0 ]; then
   exit 2
 fi
 name=${name:-outsole-$1}
-common=("${OUTSOLE_SBATCH_OPTIONS[@]}" --parsable --kill-on-invalid-dep=yes --output="$logs/%x-%j.log")
-mkdir -p "$logs"
+common=("${OUTSOLE_SBATCH_OPTIONS[@]}" --parsable --kill-on-invalid-dep=yes --output="$(log_pattern "$logs")")
+mkdir -p -- "$logs"
 
 # Whether this machine can stand for a node of the job: where it has a rank's cores, and none needs a GPU.
 plans_here() { ! runs_on_gpus "$@" && [ "$(nproc)" -ge "$(cores_per_rank "$@")" ]; }
 
 first_task=("$@")
 if [ -n "$array" ]; then
-  first_task=("${@//%a/${array%%-*}}")
+  words_of_task first_task "${array%%-*}" "$@"
 fi
 resize=''
 size="1 $OUTSOLE_MAX_MINUTES"
@@ -56,7 +56,7 @@ fi
 if [ -n "$array" ]; then
   common+=(--array="$array")
 fi
-read -r nodes minutes <<<"$size"
+read -r nodes minutes < <(echo "$size")   # a here-string would need a place for temporary files
 mapfile -t allocation < <(allocation_options "$nodes" "$minutes" "$@")
 sbatch "${common[@]}" --job-name="$name" "${allocation[@]}" "$OUTSOLE_HOME/slurm/job.sbatch" "$@"
 if [ -n "$resize" ]; then

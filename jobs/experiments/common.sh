@@ -64,7 +64,7 @@ begin() {
   : > "$tables"
 }
 
-file_name() { sed 's/:/_/g; s/[^A-Za-z0-9._-]/-/g' <<< "$1"; }
+file_name() { printf '%s\n' "$1" | sed 's/:/_/g; s/[^A-Za-z0-9._-]/-/g'; }
 
 # weights_of EXTRACTOR: sets the arrays `weights`, for index, and `search_weights`, for search.
 weights_of() {

@@ -30,8 +30,7 @@ for extractor in $extractors; do
   run search --index "$output.index.h5" "${search_weights[@]}" --marks "$marks" --stride-px "${STRIDE:-2}" --all-scores \
     --top "$((${TOP:-20} + 1))" --output "$output.h5" --csv "$output.csv"
   # A mark is no link of itself: it is left out, and those behind it move up.
-  "$python" - "$output.csv" "$output.links.csv" "${TOP:-20}" <<'PYTHON'
-import csv, sys
+  "$python" -c 'import csv, sys
 source, target, top = sys.argv[1], sys.argv[2], int(sys.argv[3])
 with open(source, newline="") as file:
     rows = [row for row in csv.DictReader(file) if row["mark"] != row["exemplar"]]
@@ -42,8 +41,7 @@ with open(target, "w", newline="") as file:
     for row in rows:
         place[row["mark"]] = rank = place.get(row["mark"], 0) + 1
         if rank <= top:
-            out.writerow([row["mark"], rank, row["exemplar"]] + [row[key] for key in ("score", "angle_deg", "y_px", "x_px", "scale")])
-PYTHON
+            out.writerow([row["mark"], rank, row["exemplar"]] + [row[key] for key in ("score", "angle_deg", "y_px", "x_px", "scale")])' "$output.csv" "$output.links.csv" "${TOP:-20}"
   found+=("$output.h5") names+=("$extractor")
 done
 if [ -f "$results/pairs.csv" ]; then

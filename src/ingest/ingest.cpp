@@ -11,10 +11,13 @@
 #include <unordered_set>
 
 #include "comm/from_root.h"
+#include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "core/progress.h"
+#include "core/provenance.h"
 #include "core/sha256.h"
 #include "store/image_rows.h"
 #include "store/make_store.h"
@@ -156,6 +159,16 @@ store::StoreHeader header_of(std::span<const ImageSource> sources, const image::
 
 // --- One unit -------------------------------------------------------------------------------------------------------
 
+/// Rank 0 has listed the files; this rank may be on another machine, and a file may still be growing.
+void require_listed_size(const ImageSource& source) {
+  std::error_code error;
+  const auto bytes = fs::file_size(source.file, error);
+  if (error || source.file_bytes == 0 || std::cmp_equal(bytes, source.file_bytes)) return;
+  throw EnvironmentError(source.file.string() + ": has " + std::to_string(bytes) + " bytes here, and " +
+                         std::to_string(source.file_bytes) +
+                         " where it was listed; do all ranks see the same folders, and is nobody writing to them?");
+}
+
 /// What was odd about images, each remark once.
 class Remarks {
  public:
@@ -217,6 +230,7 @@ class UnitMaker {
 
  private:
   store::Columns read_row(const ImageSource& source) {
+    require_listed_size(source);
     const image::DecodedImage image = image::read_image(source.file, options_.limits);
     store::Columns row = kind_.row(source, &image);
     remarks_.add(source, transparency_of(image));
@@ -328,6 +342,63 @@ nlohmann::json details_of(const IngestSummary& summary) {
           {"skipped", skipped}};
 }
 
+// --- Files that were edited once their store was finished
+// -------------------------------------------------------------
+
+/// Of all files as they are now: for provenance, so that a later run of the command sees whether one may have changed.
+std::string stamp_of_all(std::span<const std::string> stamps) {
+  std::string text;
+  for (const std::string& stamp : stamps) text += stamp + "\n";
+  return sha256_of(std::as_bytes(std::span(text)));
+}
+
+constexpr char kStampKey[] = "inputs_stamp";
+
+/// The stamp of the run that made the store; empty when no record of it says one.
+std::string recorded_stamp(const fs::path& store) {
+  const fs::path record = provenance_path(store);
+  std::error_code ignored;
+  if (!fs::exists(record, ignored)) return "";
+  const nlohmann::json json = parse_json(read_text_file(record));
+  const nlohmann::json::json_pointer place(std::string("/details/") + kStampKey);
+  return json.is_object() && json.contains(place) && json[place].is_string() ? json[place].get<std::string>() : "";
+}
+
+bool can_be_read(const ImageSource& source, const image::DecodeLimits& limits) {
+  try {
+    image::read_image(source.file, limits);
+    return true;
+  } catch (const DataError&) {
+    return false;
+  }
+}
+
+/// Compares the files with the SHA-256 that the finished store has of them; one that it left out as bad must still be
+/// bad. The ranks share the files. Collective; throws DataError naming one.
+void require_unedited(const comm::Communicator& comm, const IngestOptions& options, const SourceList& list) {
+  const auto store = store::Store::open_together(comm, options.output, "", {"id", "source_sha256"});
+  const comm::UnitRange mine = comm::units_of(std::ssize(list.sources), comm.rank(), comm.size());
+  comm.together([&] {
+    const auto ids = store::read_values<std::string>(store, "id"),
+               digests = store::read_values<std::string>(store, "source_sha256");
+    std::unordered_map<std::string, std::string> digest_of_id;
+    for (std::size_t row = 0; row < ids.size(); ++row) digest_of_id.emplace(ids[row], digests[row]);
+    for (std::int64_t i = mine.begin; i < mine.end; ++i) {
+      const ImageSource& source = list.sources[static_cast<std::size_t>(i)];
+      const auto digest = digest_of_id.find(source.id);
+      const bool has_row = digest != digest_of_id.end();
+      const bool is_same =
+          has_row ? sha256_of_file(source.file) == digest->second : !can_be_read(source, options.limits);
+      if (is_same) continue;
+      throw DataError(source.file.string() +
+                      (has_row
+                           ? ": was edited since " + options.output.string() + " was made from it (its SHA-256 differs)"
+                           : ": can be read now, and " + options.output.string() + " was made without it") +
+                      ". Remove that and its shards to make it anew, or choose another `output`");
+    }
+  });
+}
+
 /// --strict looks at earlier runs' skipped files, too. Collective.
 void check_skipped(const comm::Communicator& comm, const IngestOptions& options, const IngestSummary& summary) {
   comm.together([&] {
@@ -355,12 +426,18 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   Reasons reasons;  // of all ranks, on rank 0
   Remarks remarks;  // likewise
   IngestSummary summary;
+  std::string stamp, earlier_stamp;  // likewise
 
   store::StoreJob job;
   job.output = options.output;
   job.header = header_of(list.sources, options.limits, kind);
   job.units = std::ssize(units);
-  if (comm.is_root()) job.stamps = stamps_of(list.sources, units);
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    job.stamps = stamps_of(list.sources, units);
+    stamp = stamp_of_all(job.stamps);
+    earlier_stamp = recorded_stamp(options.output);
+  });
   job.doing = "ingesting";
   job.command_line = options.command_line;
   job.leaves_nothing_after_bad_data = true;  // the shards would not fit the list of the mended files
@@ -377,9 +454,12 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
     summary = summarize(options, list, reasons);
     summary.was_finished = was_finished;
     summary.remarks = remarks.all();
-    return details_of(summary);
+    nlohmann::json details = details_of(summary);
+    if (!was_finished) details[kStampKey] = stamp;
+    return details;
   };
-  store::make_store(comm, job);
+  const bool was_finished = store::make_store(comm, job);
+  if (was_finished && comm.any_of(stamp != earlier_stamp)) require_unedited(comm, options, list);
   check_skipped(comm, options, summary);
   return summary;
 }

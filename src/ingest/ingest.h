@@ -80,9 +80,10 @@ IngestFacts ingest_facts(const comm::Communicator& comm, const IngestOptions& op
 
 /// Reads the images and writes `options.output`, one unit of files (cut by the files alone) per shard, with provenance
 /// beside it. A file that is no readable image is named, counted and left out; one that is gone ends the job. Carries
-/// on from the shards of an interrupted run, but for those with files that may have changed since (file_stamp). A
-/// finished store tells its files apart by name and size alone: start afresh when one was edited in place. Collective;
-/// the summary is rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
+/// on from the shards of an interrupted run, but for those with files that may have changed since (file_stamp). Beside
+/// a finished store nothing is read unless a file's size or times are other than its provenance says; then all are held
+/// against the SHA-256 that the store has, and DataError names one that was edited since. Collective; the summary is
+/// rank 0's. Throws on every rank: UsageError, DataError (see list_image_sources; any bad file under
 /// `strict`; no readable file at all), EnvironmentError, and StopRequested at the end of a unit after a signal.
 IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind);
 

@@ -1,6 +1,6 @@
 #include "ingest/ingest.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
 
@@ -379,6 +379,92 @@ TEST_F(InterruptedIngest, MakesTheSameOfAFileThatWasOnlyTouched) {
   ingest_images(comm_, options_, exemplar_kind());
   comm_.barrier();
   EXPECT_EQ(sha256_of_file(options_.output), undisturbed());
+}
+
+/// A finished store, and what is done to its files before the command is run again.
+class FinishedIngest : public Ingest {
+ protected:
+  void SetUp() override {
+    Ingest::SetUp();
+    prepare([&] {
+      write_three_units();
+      write_plain("1003.png", 1);
+      write("images/1002.png", std::string(80, 'x'));
+    });
+    ingest_images(comm_, options_, exemplar_kind());
+    comm_.barrier();
+  }
+
+  void write_plain(const std::string& name, int seed) const {
+    ASSERT_TRUE(cv::imwrite((folder_ / "images" / name).string(), pattern(8, 4, CV_8UC1, seed),
+                            {cv::IMWRITE_PNG_COMPRESSION, 0}));
+  }
+
+  /// Does something to a file, and sets its time back, as copying tools do.
+  void edit_unseen(const std::string& name, const std::function<void()>& edit) const {
+    prepare([&] {
+      const fs::path file = folder_ / "images" / name;
+      const auto time = fs::last_write_time(file);
+      const auto size = fs::file_size(file);
+      edit();
+      EXPECT_EQ(fs::file_size(file), size);
+      fs::last_write_time(file, time);
+    });
+  }
+
+  bool is_left_alone() {
+    const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+    return comm_.any_of(summary.was_finished);
+  }
+};
+
+TEST_F(FinishedIngest, IsLeftAloneWhenNothingWasDone) {
+  EXPECT_TRUE(is_left_alone());
+  EXPECT_TRUE(is_left_alone());
+}
+
+TEST_F(FinishedIngest, IsLeftAloneWhenFilesWereOnlyTouchedOrCopied) {
+  prepare([&] {
+    fs::last_write_time(folder_ / "images/1003.png", fs::file_time_type::clock::now());
+    fs::copy_file(folder_ / "images/1100.png", folder_ / "copy");
+    fs::rename(folder_ / "copy", folder_ / "images/1100.png");
+  });
+  EXPECT_TRUE(is_left_alone());
+}
+
+TEST_F(FinishedIngest, IsLeftAloneWithoutProvenance) {
+  prepare([&] { fs::remove(folder_ / "exemplars.provenance.json"); });
+  EXPECT_TRUE(is_left_alone());
+  prepare([&] { write("exemplars.provenance.json", "{\"details\": 3}"); });
+  EXPECT_TRUE(is_left_alone());
+  prepare([&] { write("exemplars.provenance.json", "no JSON"); });
+  EXPECT_TRUE(is_left_alone());
+}
+
+TEST_F(FinishedIngest, NamesAFileThatWasEditedToTheSameSizeAndTime) {
+  edit_unseen("1003.png", [&] { write_plain("1003.png", 2); });
+  EXPECT_THAT(refusal<DataError>(), ::testing::HasSubstr("1003.png: was edited since"));
+  edit_unseen("1003.png", [&] { write_plain("1003.png", 1); });
+  EXPECT_TRUE(is_left_alone()) << "it is again what it was";
+}
+
+TEST_F(FinishedIngest, NamesAnEditedFileWithoutProvenanceToo) {
+  prepare([&] { fs::remove(folder_ / "exemplars.provenance.json"); });
+  edit_unseen("1003.png", [&] { write_plain("1003.png", 2); });
+  EXPECT_THAT(refusal<DataError>(), ::testing::HasSubstr("1003.png: was edited since"));
+}
+
+TEST_F(FinishedIngest, NamesABadFileThatWasMended) {
+  const std::string good = comm_.broadcast(comm_.is_root() ? read_text_file(folder_ / "images/1003.png") : "");
+  prepare([&] {
+    fs::remove_all(folder_ / "exemplars.shards");
+    fs::remove(folder_ / "exemplars.h5");
+    write("images/1002.png", std::string(good.size(), 'x'));
+  });
+  ingest_images(comm_, options_, exemplar_kind());
+  comm_.barrier();
+  edit_unseen("1002.png", [&] { write("images/1002.png", good); });
+  EXPECT_THAT(refusal<DataError>(), ::testing::HasSubstr("1002.png: can be read now"));
 }
 
 TEST_F(Ingest, RefusesToMixShardsOfDifferentFiles) {

@@ -100,6 +100,47 @@ TEST_F(OptionsTest, OfTheFileCountWhereTheWordsSayNothing) {
   EXPECT_TRUE(fields_.crops);
 }
 
+/// A value of the file, and what it means.
+TEST_F(OptionsTest, OfTheFileMayHoldAnythingInQuotes) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"(a.png)", "a.png"},
+      {R"(case #12.png)", "case"},  // a comment
+      {R"("case #12.png")", "case #12.png"},
+      {R"("#1.png")", "#1.png"},
+      {R"("a b.png")", "a b.png"},
+      {R"(" a.png ")", " a.png "},
+      {R"("a.png" )", "a.png"},
+      {R"("a.png" # the first)", "a.png"},
+      {R"("a#b" #c"d)", "a#b"},
+      {R"("a\"b.png")", R"(a"b.png)"},
+      {R"("a\\b.png")", R"(a\b.png)"},
+      {R"("a\\")", R"(a\)"},
+      {R"("a\n")", "a\n"},
+      {R"("a\tb")", R"(a\tb)"},  // no escape
+      {R"("")", ""},
+      {R"("a=b.png")", "a=b.png"},
+      {R"("[a].png")", "[a].png"},
+      {R"("it's.png")", "it's.png"},
+      {R"('a.png')", "'a.png'"},
+      {R"(a"b".png)", R"(a"b".png)"},
+      {R"("a"b.png)", R"("a"b.png)"},
+      {R"("open.png)", R"("open.png)"},
+      {R"(")", R"(")"},
+      {R"("%value%")", "%value%"},
+      {R"("50%a.png")", "50%a.png"},
+      {R"("$HOME/`a`.png")", "$HOME/`a`.png"},
+      {"\"\xC3\xA9.png\"", "\xC3\xA9.png"},
+      {"\"e\xCC\x81.png\"", "e\xCC\x81.png"},
+      {"\"\xFF.png\"\r", "\xFF.png"},
+  };
+  for (const auto& [value, meaning] : cases) {
+    testing::write_bytes(folder_ / "c.ini",
+                         "# \"marks\" = no\nmarks = first.png\nmarks=" + value + "\nmarks = \"last #.png\"");
+    read({"--config", folder_ / "c.ini"});
+    EXPECT_THAT(fields_.marks, ElementsAre("first.png", fs::path(meaning), "last #.png")) << value;
+  }
+}
+
 TEST_F(OptionsTest, OutOfRangeAreRefusedInOneWay) {
   EXPECT_EQ(refusal({"--top", "0"}), "--top 0: must be at least 1");
   EXPECT_EQ(refusal({"--top", "3x"}), "--top 3x: must be a whole number, at least 1");
