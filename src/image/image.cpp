@@ -18,6 +18,7 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/input_files.h"
 #include "core/sha256.h"
 #include "image/image_header.h"
 
@@ -222,12 +223,12 @@ DecodedImage read_image(const fs::path& path, const DecodeLimits& limits) {
   return image;
 }
 
-fs::path mask_path_of(const fs::path& mark) { return mark.parent_path() / (id_of(mark) + ".mask.png"); }
+fs::path mask_path_of(const fs::path& mark) { return find_mask(mark, image_extensions()); }
 
 DecodedImage read_mark(const fs::path& path, const DecodeLimits& limits) {
   DecodedImage mark = read_image(path, limits);
   const fs::path mask_path = mask_path_of(path);
-  if (fs::exists(mask_path)) {
+  if (!mask_path.empty()) {
     const cv::Mat mask = read_image(mask_path, limits).grey;
     if (mask.size() != mark.grey.size()) {
       throw DataError(mask_path.string() + ": " + std::to_string(mask.rows) + " x " + std::to_string(mask.cols) +

@@ -59,7 +59,7 @@ std::string digest_of(const std::vector<std::filesystem::path>& files) {
   };
   for (const auto& file : files) {
     add(file);
-    if (const auto mask = image::mask_path_of(file); std::filesystem::exists(mask)) add(mask);
+    if (const auto mask = image::mask_path_of(file); !mask.empty()) add(mask);
   }
   return digest.hex();
 }
