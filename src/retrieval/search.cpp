@@ -200,11 +200,13 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
 nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, const nlohmann::json& parameters,
                         SearchSummary& summary) {
   summary.marks = store::Store(options.output, kResultsSchema).rows();
+  summary.not_read = setup.not_read;
   add_marks_skipped_before(options.output, setup.marks, summary);
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["skipped"] = summary.skipped;
+  details["account"] = account_of(setup.marks.size(), setup.not_read);
   return details;
 }
 
