@@ -2,6 +2,9 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <algorithm>
+
+#include "account.h"
 #include "core/text.h"
 #include "ingest/ingest_exemplars.h"
 #include "ingest/ingest_plan.h"
@@ -28,8 +31,9 @@ ingest::ColumnFilter parse_filter(const std::string& text) {
 void declare_ingest(IngestJob& own, Options& options) {
   ingest::IngestOptions& ingest = own.ingest;
   options.add("kind", "exemplars|scans", own.kind, "what the images are").one_of({"exemplars", "scans"}).required();
-  options.add("input", "FILE|DIR...", ingest.inputs, "PNG, JPEG or TIFF files, or folders of them (not recursive)")
-      .required();
+  options.add("input", "FILE|DIR...", ingest.inputs, "PNG, JPEG or TIFF files, or folders of them").required();
+  options.add_switch("recursive", ingest.recursive,
+                     "with the folders below; without, those files that the manifest names");
   options
       .add("manifest", "CSV", ingest.manifest,
            "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
@@ -39,6 +43,11 @@ void declare_ingest(IngestJob& own, Options& options) {
       .add_parsed_list("where", "COLUMN=VALUE...", ingest.where, parse_filter,
                        "only images whose manifest row holds these values")
       .only_with("manifest");
+  options
+      .add_switch("lenient", ingest.lenient,
+                  "go on where the manifest has rows without a file, or a column whose name is nearly a known one")
+      .only_with("manifest")
+      .not_with("strict");
   options.add("week-column", "NAME", own.week_column, "the manifest's column of weeks (scans)")
       .only_with("kind", {"scans"});
   options
@@ -46,6 +55,22 @@ void declare_ingest(IngestJob& own, Options& options) {
       .at_least(1);
   options.add("max-file-bytes", "N", ingest.limits.max_file_bytes, "refuse larger files").at_least(1);
   options.add("output", "NAME.h5", ingest.output, "the store to write").required();
+}
+
+/// The first few sets of images that are one.
+std::string duplicates_text(const std::vector<std::vector<std::string>>& duplicates) {
+  constexpr std::size_t kNamed = 5;
+  if (duplicates.empty()) return "";
+  std::string text =
+      fmt::format("{} images are there more than once, with identical files or equal pixels:\n", duplicates.size());
+  for (std::size_t i = 0; i < std::min(kNamed, duplicates.size()); ++i) {
+    std::string ids;
+    for (std::size_t j = 0; j < std::min(kNamed, duplicates[i].size()); ++j) {
+      ids += (j > 0 ? " = " : "") + printable(duplicates[i][j]);
+    }
+    text += "  " + ids + (duplicates[i].size() > kNamed ? " = ...\n" : "\n");
+  }
+  return text + (duplicates.size() > kNamed ? "  ...\n" : "");
 }
 
 std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& own) {
@@ -62,13 +87,15 @@ std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& 
   if (!summary.manifest_mismatches.empty()) {
     text += fmt::format("{} rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }
+  for (const std::string& assumption : summary.assumptions) text += fmt::format("assumed: {}\n", printable(assumption));
+  text += duplicates_text(summary.duplicates);
   for (const ingest::Remark& remark : summary.remarks) {
     text += fmt::format("{} images: {}; first:\n", remark.images, remark.what);
     for (const std::string& name : remark.first) text += fmt::format("  {}\n", printable(name));
   }
   if (!summary.skipped.empty()) text += fmt::format("{} files skipped:\n", summary.skipped.size());
   for (const ingest::SkippedFile& file : summary.skipped) text += fmt::format("  {}\n", printable(file.reason));
-  return text;
+  return text + account_text(summary.files, summary.not_read);
 }
 
 Report run_ingest(IngestJob& own, const JobContext& context) {
@@ -93,7 +120,8 @@ Job ingest_job() {
        "The store holds every image's pixels as they are shown (turned as EXIF or TIFF say, colour to grey, paper under\n"
        "transparent parts), its id (the file's name without folder and extension), the manifest's columns and the\n"
        "file's SHA-256. What was turned, scaled or not believed is said. A file that cannot be read is named and left\n"
-       "out; with --strict it stops the job.\n"},
+       "out; with --strict it stops the job. The manifest may come from a spreadsheet: semicolons, tabs, UTF-16, empty\n"
+       "columns and rows, blanks around names; an id of digits matches numerically (107 is 00107).\n"},
       declare_ingest, run_ingest);
 }
 

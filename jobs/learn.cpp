@@ -80,6 +80,8 @@ void declare_learn(LearnJob& own, Options& options) {
   options.add("index", "NAME.h5", learn.search.index, "the exemplars' feature maps, as they are").required();
   options.add("weights", "FILE.safetensors", learn.search.weights_path, "the weights the index was made with");
   options.add("marks", "FILE|DIR...", learn.search.marks, "images of marks, as for a search");
+  options.add_switch("recursive", learn.search.recursive, "marks in folders below the folders of marks, too")
+      .only_with("marks");
   options.add("labels", "CSV", learn.labels, "mark,exemplar (or query,ref): which exemplars left them");
   options
       .add("method", "weights|pca|cca|cca+weights|finetune", own.method,

@@ -4,6 +4,7 @@
 
 #include <cstdio>
 
+#include "account.h"
 #include "comm/partition.h"
 #include "job.h"
 #include "machine/device.h"
@@ -54,6 +55,7 @@ void declare_predict(PredictJob& own, Options& options) {
   options.add("ids", "ID...", predict.choice.ids, "only these scans of the store");
   options.add_parsed("input-weeks", "N,N...", predict.choice.weeks, parse_weeks, "",
                      "only scans of the store of these weeks");
+  options.add_switch("recursive", predict.choice.recursive, "images in folders below the folders of images, too");
   options.add_switch("at-input-size", predict.at_input_size,
                      "work at the input's own resolution, in overlapping parts of the model's size: for models of "
                      "parts");
@@ -81,11 +83,13 @@ void write_pictures(const wear::PredictOptions& predict, const std::optional<cv:
   });
 }
 
-std::string summary_text(const wear::PredictSummary& summary, const fs::path& output) {
+std::string summary_text(const wear::PredictSummary& summary, const PredictJob& own) {
+  const fs::path& output = own.predict.output;
   std::string text = fmt::format("{}: {} images{}\n", output.string(), summary.predictions,
                                  summary.was_finished ? ", there already" : "");
   if (summary.refused > 0) text += fmt::format("{} inputs left out\n", summary.refused);
-  return text;
+  const bool is_store = own.predict.input.size() == 1 && own.predict.input.front().extension() == ".h5";
+  return is_store ? text : text + account_text(summary.facts.inputs, summary.not_read);
 }
 
 Report run_predict(PredictJob& own, const JobContext& context) {
@@ -98,7 +102,7 @@ Report run_predict(PredictJob& own, const JobContext& context) {
   if (context.common.plan) return plan_report(wear::prediction_plan(context.comm, predict), context);
   const wear::PredictSummary summary = wear::predict(context.comm, predict);
   if (own.makes_pictures) write_pictures(predict, own.crop, context.comm);
-  return [=] { return summary_text(summary, own.predict.output); };
+  return [=] { return summary_text(summary, own); };
 }
 
 }  // namespace

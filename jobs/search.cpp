@@ -2,6 +2,7 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include "account.h"
 #include "core/progress.h"
 #include "core/text.h"
 #include "job.h"
@@ -22,8 +23,9 @@ void declare_search(SearchJob& own, Options& options) {
   options.add("index", "NAME.h5", search.index, "the exemplars' feature maps").required();
   options
       .add("marks", "FILE|DIR...", search.marks,
-           "images of marks; an alpha channel or NAME.mask.png beside NAME.* is the support mask (white counts)")
+           "images of marks; an alpha channel or NAME.mask.* beside NAME.* is the support mask (white counts)")
       .required();
+  options.add_switch("recursive", search.recursive, "marks in folders below the folders of marks, too");
   options.add("weights", "FILE.safetensors", search.weights_path, "the weights the index was made with");
   options.add("metric", "METRIC.h5", search.metric,
               "compare as `outsole learn` has learned to; with folds each mark by the metric that has not seen it");
@@ -98,7 +100,7 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
   text += recall_text(summary.coarse_recall);
   if (!summary.skipped.empty()) text += fmt::format("{} marks skipped:\n", summary.skipped.size());
   for (const std::string& reason : summary.skipped) text += fmt::format("  {}\n", printable(reason));
-  return text;
+  return text + account_text(summary.marks + std::ssize(summary.skipped), summary.not_read);
 }
 
 Report run_search(SearchJob& own, const JobContext& context) {

@@ -21,7 +21,7 @@ if [ "${EXEMPLARS:-0}" -gt 0 ]; then
     --output "$exemplars"
 fi
 printf 'id,mirror\n00107,1\n00525,1\n' > "$results/mirror.csv"
-run ingest --kind exemplars --input "$exemplars" --manifest "$results/mirror.csv" --output "$results/exemplars.h5"
+run ingest --kind exemplars --input "$exemplars" --manifest "$results/mirror.csv" --lenient --output "$results/exemplars.h5"
 
 for extractor in $extractors; do
   has_weights "$extractor" || continue

@@ -5,8 +5,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <fstream>
@@ -135,38 +133,5 @@ std::string file_stamp(const fs::path& path) {
 }
 
 std::string id_of(const fs::path& path) { return path.stem().string(); }
-
-namespace {
-/// NAME.mask.png is the support mask of NAME.*.
-bool is_mask(const fs::path& path) { return fs::path(path.stem()).extension() == ".mask"; }
-}  // namespace
-
-std::vector<fs::path> list_inputs(const std::vector<fs::path>& inputs, const std::vector<std::string>& extensions) {
-  std::vector<fs::path> files;
-  for (const fs::path& input : inputs) {
-    std::error_code error;
-    if (!fs::exists(input, error)) throw DataError(input.string() + ": does not exist");
-    if (!fs::is_directory(input, error)) {
-      if (!is_mask(input)) files.push_back(input);
-      continue;
-    }
-    std::vector<fs::path> found;
-    const fs::directory_iterator folder(input, error);
-    if (error) throw DataError(input.string() + ": cannot be read: " + error.message());
-    for (const auto& entry : folder) {
-      std::string extension = entry.path().extension().string();
-      std::transform(extension.begin(), extension.end(), extension.begin(),
-                     [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-      const bool wanted = std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
-      // A link that leads nowhere is kept, so that reading it fails by name.
-      if (wanted && !is_mask(entry.path()) && !entry.is_directory(error)) found.push_back(entry.path());
-    }
-    if (found.empty()) throw DataError(input.string() + ": no image in this folder");
-    std::sort(found.begin(), found.end());
-    files.insert(files.end(), found.begin(), found.end());
-  }
-  if (files.empty()) throw DataError(inputs.empty() ? "no input" : inputs.front().string() + ": a mask is no image");
-  return files;
-}
 
 }  // namespace outsole

@@ -31,9 +31,9 @@ std::string file_stamp(const std::filesystem::path& path);
 /// An id: the file's name without folder and extension.
 std::string id_of(const std::filesystem::path& path);
 
-/// The files that `inputs` name: files as given, folders expanded (not recursive) to the files in them whose
-/// extension (any case) is in `extensions`, sorted by name. A file named *.mask.png is a support mask, never an
-/// input. Throws DataError for a path that does not exist or a folder without such a file.
+/// The files of find_inputs (core/input_files.h), without those of folders below: files as given, folders expanded to
+/// the files in them whose extension (any case) is in `extensions`, sorted by name. Throws DataError where find_inputs
+/// does, and for a folder without such a file.
 std::vector<std::filesystem::path> list_inputs(const std::vector<std::filesystem::path>& inputs,
                                                const std::vector<std::string>& extensions);
 

@@ -14,6 +14,7 @@
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/input_files.h"
 #include "core/sha256.h"
 #include "image/picture.h"
 
@@ -88,7 +89,7 @@ DecodedImage read_image(const fs::path& path, const DecodeLimits& limits) {
   return image;
 }
 
-fs::path mask_path_of(const fs::path& mark) { return mark.parent_path() / (id_of(mark) + ".mask.png"); }
+fs::path mask_path_of(const fs::path& mark) { return find_mask(mark, image_extensions()); }
 
 DecodedImage read_mark(const fs::path& path, const DecodeLimits& limits) {
   DecodedImage mark = read_image(path, limits);
@@ -96,7 +97,7 @@ DecodedImage read_mark(const fs::path& path, const DecodeLimits& limits) {
     spdlog::warn("{}: {}{}", path.string(), what, detail.empty() ? "" : " (" + detail + ")");
   }
   const fs::path mask_path = mask_path_of(path);
-  if (fs::exists(mask_path)) {
+  if (!mask_path.empty()) {
     const DecodedImage read = read_image(mask_path, limits);
     const cv::Mat& mask = read.grey;
     if (mask.size() != mark.grey.size()) {

@@ -50,12 +50,12 @@ const std::vector<std::string>& image_extensions();
 /// Superfluous bytes that cost no pixel are no damage. From any thread.
 DecodedImage read_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
-/// NAME.mask.png beside the mark NAME.*: where its support mask lies if it has one.
+/// NAME.mask.* beside the mark NAME.*, of any extension that is read and in any case: its support mask; empty: none.
 std::filesystem::path mask_path_of(const std::filesystem::path& mark);
 
-/// read_image for a mark: if NAME.mask.png lies beside NAME.*, it is the support mask, in place of an alpha channel
-/// (its size must match; DataError), and where the mask itself is transparent nothing counts. A support that is empty
-/// throws DataError. Oddities are logged.
+/// read_image for a mark: if NAME.mask.* lies beside NAME.* (mask_path_of), it is the support mask, in place of an
+/// alpha channel (its size must match; DataError), and where the mask itself is transparent nothing counts. A support
+/// that is empty throws DataError. Oddities are logged.
 DecodedImage read_mark(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
 /// Writes an 8- or 16-bit image as PNG (or by the extension), whole or not at all. Throws EnvironmentError.

@@ -1,14 +1,16 @@
 #include "ingest/image_sources.h"
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
-#include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/folded.h"
 #include "core/text.h"
 #include "image/image.h"
 #include "ingest/exemplars.h"
+#include "ingest/manifest.h"
 
 namespace outsole::ingest {
 
@@ -28,131 +30,81 @@ void check_id(const ImageSource& source) {
   if (!is_utf8(source.id)) throw DataError(name + ": its name is not UTF-8; rename it");
 }
 
-void check_ids(const std::vector<ImageSource>& sources) {
-  std::unordered_map<std::string, const ImageSource*> source_of_id;
-  for (const ImageSource& source : sources) {
-    check_id(source);
-    const auto [other, is_new] = source_of_id.emplace(source.id, &source);
-    if (!is_new) {
-      throw DataError("id '" + source.id + "' appears twice: " + other->second->file.string() + " and " +
-                      source.file.string() + "; an id is the file's name without folder and extension");
-    }
+/// Says what there is instead.
+[[noreturn]] void refuse_empty(const SourceOptions& options, const SourceList& list) {
+  std::map<std::string, std::size_t> counts;
+  for (const NotRead& entry : list.not_read) ++counts[name_of(entry.reason)];
+  std::string text;
+  for (const auto& [reason, count] : counts) {
+    text += (text.empty() ? "; not read are " : ", ") + std::to_string(count) + " (" + reason + ")";
   }
+  const bool has_folders = counts.contains(name_of(NotReadBecause::kFolder));
+  if (has_folders) text += "; folders below are read with `recursive`";
+  const bool is_folder = fs::is_directory(options.inputs.front());
+  throw DataError(options.inputs.front().string() + (is_folder ? ": no image in this folder" : ": no image") + text);
 }
 
-std::vector<ImageSource> list_files(const std::vector<fs::path>& inputs) {
-  std::vector<ImageSource> sources;
-  for (const fs::path& file : list_inputs(inputs, image::image_extensions())) {
-    std::error_code error;
-    const auto size = fs::file_size(file, error);
-    sources.push_back({file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
+/// A folder that gives nothing was named by mistake, though others give something.
+void require_images_in(const SourceOptions& options, const SourceList& list) {
+  if (list.sources.empty()) refuse_empty(options, list);
+  for (const fs::path& input : options.inputs) {
+    if (!fs::is_directory(input)) continue;
+    const std::string folder = (input / "").string();
+    const auto lies_in = [&](const fs::path& path) { return path.string().starts_with(folder); };
+    const bool gives = std::any_of(list.sources.begin(), list.sources.end(),
+                                   [&](const ImageSource& source) { return lies_in(source.file); });
+    const bool repeats = std::any_of(list.not_read.begin(), list.not_read.end(), [&](const NotRead& entry) {
+      return entry.reason == NotReadBecause::kDuplicate && lies_in(entry.path);
+    });
+    if (!gives && !repeats) throw DataError(input.string() + ": no image in this folder");
   }
-  return sources;
-}
-
-fs::path comparable(const fs::path& path) { return fs::absolute(path).lexically_normal(); }
-
-/// Finds the source that a row of the manifest means.
-class SourceFinder {
- public:
-  SourceFinder(const std::vector<ImageSource>& sources, const std::vector<fs::path>& inputs, const fs::path& manifest,
-               bool by_file)
-      : by_file_(by_file), folders_{manifest.parent_path()} {
-    for (const fs::path& input : inputs) {
-      if (fs::is_directory(input)) folders_.push_back(input);
-    }
-    for (std::size_t i = 0; i < sources.size(); ++i) {
-      source_of_key_[by_file ? comparable(sources[i].file).string() : sources[i].id] = i;
-    }
-  }
-
-  std::optional<std::size_t> find(const std::string& key) const {
-    if (!by_file_) return find_key(key);
-    for (const fs::path& folder : folders_) {
-      if (const auto source = find_key(comparable(folder / key).string())) return source;
-    }
-    return std::nullopt;
-  }
-
- private:
-  std::optional<std::size_t> find_key(const std::string& key) const {
-    const auto found = source_of_key_.find(key);
-    if (found == source_of_key_.end()) return std::nullopt;
-    return found->second;
-  }
-
-  bool by_file_;
-  std::vector<fs::path> folders_;
-  std::unordered_map<std::string, std::size_t> source_of_key_;
-};
-
-std::string row_name(const CsvTable& table, std::size_t row) {
-  return table.path.string() + ", row " + std::to_string(row + 1);
-}
-
-bool passes(const CsvTable& table, std::size_t row, const std::vector<ColumnFilter>& where) {
-  return std::all_of(where.begin(), where.end(), [&](const ColumnFilter& filter) {
-    return table.rows[row][table.column(filter.column)] == filter.value;
-  });
-}
-
-void apply_row(const CsvTable& table, std::size_t row, ImageSource& source) {
-  source.manifest_row = row_name(table, row);
-  for (std::size_t i = 0; i < table.columns.size(); ++i) {
-    const std::string &column = table.columns[i], &value = table.rows[row][i];
-    if (!is_utf8(column) || !is_utf8(value)) throw DataError(source.manifest_row + ": not UTF-8; save it as UTF-8");
-    if (column != "file" && column != "id") source.metadata[column] = value;
-  }
-}
-
-/// Gives each source its row; drops the sources whose row, or lack of one, fails the filter.
-SourceList join_manifest(std::vector<ImageSource> sources, const std::vector<fs::path>& inputs,
-                         const fs::path& manifest, const std::vector<ColumnFilter>& where) {
-  const CsvTable table = read_csv(manifest);
-  const bool by_file = table.find_column("file").has_value();
-  if (!by_file && !table.find_column("id")) {
-    throw DataError(manifest.string() + ": neither a column 'file' nor a column 'id'");
-  }
-  for (const ColumnFilter& filter : where) table.column(filter.column);
-  const std::size_t key_column = table.column(by_file ? "file" : "id");
-  if (!by_file) check_ids(sources);
-
-  const SourceFinder finder(sources, inputs, manifest, by_file);
-  std::vector<std::optional<std::size_t>> row_of_source(sources.size());
-  SourceList list;
-  for (std::size_t row = 0; row < table.rows.size(); ++row) {
-    const std::string& key = table.rows[row][key_column];
-    const auto source = finder.find(key);
-    if (!source) {
-      if (passes(table, row, where)) {
-        list.rows_without_file.push_back(row_name(table, row) + ": '" + key + "' is not among the inputs");
-      }
-      continue;
-    }
-    if (const auto other = row_of_source[*source]) {
-      throw DataError(row_name(table, row) + ": '" + key + "' has a row already, row " + std::to_string(*other + 1));
-    }
-    row_of_source[*source] = row;
-  }
-  for (std::size_t i = 0; i < sources.size(); ++i) {
-    const auto row = row_of_source[i];
-    if (!row) list.files_without_row.push_back(sources[i].file.string() + ": has no row in " + manifest.string());
-    if (row ? !passes(table, *row, where) : !where.empty()) continue;
-    if (row) apply_row(table, *row, sources[i]);
-    list.sources.push_back(std::move(sources[i]));
-  }
-  return list;
 }
 
 }  // namespace
 
-SourceList list_image_sources(const std::vector<fs::path>& inputs, const std::optional<fs::path>& manifest,
-                              const std::vector<ColumnFilter>& where) {
-  if (inputs.empty()) throw UsageError("no images to ingest; name files or folders by `input`");
-  if (!manifest && !where.empty()) throw UsageError("`where` filters the rows of a manifest; name one by `manifest`");
-  SourceList list{list_files(inputs), {}, {}};
-  if (manifest) list = join_manifest(std::move(list.sources), inputs, *manifest, where);
-  if (list.sources.empty()) throw DataError(manifest->string() + ": no row that passes `where` has a file");
+void check_ids(const std::vector<ImageSource>& sources) {
+  std::unordered_map<std::string, const ImageSource*> source_of_id;
+  for (const ImageSource& source : sources) {
+    check_id(source);
+    const auto [known, is_new] = source_of_id.emplace(folded(source.id), &source);
+    if (is_new) continue;
+    const ImageSource& other = *known->second;
+    const std::string files = other.file.string() + " and " + source.file.string();
+    if (other.id == source.id) {
+      throw DataError("id '" + source.id + "' appears twice: " + files +
+                      "; an id is the file's name without folder and extension");
+    }
+    throw DataError("ids '" + other.id + "' and '" + source.id +
+                    "' differ only by case, Unicode normal form or blanks: " + files + "; rename one");
+  }
+}
+
+SourceList list_files(const std::vector<fs::path>& inputs, bool recursive) {
+  InputFiles found = find_inputs(inputs, image::image_extensions(), recursive);
+  SourceList list;
+  list.not_read = std::move(found.not_read);
+  for (const fs::path& file : found.files) {
+    std::error_code error;
+    const auto size = fs::file_size(file, error);
+    list.sources.push_back(
+        {file, id_of(file), error ? 0 : static_cast<std::int64_t>(size), nlohmann::json::object(), ""});
+  }
+  return list;
+}
+
+SourceList list_image_sources(const SourceOptions& options) {
+  if (options.inputs.empty()) throw UsageError("no images to ingest; name files or folders by `input`");
+  if (!options.manifest && !options.where.empty()) {
+    throw UsageError("`where` filters the rows of a manifest; name one by `manifest`");
+  }
+  SourceList list = list_files(options.inputs, options.recursive);
+  if (options.manifest) {
+    join_manifest(options, list);
+    if (list.sources.empty() && !options.where.empty()) {
+      throw DataError(options.manifest->string() + ": no row that passes `where` has a file");
+    }
+  }
+  if (options.where.empty()) require_images_in(options, list);
   check_ids(list.sources);
   return list;
 }

@@ -3,6 +3,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <ranges>
 #include <set>
@@ -19,6 +20,7 @@
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
+#include "ingest/duplicates.h"
 #include "store/image_rows.h"
 #include "store/make_store.h"
 
@@ -35,6 +37,7 @@ struct FileRange {
 };
 
 using Reasons = std::unordered_map<std::string, std::string>;  // why a file (by its id) has no row
+using Digests = std::map<std::string, std::string>;            // of pixels, by id
 
 // --- One list on all ranks ------------------------------------------------------------------------------------------
 
@@ -47,7 +50,9 @@ nlohmann::json json_of(const SourceList& list) {
 }
 
 SourceList list_from(const nlohmann::json& message) {
-  SourceList list{{}, message.at("rows"), message.at("files")};
+  SourceList list;
+  list.rows_without_file = message.at("rows");
+  list.files_without_row = message.at("files");
   for (const auto& s : message.at("sources")) {
     list.sources.push_back({s[0].get<std::string>(), s[1], s[2], s[3], s[4]});
   }
@@ -90,18 +95,31 @@ void tell_other_columns(const SourceList& list, const IngestKind& kind) {
   spdlog::info("columns of the manifest that mean nothing to this job are kept as they are: {}", names);
 }
 
-/// Rank 0 looks at the file system; all ranks get what it saw.
+/// Rank 0 looks at the file system; all ranks get what it saw, but for what is only told.
 SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& options, const IngestKind& kind) {
-  return list_from(comm::json_from_root(comm, [&] {
+  SourceList seen;  // on rank 0
+  SourceList agreed = list_from(comm::json_from_root(comm, [&] {
     if (options.output.extension() != ".h5") {
       throw UsageError("`output` " + options.output.string() + ": a store's name ends in .h5");
     }
-    const SourceList list = list_image_sources(options.inputs, options.manifest, options.where);
-    tell_mismatches(list, options.strict);
-    tell_other_columns(list, kind);
-    for (const ImageSource& source : list.sources) kind.check(source);
-    return json_of(list);
+    seen = list_image_sources({.inputs = options.inputs,
+                               .recursive = options.recursive,
+                               .manifest = options.manifest,
+                               .where = options.where,
+                               .columns = kind.columns,
+                               .lenient = options.lenient});
+    tell_mismatches(seen, options.strict);
+    tell_other_columns(seen, kind);
+    for (const ImageSource& source : seen.sources) kind.check(source);
+    if (kind.check_together) {
+      const auto assumed = kind.check_together(seen.sources);
+      seen.assumptions.insert(seen.assumptions.end(), assumed.begin(), assumed.end());
+    }
+    return json_of(seen);
   }));
+  agreed.not_read = std::move(seen.not_read);
+  agreed.assumptions = std::move(seen.assumptions);
+  return agreed;
 }
 
 /// Units as small as the kind allows, larger where there would be more than about 512 of them.
@@ -227,12 +245,15 @@ class UnitMaker {
   /// The files without a row.
   const Reasons& reasons() const { return reasons_; }
   const Remarks& remarks() const { return remarks_; }
+  /// Of the images' pixels.
+  const Digests& digests() const { return digests_; }
 
  private:
   store::Columns read_row(const ImageSource& source) {
     require_listed_size(source);
     const image::DecodedImage image = image::read_image(source.file, options_.limits);
     store::Columns row = kind_.row(source, &image);
+    digests_[source.id] = digest_of_pixels(std::get<std::vector<std::uint8_t>>(row.at("pixels").values));
     remarks_.add(source, transparency_of(image));
     for (const Oddity& oddity : image.oddities) remarks_.add(source, oddity);
     if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
@@ -250,17 +271,19 @@ class UnitMaker {
   const IngestKind& kind_;
   Reasons reasons_;
   Remarks remarks_;
+  Digests digests_;
   std::int64_t images_ = 0, bytes_before_ = 0;
 };
 
 // --- All units ------------------------------------------------------------------------------------------------------
 
-/// Why files of this run have no row, on rank 0.
-Reasons gathered(const comm::Communicator& comm, const Reasons& reasons) {
-  const auto bytes = nlohmann::json::to_cbor(nlohmann::json(reasons));
-  Reasons all;
+/// What ranks know of files, by id, on rank 0: why those of this run have no row, or digests of their pixels.
+template <typename Texts>
+Texts gathered(const comm::Communicator& comm, const Texts& texts) {
+  const auto bytes = nlohmann::json::to_cbor(nlohmann::json(texts));
+  Texts all;
   for (const std::string& message : comm.gather({bytes.begin(), bytes.end()})) {
-    all.merge(nlohmann::json::from_cbor(message).get<Reasons>());
+    all.merge(nlohmann::json::from_cbor(message).get<Texts>());
   }
   return all;
 }
@@ -309,9 +332,16 @@ std::string find_reason(const ImageSource& source, const image::DecodeLimits& li
 }
 
 /// Compares the finished store with the sources: a source without a row was skipped, by this run or an earlier one.
-IngestSummary summarize(const IngestOptions& options, const SourceList& list, const Reasons& reasons) {
+IngestSummary summarize(const IngestOptions& options, const SourceList& list, const Reasons& reasons,
+                        const Digests& digests, bool was_finished) {
+  // Of an interrupted run the pixels are read again, but not of the finished store each time that it is asked for.
+  constexpr std::int64_t kMostReadAgain = std::int64_t{4} << 30;
   const store::Store store(options.output);
   IngestSummary summary;
+  summary.was_finished = was_finished;
+  summary.not_read = list.not_read;
+  summary.assumptions = list.assumptions;
+  summary.duplicates = find_duplicates(store, digests, was_finished ? 0 : kMostReadAgain);
   summary.files = static_cast<std::int64_t>(list.sources.size());
   summary.images = store.rows();
   summary.manifest_mismatches = mismatches_of(list);
@@ -337,7 +367,10 @@ nlohmann::json details_of(const IngestSummary& summary) {
   return {{"files", summary.files},
           {"images", summary.images},
           {"colour_images", summary.colour_images},
+          {"account", account_of(static_cast<std::size_t>(summary.files), summary.not_read)},
           {"manifest_mismatches", summary.manifest_mismatches},
+          {"assumptions", summary.assumptions},
+          {"duplicates", summary.duplicates},
           {"remarks", json_of(summary.remarks)},
           {"skipped", skipped}};
 }
@@ -425,6 +458,7 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   UnitMaker maker(options, kind);
   Reasons reasons;  // of all ranks, on rank 0
   Remarks remarks;  // likewise
+  Digests digests;  // likewise
   IngestSummary summary;
   std::string stamp, earlier_stamp;  // likewise
 
@@ -448,11 +482,11 @@ IngestSummary ingest_images(const comm::Communicator& comm, const IngestOptions&
   job.made = [&] {
     reasons = gathered(comm, maker.reasons());
     remarks = gathered(comm, maker.remarks());
+    digests = gathered(comm, maker.digests());
     require_images(comm, maker, reasons, std::ssize(list.sources));
   };
   job.conclude = [&](bool was_finished) {
-    summary = summarize(options, list, reasons);
-    summary.was_finished = was_finished;
+    summary = summarize(options, list, reasons, digests, was_finished);
     summary.remarks = remarks.all();
     nlohmann::json details = details_of(summary);
     if (!was_finished) details[kStampKey] = stamp;

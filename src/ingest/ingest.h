@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,6 +28,9 @@ struct IngestKind {
   std::int64_t min_unit_bytes = std::int64_t{64} << 20;
   /// Throws DataError naming the manifest's row when it does not say what it must.
   std::function<void(const ImageSource& source)> check;
+  /// Throws DataError naming rows that contradict each other; returns what it assumed, one sentence each. No function:
+  /// rows have nothing to do with each other.
+  std::function<std::vector<std::string>(std::span<const ImageSource> sources)> check_together;
   /// An image as one row of the store; nullptr in place of an image: no row, but all columns.
   std::function<store::Columns(const ImageSource& source, const image::DecodedImage* image)> row;
   /// Nothing odd: an empty `what`. No function: nothing ever is.
@@ -35,12 +39,14 @@ struct IngestKind {
 
 struct IngestOptions {
   std::vector<std::filesystem::path> inputs;  // image files, or folders of them
+  bool recursive = false;                     // with the folders below
   std::optional<std::filesystem::path> manifest;
   std::vector<ColumnFilter> where;  // all must hold
   std::filesystem::path output;     // NAME.h5
   image::DecodeLimits limits;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank
   bool strict = false;                                // one bad file, or a manifest that does not fit, stops the job
+  bool lenient = false;                               // what the manifest says in vain does not stop it
   std::vector<std::string> command_line;              // for provenance
 };
 
@@ -65,7 +71,10 @@ struct IngestSummary {
   std::int64_t mirrored_images = 0;
   bool was_finished = false;  // the store was there already, made by the same command
   std::vector<SkippedFile> skipped;
+  std::vector<NotRead> not_read;  // what lies among the inputs besides
   std::vector<std::string> manifest_mismatches;
+  std::vector<std::string> assumptions;              // how the manifest was understood, one sentence each
+  std::vector<std::vector<std::string>> duplicates;  // ids of images that are one
   std::vector<Remark> remarks;
 };
 

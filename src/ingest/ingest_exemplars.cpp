@@ -1,6 +1,7 @@
 #include "ingest/ingest_exemplars.h"
 
 #include "core/errors.h"
+#include "core/folded.h"
 #include "ingest/exemplars.h"
 #include "ingest/image_record.h"
 
@@ -8,13 +9,13 @@ namespace outsole::ingest {
 
 namespace {
 
-/// Takes the column `mirror` out of the metadata; throws DataError when it is neither 0 nor 1.
+/// Takes the column `mirror` out of the metadata; throws DataError when it is neither 0 nor 1, nor what spreadsheets
+/// and data frames write in their place.
 bool take_mirror(const ImageSource& source, nlohmann::json& metadata) {
-  const std::string text = take_text(metadata, "mirror");
-  if (text != "0" && text != "1" && !text.empty()) {
-    throw DataError(source.manifest_row + ": mirror is '" + text + "', neither 0 nor 1");
-  }
-  return text == "1";
+  const std::string text = take_text(metadata, "mirror"), value = folded(text);
+  if (value == "1" || value == "1.0" || value == "true") return true;
+  if (value.empty() || value == "0" || value == "0.0" || value == "false") return false;
+  throw DataError(source.manifest_row + ": mirror is '" + text + "', neither 0 nor 1");
 }
 
 void check(const ImageSource& source) {

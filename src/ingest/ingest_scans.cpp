@@ -7,8 +7,10 @@
 #include <optional>
 
 #include "core/errors.h"
+#include "core/folded.h"
 #include "ingest/exemplars.h"
 #include "ingest/image_record.h"
+#include "ingest/scan_checks.h"
 #include "ingest/scans.h"
 
 namespace outsole::ingest {
@@ -46,19 +48,28 @@ class RowReader {
     double result = 0;
     const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), result);
     if (error != std::errc() || end != value.data() + value.size() || !(result >= least && result <= most)) {
-      fail(column + " is '" + value + "', not a number from " + std::to_string(least) + " to " + std::to_string(most));
+      fail(column + " is '" + value + "', not a number from " + std::to_string(least) + " to " + std::to_string(most) +
+           spoilt(value, result));
     }
     return result;
   }
 
   std::string foot() {
-    const std::string value = text("foot");
-    if (value == "L" || value == "l" || value == "left") return "L";
-    if (value == "R" || value == "r" || value == "right") return "R";
+    const std::string value = text("foot"), name = folded(value);
+    if (name == "l" || name == "left") return "L";
+    if (name == "r" || name == "right") return "R";
     fail("foot is '" + value + "', not L, R, left or right");
   }
 
  private:
+  /// What a spreadsheet may have made of a number; `result` is what could be read of it.
+  static std::string spoilt(const std::string& value, double result) {
+    constexpr double kFirstDate = 20000, kLastDate = 73000;
+    if (result >= kFirstDate && result <= kLastDate) return "; a spreadsheet may have made it of a date";
+    if (value.find(',') != std::string::npos) return "; write decimals with a point";
+    return "";
+  }
+
   [[noreturn]] void fail(const std::string& what) const { throw DataError(source_.manifest_row + ": " + what); }
 
   const ImageSource& source_;
@@ -67,7 +78,7 @@ class RowReader {
 
 /// Takes what is known by name out of the metadata; DataError naming the manifest's row when it is not as it must be.
 ScanFacts take_facts(const ImageSource& source, const std::string& week_column, nlohmann::json& metadata) {
-  constexpr double kMostWeeks = 1e5, kMostDpi = 1e5;
+  constexpr double kMostWeeks = 5200, kMostDpi = 1e5;  // a century
   RowReader row(source, metadata);
   ScanFacts facts;
   facts.subject.shoe = row.text("shoe");
@@ -109,6 +120,14 @@ IngestKind scan_kind(const std::string& week_column) {
   kind.check = [week_column](const ImageSource& source) {
     nlohmann::json metadata = source.metadata;
     take_facts(source, week_column, metadata);
+  };
+  kind.check_together = [week_column](std::span<const ImageSource> sources) {
+    std::vector<ScanSubject> subjects;
+    for (const ImageSource& source : sources) {
+      nlohmann::json metadata = source.metadata;
+      subjects.push_back(take_facts(source, week_column, metadata).subject);
+    }
+    return check_scans(sources, subjects);
   };
   kind.row = [week_column](const ImageSource& source, const image::DecodedImage* image) {
     return row(source, image, week_column);

@@ -4,9 +4,11 @@
 #include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <utility>
 
 #include "core/errors.h"
 #include "core/files.h"
+#include "core/input_files.h"
 #include "core/sha256.h"
 #include "image/image.h"
 #include "retrieval/evaluate_retrieval.h"
@@ -22,9 +24,11 @@ std::vector<T> values(const store::Store& results, const std::string& dataset) {
   return std::get<std::vector<T>>(results.read(dataset).values);
 }
 
-std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs) {
+std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs, bool recursive) {
   std::map<std::string, fs::path> files;
-  for (const fs::path& file : list_inputs(inputs, image::image_extensions())) files.emplace(id_of(file), file);
+  for (const fs::path& file : find_inputs(inputs, image::image_extensions(), recursive).files) {
+    files.emplace(id_of(file), file);
+  }
   return files;
 }
 
@@ -82,11 +86,16 @@ std::vector<PicturedMark> labelled_marks(const store::Store& results, const Resu
 
 std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inputs, const ResultLists& lists,
                                                 std::span<const PicturedMark> marks) {
-  const auto by_id = files_by_id(inputs);
+  auto by_id = files_by_id(inputs, /*recursive=*/false);
+  bool knows_all = false;  // also files of folders below, for results of a recursive search
   std::map<std::int64_t, fs::path> files;
   for (const auto& [row, true_exemplars, note] : marks) {
     const std::string& id = lists.mark_ids[static_cast<std::size_t>(row)];
-    const auto found = by_id.find(id);
+    auto found = by_id.find(id);
+    if (found == by_id.end() && !std::exchange(knows_all, true)) {
+      by_id.merge(files_by_id(inputs, /*recursive=*/true));
+      found = by_id.find(id);
+    }
     if (found == by_id.end()) throw DataError("mark '" + id + "': no image of this name among `marks`");
     if (sha256_of_file(found->second) != lists.mark_sha256[static_cast<std::size_t>(row)]) {
       throw DataError(found->second.string() + ": is not the file that was searched as mark '" + id +

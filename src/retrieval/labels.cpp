@@ -9,12 +9,6 @@ namespace outsole::retrieval {
 
 namespace {
 
-std::string_view without_leading_zeros(std::string_view id) {
-  const bool is_number = !id.empty() && id.find_first_not_of("0123456789") == std::string_view::npos;
-  if (!is_number) return id;
-  return id.substr(std::min(id.find_first_not_of('0'), id.size() - 1));
-}
-
 std::string place_of(const Labels& labels, const Label& label) {
   return labels.path.string() + ", line " + std::to_string(label.line);
 }
@@ -38,22 +32,6 @@ void add_label(Truth& truth, std::int64_t mark, std::int64_t exemplar, const Lab
 }
 
 }  // namespace
-
-IdLookup::IdLookup(const std::vector<std::string>& ids, std::string what) : what_(std::move(what)) {
-  for (std::size_t i = 0; i < ids.size(); ++i) {
-    positions_[std::string(without_leading_zeros(ids[i]))].push_back(static_cast<std::int64_t>(i));
-  }
-}
-
-std::optional<std::int64_t> IdLookup::find(std::string_view id) const {
-  const auto found = positions_.find(without_leading_zeros(id));
-  if (found == positions_.end()) return std::nullopt;
-  if (found->second.size() > 1) {
-    throw DataError(what_ + " id '" + std::string(id) + "' is ambiguous: " + std::to_string(found->second.size()) +
-                    " ids are this number; rename them so that each is one number only");
-  }
-  return found->second.front();
-}
 
 Labels read_labels(const std::filesystem::path& path, const std::vector<std::string>& group_columns) {
   const CsvTable table = read_csv(path);

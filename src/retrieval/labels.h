@@ -3,27 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
-#include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "core/id_lookup.h"
+
 namespace outsole::retrieval {
-
-/// Finds ids as people write them: an all-digit id matches numerically (`1` is `00001`), any other one exactly.
-class IdLookup {
- public:
-  /// `what` names the ids in messages ("exemplar").
-  IdLookup(const std::vector<std::string>& ids, std::string what);
-
-  /// The position of the id, or nothing. Throws DataError when several ids match.
-  std::optional<std::int64_t> find(std::string_view id) const;
-
- private:
-  std::string what_;
-  std::map<std::string, std::vector<std::int64_t>, std::less<>> positions_;  // by the id without leading zeros
-};
 
 /// One row of labels.csv.
 struct Label {

@@ -72,6 +72,7 @@ fs::path pairs_of(const comm::Communicator& comm, const LearnOptions& options, c
   PairOptions pairs;
   pairs.results = results_of(comm, options);
   pairs.marks = options.search.marks;
+  pairs.recursive = options.search.recursive;
   pairs.labels = options.labels;
   pairs.groups = options.groups;
   pairs.output = options.pairs.empty() ? beside(options.output, ".pairs.h5") : options.pairs;

@@ -99,9 +99,10 @@ LabelledMark from_json(const json& value) {
           value.at("true").get<std::vector<std::int64_t>>()};
 }
 
-std::map<std::string, std::filesystem::path> files_by_id(const std::vector<std::filesystem::path>& marks) {
+std::map<std::string, std::filesystem::path> files_by_id(const PairOptions& options) {
   std::map<std::string, std::filesystem::path> files;
-  for (const ingest::ImageSource& source : ingest::list_image_sources(marks, std::nullopt, {}).sources) {
+  for (const ingest::ImageSource& source :
+       ingest::list_image_sources({.inputs = options.marks, .recursive = options.recursive}).sources) {
     files[id_of(source.file)] = source.file;
   }
   return files;
@@ -113,7 +114,7 @@ std::vector<LabelledMark> find_labelled_marks(const PairOptions& options, const 
   const auto ids = std::get<std::vector<std::string>>(results.read("mark_id").values);
   const auto sha256 = std::get<std::vector<std::string>>(results.read("mark_sha256").values);
   const Truth truth = resolve_labels(read_labels(options.labels), ids, index.ids);
-  const auto files = files_by_id(options.marks);
+  const auto files = files_by_id(options);
   std::vector<LabelledMark> marks;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (truth.exemplars[i].empty()) continue;

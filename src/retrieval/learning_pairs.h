@@ -21,6 +21,7 @@ inline constexpr char kPairsSchema[] = "outsole.pairs";
 struct PairOptions {
   std::filesystem::path results;             // of a search of the marks by plain MCNCC, with all scores
   std::vector<std::filesystem::path> marks;  // image files, or folders of them
+  bool recursive = false;                    // with the folders below
   std::filesystem::path labels;              // which exemplars are true
   std::filesystem::path groups;              // exemplars of the same tread, which are no wrong ones; empty: none are
   std::filesystem::path output;              // NAME.h5

@@ -59,7 +59,7 @@ std::string digest_of(const std::vector<std::filesystem::path>& files) {
   };
   for (const auto& file : files) {
     add(file);
-    if (const auto mask = image::mask_path_of(file); std::filesystem::exists(mask)) add(mask);
+    if (const auto mask = image::mask_path_of(file); !mask.empty()) add(mask);
   }
   return digest.hex();
 }
@@ -200,11 +200,13 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
 nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, const nlohmann::json& parameters,
                         SearchSummary& summary) {
   summary.marks = store::Store(options.output, kResultsSchema).rows();
+  summary.not_read = setup.not_read;
   add_marks_skipped_before(options.output, setup.marks, summary);
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["skipped"] = summary.skipped;
+  details["account"] = account_of(setup.marks.size(), setup.not_read);
   return details;
 }
 

@@ -10,6 +10,7 @@
 
 #include "comm/communicator.h"
 #include "comm/partition.h"
+#include "core/input_files.h"
 #include "machine/scaling.h"
 #include "retrieval/mark_features.h"
 
@@ -18,6 +19,7 @@ namespace outsole::retrieval {
 struct SearchOptions {
   std::filesystem::path index;
   std::vector<std::filesystem::path> marks;  // image files, or folders of them
+  bool recursive = false;                    // with the folders below
   std::filesystem::path output;              // NAME.h5
   std::filesystem::path csv;                 // empty: none
   std::string weights_path;                  // of the index's extractor, if it has weights
@@ -73,6 +75,7 @@ struct CoarseRecall {
 struct SearchSummary {
   std::int64_t marks = 0, exemplars = 0;
   std::vector<std::string> skipped;  // a reason each, naming the file
+  std::vector<NotRead> not_read;     // what lies among the marks besides
   bool was_finished = false;
   CoarseRecall coarse_recall;
   /// Of this run on this rank: waiting for marks' features, and all of the search with it.

@@ -103,13 +103,14 @@ std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& 
   return setup.device_bytes - on_device;
 }
 
-/// The marks, as rank 0 sees them. Collective.
-std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
+/// The marks, as rank 0 sees them, which also learns what it does `not_read`. Collective.
+std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options,
+                                                std::vector<NotRead>& not_read) {
   return comm::paths_from_root(comm, [&] {
+    ingest::SourceList list = ingest::list_image_sources({.inputs = options.marks, .recursive = options.recursive});
+    not_read = std::move(list.not_read);
     std::vector<std::filesystem::path> files;
-    for (const ingest::ImageSource& source : ingest::list_image_sources(options.marks, std::nullopt, {}).sources) {
-      files.push_back(source.file);
-    }
+    for (const ingest::ImageSource& source : list.sources) files.push_back(source.file);
     return files;
   });
 }
@@ -128,13 +129,15 @@ std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t u
 }
 
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options) {
-  std::vector<std::filesystem::path> marks = agreed_marks(comm, options);
+  std::vector<NotRead> not_read;
+  std::vector<std::filesystem::path> marks = agreed_marks(comm, options, not_read);
   const SearchPath path = agreed_search_path(comm, options.kernel, options.compute_precision, options.device);
   const std::int64_t device_bytes = machine::agreed_device_bytes(comm, path.device, options.device_memory_gib);
   store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
   std::optional<SearchSetup> setup;
   comm.together([&] {
-    setup.emplace(SearchSetup{marks, open_index(std::move(index_store), options.weights_path, options.device), path,
+    setup.emplace(SearchSetup{marks, std::move(not_read),
+                              open_index(std::move(index_store), options.weights_path, options.device), path,
                               /*metrics=*/{}, /*subtracted=*/{}});
   });
   setup->metrics = metrics_for_search(comm, options.metric, setup->index, marks);

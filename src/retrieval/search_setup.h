@@ -18,6 +18,7 @@ namespace outsole::retrieval {
 
 struct SearchSetup {
   std::vector<std::filesystem::path> marks;  // as rank 0 sees them
+  std::vector<NotRead> not_read;             // what lies among them besides; on rank 0
   OpenIndex index;
   SearchPath path;
   SearchMetrics metrics;

@@ -74,6 +74,19 @@ std::set<std::int64_t> held_out_groups(Scans scans, const std::vector<std::int64
   return held_out;
 }
 
+/// Scans that are not held out, though scans of the same files are.
+std::set<std::int64_t> copies_of_held_out(Scans scans, const std::vector<std::int64_t>& indices,
+                                          const std::set<std::int64_t>& held_out) {
+  std::set<std::string> files;
+  for (const std::int64_t index : held_out) files.insert(at(scans, index).source_sha256);
+  files.erase("");  // unknown
+  std::set<std::int64_t> copies;
+  for (const std::int64_t index : indices) {
+    if (!held_out.contains(index) && files.contains(at(scans, index).source_sha256)) copies.insert(index);
+  }
+  return copies;
+}
+
 /// Whether the task can be asked to get from one scan to the other.
 bool is_admissible(Task task, double input_week, double target_week) {
   if (task == Task::kReconstruction) return target_week <= input_week && target_week <= kLastReconstructedWeek;
@@ -150,12 +163,16 @@ PairSets make_pairs(Scans scans, Task task, Split split, std::uint64_t seed, dou
   const std::set<std::int64_t> held_out = split == Split::kTime
                                               ? held_out_weeks(scans, shoes, task, held_out_share)
                                               : held_out_groups(scans, registered, split, seed, held_out_share);
+  const std::set<std::int64_t> copies = copies_of_held_out(scans, registered, held_out);
   PairSets sets;
+  sets.left_out_copies.assign(copies.begin(), copies.end());
   for (const std::int64_t index : registered) {
+    if (copies.contains(index)) continue;
     (held_out.contains(index) ? sets.held_out_scans : sets.training_scans).push_back(index);
   }
   for (const auto& [shoe, indices] : shoes) {
     for (const TrainingPair& pair : pairs_of_shoe(scans, indices, task)) {
+      if (copies.contains(pair.input) || copies.contains(pair.target)) continue;
       const bool is_held_out = held_out.contains(pair.input) || held_out.contains(pair.target);
       (is_held_out ? sets.held_out : sets.training).push_back(pair);
     }

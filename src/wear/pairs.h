@@ -48,10 +48,12 @@ struct PairSets {
   std::vector<std::int64_t> training_scans, held_out_scans;  // ascending
   std::vector<TrainingPair> training;                        // both scans are training scans
   std::vector<TrainingPair> held_out;                        // split by time: at least one scan is held out; else both
+  std::vector<std::int64_t> left_out_copies;  // ascending: of files of held-out scans under other names; in no pair
 };
 
 /// All admissible pairs: prediction has Y at X's week or later (X itself included), by at most kLongestWeeks;
-/// reconstruction has Y at X's week or earlier. Scans with a flag are left out. Order: by shoe, X's week, Y's week, id.
+/// reconstruction has Y at X's week or earlier. Scans with a flag are left out, and those of the very files
+/// (source_sha256) that are held out, which would stand on both sides. Order: by shoe, X's week, Y's week, id.
 /// A pure function of its arguments. Throws DataError when nothing is left to train on or to hold out, saying why.
 PairSets make_pairs(std::span<const wear::PreparedInfo> scans, Task task, Split split, std::uint64_t seed,
                     double held_out_share = kHeldOutShare);

@@ -252,7 +252,10 @@ PredictSummary predict(const comm::Communicator& comm, const PredictOptions& opt
   }
   job.conclude = [&](bool) {
     count(work, options.output, summary);
-    return job.header.parameters;
+    summary.not_read = work.inputs.not_read();
+    nlohmann::json details = job.header.parameters;
+    details["account"] = account_of(static_cast<std::size_t>(work.inputs.size()), summary.not_read);
+    return details;
   };
   summary.was_finished = store::make_store(comm, job);
   return summary;

@@ -20,7 +20,7 @@ inline constexpr char kPredictionsSchema[] = "outsole.predictions";
 struct PredictOptions {
   std::filesystem::path model;               // model.h5
   std::vector<std::filesystem::path> input;  // images, or a store of schema outsole.prepared
-  WearInputs::Choice choice;                 // of the store's scans
+  WearInputs::Choice choice;                 // of them
   std::vector<double> weeks;                 // prediction: weeks later; reconstruction: weeks since the first scan
   std::optional<Task> task;                  // that the model must be of
   std::filesystem::path output;              // NAME.h5
@@ -44,7 +44,8 @@ struct PredictFacts {
 struct PredictSummary {
   PredictFacts facts;
   std::int64_t predictions = 0;
-  std::int64_t refused = 0;  // inputs that could not be read
+  std::int64_t refused = 0;       // inputs that could not be read
+  std::vector<NotRead> not_read;  // what lies among the image files besides
   bool was_finished = false;
 };
 

@@ -168,11 +168,11 @@ FramedScan framed(const ingest::ScanRecord& record, const Reference& reference, 
                   const Frame& frame, const PrepareOptions& options) {
   CleanScan clean = cleaned(record, px_per_mm, options);
   FramedScan result;
-  result.record.source_sha256 = record.source_sha256;
   result.record.metadata = record.metadata;
   PreparedInfo& info = result.record.info;
   info.id = record.id;
   info.subject = record.subject;
+  info.source_sha256 = record.source_sha256;
   info.reference_id = options.registers ? reference.id : record.id;
   info.window_y_px = clean.window.y;
   info.window_x_px = clean.window.x;

@@ -30,6 +30,7 @@ void for_each_field(const Visit& visit) {
   visit("overlap", double{}, &PreparedInfo::overlap);
   visit("block_features", std::int32_t{}, &PreparedInfo::block_features);
   visit("noise_share", double{}, &PreparedInfo::noise_share);
+  visit("source_sha256", std::string(), &PreparedInfo::source_sha256);
 }
 
 /// The pixels that `field` gives for each record, as images of one size.
@@ -71,7 +72,6 @@ store::Columns prepared_columns(std::span<const PreparedRecord> records, std::in
   std::vector<ingest::ScanSubject> subjects;
   for (const PreparedRecord& record : records) subjects.push_back(record.info.subject);
   ingest::add_subject_columns(subjects, columns);
-  columns["source_sha256"] = store::plain_column<std::string>(records, [](const auto& r) { return r.source_sha256; });
   columns["metadata"] = store::ragged_column(records, [](const auto& r) { return r.metadata.dump(); });
   columns["pixels"] = image_column(
       records, height_px, width_px, [](const auto& r) -> auto& { return r.pixels; });
@@ -121,7 +121,6 @@ PreparedRecord PreparedStore::record(std::int64_t index) const {
   ensure(index >= 0 && index < size(), "the record lies within the store");
   PreparedRecord record;
   record.info = scans_[static_cast<std::size_t>(index)];
-  record.source_sha256 = store::read_values<std::string>(store_, "source_sha256", index, 1).front();
   if (store::row_lengths(store_, "metadata", index, 1).front() > store::kMostMetadataBytes) {
     store::refuse_row(store_, "metadata", record.info.id, "absurdly long");
   }

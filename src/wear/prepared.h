@@ -33,12 +33,12 @@ struct PreparedInfo {
   std::int32_t block_features = 0;
   double noise_share = std::numeric_limits<double>::quiet_NaN();   // of pixels replaced; NaN: not denoised
   double filled_share = std::numeric_limits<double>::quiet_NaN();  // of pixels that other scans show; NaN: none asked
+  std::string source_sha256;                                       // of the scan file's bytes
 };
 
 /// One prepared scan.
 struct PreparedRecord {
   PreparedInfo info;
-  std::string source_sha256;
   nlohmann::json metadata = nlohmann::json::object();
   std::vector<std::uint8_t> pixels;   // [height, width], 255 is paper
   std::vector<std::uint8_t> support;  // [height, width], 255 where known, else 0

@@ -187,8 +187,17 @@ void tell_of_init(const store::Store& init, const TrainOptions& options, const N
   spdlog::warn("{} was trained by another split or seed: it may have seen what is held out here", init.path().string());
 }
 
+/// On every rank, of which the log shows the first.
+void tell_copies(const wear::PreparedStore& scans, const PairSets& pairs) {
+  if (pairs.left_out_copies.empty()) return;
+  const auto first = static_cast<std::size_t>(pairs.left_out_copies.front());
+  spdlog::warn("{} scans are left out of training, because the same files are held out under other names; first: {}",
+               pairs.left_out_copies.size(), scans.scans()[first].id);
+}
+
 Data data_of(wear::PreparedStore scans, const TrainOptions& options, int ranks) {
   PairSets pairs = make_pairs(scans.scans(), options.task, options.split, options.seed, options.held_out_share);
+  tell_copies(scans, pairs);
   const TrainPlan plan = plan_of(options, scans, pairs, ranks);
   return {std::move(scans), std::move(pairs), plan};
 }

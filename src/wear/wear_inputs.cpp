@@ -27,15 +27,16 @@ bool is_chosen(const PreparedInfo& scan, const WearInputs::Choice& choice) {
   return scan.flag.empty() && holds(choice.ids, scan.id) && holds(choice.weeks, scan.subject.week);
 }
 
-std::vector<fs::path> image_files(const std::vector<fs::path>& paths, const WearInputs::Choice& choice) {
+std::vector<fs::path> image_files(const std::vector<fs::path>& paths, const WearInputs::Choice& choice,
+                                  std::vector<NotRead>& not_read) {
   if (!choice.ids.empty() || !choice.weeks.empty()) {
     throw UsageError(
         "scans are chosen by id or week in a prepared store (NAME.h5); of image files name those you want");
   }
+  ingest::SourceList list = ingest::list_image_sources({.inputs = paths, .recursive = choice.recursive});
+  not_read = std::move(list.not_read);
   std::vector<fs::path> files;
-  for (const ingest::ImageSource& source : ingest::list_image_sources(paths, std::nullopt, {}).sources) {
-    files.push_back(source.file);
-  }
+  for (const ingest::ImageSource& source : list.sources) files.push_back(source.file);
   return files;
 }
 
@@ -59,7 +60,7 @@ WearInputs::WearInputs(const comm::Communicator& comm, const std::vector<fs::pat
     comm.together([&] { take_scans(choice); });
     return;
   }
-  for (fs::path& file : comm::paths_from_root(comm, [&] { return image_files(paths, choice); })) {
+  for (fs::path& file : comm::paths_from_root(comm, [&] { return image_files(paths, choice, not_read_); })) {
     inputs_.push_back({id_of(file), std::move(file)});
   }
 }

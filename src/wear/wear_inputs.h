@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
+#include "core/input_files.h"
 #include "wear/prepared.h"
 
 namespace outsole::wear {
@@ -19,10 +20,12 @@ cv::Mat1b fitted_on_paper(const cv::Mat1b& image, cv::Size size);
 
 class WearInputs {
  public:
-  /// Which scans of a store are taken; those that lie in no frame (flagged) never are.
+  /// Which scans of a store are taken; those that lie in no frame (flagged) never are. Of images, whether those of
+  /// folders below are.
   struct Choice {
     std::vector<std::string> ids;  // empty: all
     std::vector<double> weeks;     // of the scans; empty: all
+    bool recursive = false;
   };
 
   /// `paths` is one prepared store (NAME.h5), or images and folders of images. Rank 0 lists and opens them for all.
@@ -31,6 +34,8 @@ class WearInputs {
   WearInputs(const comm::Communicator& comm, const std::vector<std::filesystem::path>& paths, const Choice& choice);
 
   std::int64_t size() const { return static_cast<std::int64_t>(inputs_.size()); }
+  /// What lies among the image files besides. On rank 0.
+  const std::vector<NotRead>& not_read() const { return not_read_; }
   const std::string& id(std::int64_t input) const { return inputs_[static_cast<std::size_t>(input)].id; }
   /// What is known of it, if it is a scan of a store.
   const PreparedInfo* scan(std::int64_t input) const;
@@ -56,6 +61,7 @@ class WearInputs {
   void take_scans(const Choice& choice);
   std::optional<PreparedStore> store_;
   std::vector<Input> inputs_;
+  std::vector<NotRead> not_read_;
 };
 
 }  // namespace outsole::wear

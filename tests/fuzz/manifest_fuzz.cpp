@@ -24,7 +24,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const auto manifest = fuzz::write_scratch("manifest.csv", fuzz::as_text(data, size));
   for (const auto& where : {std::vector<ingest::ColumnFilter>{}, {{"foot", "L"}}}) {
     fuzz::reads_or_refuses("manifest.csv", [&] {
-      const ingest::SourceList list = ingest::list_image_sources({images()}, manifest, where);
+      const ingest::SourceList list = ingest::list_image_sources(
+          {.inputs = {images()}, .manifest = manifest, .where = where, .columns = {"mirror"}});
       fuzz::require(!list.sources.empty() && list.sources.size() <= 3, "sources are the images there are");
       for (const ingest::ImageSource& source : list.sources) {
         fuzz::require(source.file.parent_path() == images(), "no manifest leads out of the inputs");

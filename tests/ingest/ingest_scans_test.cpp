@@ -105,12 +105,44 @@ TEST_F(IngestScans, RefuseManifestsThatDoNotSayWhichOutsoleAndWhen) {
   EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,both,1\n").find("'both'"), std::string::npos);
   EXPECT_NE(refusal("id,shoe,pair,foot,week\na,,p,L,1\n").find("shoe is empty"), std::string::npos);
   EXPECT_NE(refusal("id,shoe,pair,foot,week,dpi\na,s,p,L,1,0\n").find("dpi"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,43831\n").find("made it of a date"), std::string::npos);
+  EXPECT_NE(refusal("id;shoe;pair;foot;week\na;s;p;L;2,5\n").find("with a point"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,weeks\na,s,p,L,1\n").find("'weeks' may mean 'week'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week,scan_dpi\na,s,p,L,1,300\n").find("may mean 'dpi'"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\nb,s,p,L,1\n").find("'b' is not among the inputs"), std::string::npos);
+  options_.lenient = true;
   EXPECT_NE(refusal("id,shoe,pair,foot,week\nb,s,p,L,1\n").find("a.png"), std::string::npos);
+  options_.lenient = false;
   const std::string long_shoe(200, 's');
   EXPECT_NE(refusal(std::string("id,shoe,pair,foot,week\na,").append(long_shoe).append(",p,L,1\n")).find("shoe"),
             std::string::npos);
   EXPECT_FALSE(fs::exists(options_.output));
   EXPECT_FALSE(fs::exists(folder_ / "scans.shards"));
+}
+
+TEST_F(IngestScans, RefuseAShoeOfTwoFeetPairsOrTimes) {
+  prepare([&] {
+    for (const char* name : {"a.png", "b.png"}) write_scan(name, CV_8UC1, name[0]);
+  });
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,0\nb,s,p,R,4\n").find("both feet"), std::string::npos);
+  EXPECT_NE(refusal("id,shoe,pair,foot,week\na,s,p,L,0\nb,s,q,L,4\n").find("two pairs"), std::string::npos);
+  EXPECT_NE(
+      refusal("id,shoe,pair,foot,week,date\na,s,p,L,0,2021-02-01\nb,s,p,L,4,2021-01-01\n").find("weeks go forward"),
+      std::string::npos);
+}
+
+TEST_F(IngestScans, TakeWhatSpreadsheetsMakeOfAManifest) {
+  prepare([&] {
+    write_scan("00107.png", CV_8UC1, 0);
+    write("manifest.csv",
+          "\xEF\xBB\xBF"
+          "ID;Shoe; Pair;FOOT;Week ;\r\n107;s;p; left ;4;\r\n;;;;;\r\n");
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind());
+  if (!comm_.is_root()) return;
+  EXPECT_EQ(ingest::ScanStore(options_.output).scans().at(0).subject.week, 4);
+  EXPECT_EQ(ingest::ScanStore(options_.output).scans().at(0).subject.foot, "L");
+  EXPECT_EQ(summary.assumptions.size(), 1u);
 }
 
 TEST_F(IngestScans, TakeCsafeAsItIs) {

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <cstdlib>
+#include <map>
 #include <opencv2/imgcodecs.hpp>
 #include <sstream>
 
@@ -13,6 +14,7 @@
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/geometry.h"
+#include "ingest/duplicates.h"
 #include "ingest/exemplars.h"
 #include "ingest/ingest_exemplars.h"
 #include "retrieval/exemplar_image.h"
@@ -170,6 +172,8 @@ TEST_F(Ingest, JoinsTheManifestByFile) {
           "e, Co\"\nb.png,0,other\ngone.png,0,none\n");
   });
   options_.manifest = folder_ / "manifest.csv";
+  EXPECT_NE(refusal<DataError>().find("row 3: 'gone.png' is not among the inputs"), std::string::npos);
+  options_.lenient = true;
   const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
   if (comm_.is_root()) {
     EXPECT_EQ(summary.images, 3);
@@ -186,6 +190,54 @@ TEST_F(Ingest, JoinsTheManifestByFile) {
     EXPECT_EQ(store.record(2).metadata, nlohmann::json::object());
     const cv::Mat stored = image::to_float(retrieval::exemplar_image(a));
     EXPECT_EQ(cv::norm(retrieval::exemplar_for_search(a), image::mirrored(stored), cv::NORM_INF), 0);
+  }
+}
+
+TEST_F(Ingest, AccountsForWhatItDoesNotReadInProvenance) {
+  prepare([&] {
+    write_pattern("a.png", 4, 5);
+    write("images/b.bmp", "BM");
+    write("images/._a.png", "x");
+    write("images/Thumbs.db", "x");
+    fs::create_directory(folder_ / "images/more");
+    write("images/a.mask.TIF", "x");
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (!comm_.is_root()) return;
+  EXPECT_EQ(summary.not_read.size(), 5u);
+  const auto details = nlohmann::json::parse(read_text_file(folder_ / "exemplars.provenance.json")).at("details");
+  EXPECT_EQ(details.at("account").at("read"), 1);
+  std::map<std::string, std::string> reasons;
+  for (const auto& entry : details.at("account").at("not_read")) {
+    reasons[fs::path(entry.at("path").get<std::string>()).filename()] = entry.at("reason");
+  }
+  EXPECT_EQ(reasons, (std::map<std::string, std::string>{{"b.bmp", "extension"},
+                                                         {"._a.png", "system"},
+                                                         {"Thumbs.db", "system"},
+                                                         {"more", "folder"},
+                                                         {"a.mask.TIF", "mask"}}));
+}
+
+TEST_F(Ingest, TellsImagesThatAreOneByTheirFilesOrTheirPixels) {
+  prepare([&] {
+    for (int i = 0; i < 150; ++i) write_pattern("x" + std::to_string(1000 + i) + ".png", 5, 4, CV_8UC1, i);
+    write_pattern("a.png", 20, 30, CV_8UC1, 500);
+    fs::copy_file(folder_ / "images/a.png", folder_ / "images/y.png");  // the same file, in another unit
+    write_pattern("b.png", 20, 30, CV_8UC1, 501);
+    write_pattern("z.tif", 20, 30, CV_8UC1, 501);  // the same pixels
+    write_pattern("c.png", 30, 20, CV_8UC1, 502);
+    write_pattern("d.png", 20, 30, CV_8UC1, 502);  // as many, but otherwise
+  });
+  const std::vector<std::vector<std::string>> expected = {{"a", "y"}, {"b", "z"}};
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    EXPECT_EQ(summary.duplicates, expected);
+    const auto details = nlohmann::json::parse(read_text_file(folder_ / "exemplars.provenance.json")).at("details");
+    EXPECT_EQ(details.at("duplicates"), nlohmann::json(expected));
+    // What an interrupted run has written is read again; of a finished store only files are compared.
+    const store::Store store(options_.output);
+    EXPECT_EQ(find_duplicates(store, {}, 1 << 20), expected);
+    EXPECT_EQ(find_duplicates(store, {}, 0), (std::vector<std::vector<std::string>>{{"a", "y"}}));
   }
 }
 

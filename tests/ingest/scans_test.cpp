@@ -112,7 +112,7 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   record.info.centre_y_px = 700.5;
   record.info.correlation = 0.3;
   record.info.block_features = 63;
-  record.source_sha256 = std::string(64, 'c');
+  record.info.source_sha256 = std::string(64, 'c');
   record.metadata = {{"brand", "y"}};
   record.pixels = {0, 1, 2, 3, 4, 255};
   record.support = {255, 255, 255, 255, 255, 0};
@@ -142,7 +142,7 @@ TEST_F(Scans, PreparedScansComeBackAsTheyWere) {
   EXPECT_EQ(back.info.correlation, 0.3);
   EXPECT_TRUE(std::isnan(back.info.overlap));
   EXPECT_EQ(back.info.block_features, 63);
-  EXPECT_EQ(back.source_sha256, record.source_sha256);
+  EXPECT_EQ(back.info.source_sha256, record.info.source_sha256);
   EXPECT_EQ(back.metadata, record.metadata);
   EXPECT_EQ(back.pixels, record.pixels);
   EXPECT_EQ(back.support, record.support);
@@ -154,7 +154,7 @@ TEST_F(Scans, PreparedScansOfTheFirstVersionAreReadAsFilledByNothing) {
   wear::PreparedRecord record;
   record.info.id = record.info.reference_id = "a";
   record.info.subject = {"s", "p", "R", 4};
-  record.source_sha256 = std::string(64, 'c');
+  record.info.source_sha256 = std::string(64, 'c');
   record.pixels = {0, 255};
   record.support = {255, 255};
   store::Columns columns = wear::prepared_columns(std::span(&record, 1), 1, 2);

@@ -16,7 +16,7 @@ inline void write_prepared_scans(const std::filesystem::path& path, std::int64_t
     wear::PreparedRecord& record = records.emplace_back();
     record.info.id = record.info.reference_id = "week" + std::to_string(week);
     record.info.subject = {"shoe", "pair", "L", static_cast<double>(week)};
-    record.source_sha256 = std::string(64, '0');
+    record.info.source_sha256 = std::string(64 - record.info.id.size(), '0') + record.info.id;
     for (std::int64_t pixel = 0; pixel < side_px * side_px; ++pixel) {
       record.pixels.push_back(pixel / 4 % 2 == 0 ? static_cast<std::uint8_t>(50 + 10 * week) : 255);
     }

@@ -30,7 +30,7 @@ class ContactSheetOf : public outsole::testing::TemporaryFolder {
       record.info.subject = {"s", "p", "L", static_cast<double>(records.size() / 2)};
       record.info.window_height_px = image.rows;
       record.info.window_width_px = image.cols;
-      record.source_sha256 = std::string(64, 'a');
+      record.info.source_sha256 = std::string(64, 'a');
       record.pixels.assign(image.data, image.data + image.total());
       record.support.assign(image.total(), 255);
       records.push_back(record);

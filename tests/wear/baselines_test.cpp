@@ -22,7 +22,7 @@ std::vector<wear::PreparedRecord> random_scans(const std::vector<wear::PreparedI
   for (const wear::PreparedInfo& info : infos) {
     wear::PreparedRecord record;
     record.info = info;
-    record.source_sha256 = std::string(64, '0');
+    record.info.source_sha256 = std::string(64 - record.info.id.size(), '0') + record.info.id;
     for (int i = 0; i < kHeight * kWidth; ++i) {
       const bool is_known = random.uniform(0, 5) > 0;
       record.support.push_back(is_known ? 255 : 0);

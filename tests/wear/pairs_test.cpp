@@ -145,6 +145,32 @@ TEST(MakePairs, SaysWhyThereIsNothingToTrainOnOrToHoldOut) {
   EXPECT_THROW(make_pairs(one_week, Task::kPrediction, Split::kTime, 1), DataError);
 }
 
+TEST(Split, LeavesCopiesOfHeldOutFilesOutOfTraining) {
+  Scans scans = {scan_of("a", 0), scan_of("a", 4), scan_of("a", 8), scan_of("a", 12), scan_of("b", 0), scan_of("b", 4)};
+  for (std::size_t i = 0; i < scans.size(); ++i) scans[i].source_sha256 = std::to_string(i);
+  scans[1].source_sha256 = scans[3].source_sha256;  // week 4 is week 12's file
+  scans[0].source_sha256 = scans[2].source_sha256;  // two training scans may be one file
+  const PairSets time = make_pairs(scans, Task::kPrediction, Split::kTime, 0);
+  EXPECT_THAT(time.held_out_scans, ElementsAre(3, 5));
+  EXPECT_THAT(time.training_scans, ElementsAre(0, 2, 4));
+  EXPECT_THAT(time.left_out_copies, ElementsAre(1));
+  for (const auto* pairs : {&time.training, &time.held_out}) {
+    for (const TrainingPair& pair : *pairs) EXPECT_TRUE(pair.input != 1 && pair.target != 1);
+  }
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    scans[4].source_sha256 = scans[0].source_sha256;  // of two shoes
+    const PairSets shoe = make_pairs(scans, Task::kPrediction, Split::kShoe, seed);
+    std::set<std::string> held_out;
+    for (const std::int64_t scan : shoe.held_out_scans)
+      held_out.insert(scans[static_cast<std::size_t>(scan)].source_sha256);
+    for (const std::int64_t scan : shoe.training_scans) {
+      EXPECT_FALSE(held_out.contains(scans[static_cast<std::size_t>(scan)].source_sha256)) << seed;
+    }
+  }
+  for (PreparedInfo& scan : scans) scan.source_sha256.clear();  // unknown
+  EXPECT_THAT(make_pairs(scans, Task::kPrediction, Split::kTime, 0).left_out_copies, IsEmpty());
+}
+
 TEST(Split, NamesAreReadBack) {
   for (const Split split : {Split::kTime, Split::kShoe, Split::kPair}) EXPECT_EQ(parse_split(name_of(split)), split);
   EXPECT_THROW(parse_split("week"), UsageError);

@@ -38,7 +38,7 @@ inline std::vector<wear::PreparedInfo> paper_year() {
 inline wear::PreparedRecord worn_bars(const wear::PreparedInfo& info, std::int64_t height_px, std::int64_t width_px) {
   wear::PreparedRecord record;
   record.info = info;
-  record.source_sha256 = std::string(64, '0');
+  record.info.source_sha256 = std::string(64 - record.info.id.size(), '0') + record.info.id;
   const int shift = static_cast<int>(info.subject.shoe.size());
   for (std::int64_t y = 0; y < height_px; ++y) {
     for (std::int64_t x = 0; x < width_px; ++x) {

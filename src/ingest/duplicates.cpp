@@ -1,0 +1,122 @@
+#include "ingest/duplicates.h"
+
+#include <array>
+#include <bit>
+#include <cstring>
+#include <numeric>
+#include <tuple>
+#include <utility>
+
+#include "store/image_rows.h"
+
+namespace outsole::ingest {
+
+namespace {
+
+using Shape = std::tuple<std::int32_t, std::int32_t, std::int32_t>;  // height, width, bit depth
+
+/// Images that are one, by position: the first of them stands for all.
+class Equals {
+ public:
+  explicit Equals(std::size_t count) : first_(count) { std::iota(first_.begin(), first_.end(), std::size_t{0}); }
+  void join(std::size_t a, std::size_t b) {
+    const auto [first, other] = std::minmax({first_of(a), first_of(b)});
+    first_[other] = first;
+  }
+  std::size_t first_of(std::size_t i) const {
+    while (first_[i] != i) i = first_[i];
+    return i;
+  }
+
+ private:
+  std::vector<std::size_t> first_;
+};
+
+template <typename Key>
+void join_equal(const std::vector<Key>& keys, const Key& none, Equals& equals) {
+  std::map<Key, std::size_t> first;
+  for (std::size_t i = 0; i < keys.size(); ++i) {
+    if (keys[i] != none) equals.join(first.emplace(keys[i], i).first->second, i);
+  }
+}
+
+/// Of each image its shape and the digest of its pixels, if that is known or can be had.
+std::vector<std::pair<Shape, std::string>> pixels_of(const store::Store& store, const std::vector<std::string>& ids,
+                                                     const std::map<std::string, std::string>& digests,
+                                                     std::int64_t most_bytes) {
+  const auto heights = store::read_values<std::int32_t>(store, "height_px"),
+             widths = store::read_values<std::int32_t>(store, "width_px"),
+             depths = store::read_values<std::int32_t>(store, "bit_depth");
+  std::map<Shape, std::int64_t> images_of_shape;
+  std::vector<std::pair<Shape, std::string>> pixels;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto known = digests.find(ids[i]);
+    pixels.push_back({{heights[i], widths[i], depths[i]}, known == digests.end() ? "" : known->second});
+    ++images_of_shape[pixels.back().first];
+  }
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto bytes = std::int64_t{heights[i]} * widths[i] * (depths[i] / 8);
+    if (!pixels[i].second.empty() || images_of_shape[pixels[i].first] < 2 || bytes > most_bytes) continue;
+    most_bytes -= bytes;
+    pixels[i].second =
+        digest_of_pixels(store::read_values<std::uint8_t>(store, "pixels", static_cast<std::int64_t>(i), 1));
+  }
+  return pixels;
+}
+
+}  // namespace
+
+std::string digest_of_pixels(std::span<const std::uint8_t> pixels) {
+  constexpr std::uint64_t kFirst = 0x9E3779B185EBCA87, kSecond = 0xC2B2AE3D27D4EB4F;
+  constexpr std::size_t kLanes = 4, kWord = sizeof(std::uint64_t);
+  const auto mixed = [](std::uint64_t state, std::uint64_t word) {
+    return std::rotl(state + word * kSecond, 31) * kFirst;
+  };
+  std::array<std::uint64_t, kLanes> lanes = {1, 2, 3, 4};
+  std::array<std::uint64_t, kLanes> words{};
+  for (std::size_t begin = 0; begin < pixels.size(); begin += sizeof words) {
+    const std::size_t bytes = std::min(sizeof words, pixels.size() - begin);
+    if (bytes < sizeof words) words.fill(0);
+    std::memcpy(words.data(), pixels.data() + begin, bytes);
+    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = mixed(lanes[lane], words[lane]);
+  }
+  static_assert(kWord * kLanes == sizeof words);
+  std::uint64_t low = pixels.size(), high = ~low;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    low = mixed(low, lanes[lane]);
+    high = mixed(high, std::rotl(lanes[kLanes - 1 - lane], 17));
+  }
+  std::string digest(2 * sizeof low, '\0');
+  std::memcpy(digest.data(), &low, sizeof low);
+  std::memcpy(digest.data() + sizeof low, &high, sizeof high);
+  std::string hex;
+  for (const char c : digest) {
+    constexpr char kDigits[] = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return hex;
+}
+
+std::vector<std::vector<std::string>> find_duplicates(const store::Store& store,
+                                                      const std::map<std::string, std::string>& digests,
+                                                      std::int64_t most_bytes) {
+  const auto ids = store::read_values<std::string>(store, "id");
+  Equals equals(ids.size());
+  join_equal(store::read_values<std::string>(store, "source_sha256"), std::string(), equals);
+  std::vector<std::pair<Shape, std::string>> pixels = pixels_of(store, ids, digests, most_bytes);
+  const std::pair<Shape, std::string> unknown;
+  for (auto& image : pixels) {
+    if (image.second.empty()) image = unknown;
+  }
+  join_equal(pixels, unknown, equals);
+  std::map<std::size_t, std::vector<std::string>> groups;
+  for (std::size_t i = 0; i < ids.size(); ++i) groups[equals.first_of(i)].push_back(ids[i]);
+  std::vector<std::vector<std::string>> duplicates;
+  for (auto& [first, group] : groups) {
+    if (group.size() > 1) duplicates.push_back(std::move(group));
+  }
+  return duplicates;
+}
+
+}  // namespace outsole::ingest
