@@ -457,6 +457,11 @@ LearnSummary summary_of(const fs::path& output, const OpenIndex& index, bool was
 }
 
 OpenIndex open_plain_index(const comm::Communicator& comm, const LearnOptions& options) {
+  comm.together([&] {
+    // The results and pairs beside it would bear the names of those of another output: lr0.001 and lr0.003.
+    if (options.output.extension() == ".h5") return;
+    throw UsageError("`output` " + options.output.string() + ": the name of a store ends in .h5");
+  });
   store::Store store = store::Store::open_together(comm, options.search.index, kIndexSchema, kToldOfIndex);
   std::optional<OpenIndex> index;
   comm.together([&] {

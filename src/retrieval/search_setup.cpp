@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "comm/from_root.h"
+#include "comm/same_files.h"
 #include "core/checked.h"
+#include "image/image.h"
 #include "ingest/image_sources.h"
 #include "machine/device.h"
 #include "machine/memory_budget.h"
@@ -105,13 +107,18 @@ std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& 
 
 /// The marks, as rank 0 sees them. Collective.
 std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options) {
-  return comm::paths_from_root(comm, [&] {
+  const std::vector<std::filesystem::path> marks = comm::paths_from_root(comm, [&] {
     std::vector<std::filesystem::path> files;
     for (const ingest::ImageSource& source : ingest::list_image_sources(options.marks, std::nullopt, {}).sources) {
       files.push_back(source.file);
     }
     return files;
   });
+  // Ranks see parts of a mark each, which must be of one picture.
+  std::vector<std::filesystem::path> files = marks;
+  for (const std::filesystem::path& mark : marks) files.push_back(image::mask_path_of(mark));
+  comm::require_same_files(comm, files);
+  return marks;
 }
 
 }  // namespace
@@ -189,6 +196,11 @@ std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& op
 
 DataError no_support_left(const std::filesystem::path& file) {
   return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+}
+
+DataError no_contrast(const std::filesystem::path& file) {
+  return DataError(file.string() +
+                   ": blank: every channel of its features is flat over its support, so there is nothing to compare");
 }
 
 }  // namespace outsole::retrieval
