@@ -118,6 +118,8 @@ std::string table(const ordered_json& json) {
   text += row("top 10% (%)", json, "top_percent/10", 1);
   text += row("top 20% (%)", json, "top_percent/20", 1);
   text += row("mean average precision", json, "mean_average_precision", 3);
+  text += fmt::format("  Exemplars of equal score count at the worst place; of {} marks a true one has such a tie.\n",
+                      json["ties"]["marks"].get<std::int64_t>());
   if (json["known_to_rank"] != json["exemplars"]) {
     text += fmt::format(
         "  The results keep the first {} candidates of each mark; ranks beyond are unknown (-). Search with\n"
@@ -210,6 +212,7 @@ Job evaluate_job() {
        "marks/\n"
        "Without labels only the pictures are made. Shares are in percent; top p% is the first ceil(p N) of N "
        "exemplars.\n"
+       "A true exemplar comes after all others of the same score: a tie is never taken for a find.\n"
        "An all-digit id in the labels matches numerically (1 is 00001). The figure and JSON hold each group of\n"
        "--group-column, too. A comparison is of the marks that all results hold, with paired tests against the "
        "first.\n"},

@@ -76,6 +76,12 @@ std::string comparison_table(const ordered_json& json) {
                  [&](const Measure& measure) { return value_cell(method, measure); });
   }
   text += line(chance, width, [&](const Measure& measure) { return chance_cell(methods[0], measure); });
+  for (const auto& method : methods) {
+    if (const auto tied = method["ties"]["marks"].get<std::int64_t>(); tied > 0) {
+      text += fmt::format("  {}: of {} marks a true exemplar has the score of others, and counts at the worst place\n",
+                          printable(method["name"].get<std::string>()), tied);
+    }
+  }
   if (methods.size() == 1) return text;
   text += fmt::format(
       "  Against {}: marks that only the one, only the other finds; McNemar's exact test; mAP: sign flips\n", first);

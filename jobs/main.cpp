@@ -4,15 +4,18 @@
 #include <spdlog/spdlog.h>
 #include <torch/csrc/api/include/torch/version.h>
 
+#include <array>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <opencv2/core/utility.hpp>
 #include <opencv2/core/version.hpp>
 #include <optional>
 
 #include "comm/communicator.h"
 #include "comm/launch.h"
+#include "comm/temporary_folder.h"
 #include "comm/watchdog.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -174,7 +177,21 @@ void require_all_tasks(const comm::Communicator& comm, const comm::Launch& launc
   if (!complaint.empty()) throw EnvironmentError(complaint);
 }
 
-int run(const std::vector<std::string>& words, const comm::Launch& launch) {
+/// What was found out before MPI was started.
+struct Start {
+  comm::Launch launch;
+  std::string notice;  // empty: none
+};
+
+Start prepare_start() {
+  std::error_code ignored;
+  const std::array<std::filesystem::path, 3> others{"/dev/shm", "/var/tmp", std::filesystem::current_path(ignored)};
+  Start start{comm::find_launch([](const char* name) { return std::getenv(name); }), ""};
+  if (start.launch.launcher.empty()) start.notice = comm::provide_temporary_folder(others);
+  return start;
+}
+
+int run(const std::vector<std::string>& words, const Start& start) {
   const comm::Communicator comm;
   if (words.size() < 2 || words[1] == "--help" || words[1] == "-h" || words[1] == "help") {
     if (comm.is_root()) print_help();
@@ -202,7 +219,8 @@ int run(const std::vector<std::string>& words, const comm::Launch& launch) {
       return;
     }
     start_log(own.log_level, comm.rank(), comm.size());
-    require_all_tasks(comm, launch);
+    require_all_tasks(comm, start.launch);
+    if (!start.notice.empty()) spdlog::warn("{}", start.notice);
     common.threads = machine::choose_threads(common.threads, comm);
     cv::setNumThreads(common.threads);
     install_stop_handler();
@@ -218,10 +236,10 @@ int run(const std::vector<std::string>& words, const comm::Launch& launch) {
 int main(int argc, char** argv) {
   const std::vector<std::string> words(argv, argv + argc);
   try {
-    const outsole::comm::Launch launch = outsole::comm::find_launch([](const char* name) { return std::getenv(name); });
+    const outsole::jobs::Start start = outsole::jobs::prepare_start();
     const outsole::comm::Environment environment(argc, argv);
     outsole::machine::map_large_tensors();
-    return outsole::jobs::run(words, launch);
+    return outsole::jobs::run(words, start);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "outsole: %s\n", outsole::printable(error.what()).c_str());
     return static_cast<int>(outsole::ExitCode::kEnvironment);

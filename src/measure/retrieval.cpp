@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "core/errors.h"
@@ -57,6 +58,24 @@ std::int64_t rank_of(std::span<const float> scores, std::int64_t position) {
     if (better || (same && other < position)) ++rank;
   }
   return rank;
+}
+
+WorstRanks worst_ranks_of(std::span<const float> scores, std::span<const std::int64_t> positions, bool is_cut) {
+  std::map<float, std::int64_t, std::greater<>> own;  // how many of them have a score
+  for (const std::int64_t position : positions) {
+    ensure(position >= 0 && position < std::ssize(scores), "the exemplar has a score");
+    const float score = scores[static_cast<std::size_t>(position)];
+    if (!std::isnan(score)) ++own[score];
+  }
+  WorstRanks worst;
+  for (const auto& [score, count] : own) {
+    const std::int64_t better = std::ranges::count_if(scores, [score = score](float other) { return other > score; });
+    const std::int64_t same = std::ranges::count(scores, score);
+    const bool may_go_on = is_cut && !(scores.back() < score);
+    worst.is_tied = worst.is_tied || same > count || may_go_on;
+    for (std::int64_t i = 1; i <= count && !may_go_on; ++i) worst.ranks.push_back(better + same - count + i);
+  }
+  return worst;
 }
 
 double found_percent(std::span<const MarkRanks> marks, std::int64_t k) {

@@ -13,11 +13,21 @@ struct MarkRanks {
   std::vector<std::int64_t> ranks;  // of the true exemplars found, ascending, 1 is the best
   std::int64_t relevant = 0;        // how many true exemplars the mark has among those searched, found or not
   std::int64_t excluded = 0;        // how many exemplars count as not in the database for this mark
+  bool is_tied = false;             // a true exemplar has the score of one that is not
 };
 
 /// The rank (1 is the best) of exemplar `position` in a row of scores, higher is better. Among equal scores the lower
 /// position comes first; NaN comes after every number.
 std::int64_t rank_of(std::span<const float> scores, std::int64_t position);
+
+/// The ranks of the exemplars at `positions`, ascending, in the worst order that the scores allow: of equal scores all
+/// others come first. An exemplar whose score is NaN has no rank. Beyond a list that holds only the first of more
+/// (`is_cut`) there may be others with its last score: so whoever has that has no rank, either.
+struct WorstRanks {
+  std::vector<std::int64_t> ranks;
+  bool is_tied = false;  // one of them has, or may have, the score of an exemplar that is none of them
+};
+WorstRanks worst_ranks_of(std::span<const float> scores, std::span<const std::int64_t> positions, bool is_cut = false);
 
 /// Share of the marks that have a true exemplar within the first `k`, in percent. Throws Bug without marks.
 double found_percent(std::span<const MarkRanks> marks, std::int64_t k);

@@ -7,11 +7,15 @@
 #include <functional>
 #include <future>
 #include <map>
+#include <ranges>
+#include <span>
+#include <string_view>
 
 #include "comm/partition.h"
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/parallel.h"
+#include "core/sha256.h"
 #include "image/geometry.h"
 #include "ingest/exemplars.h"
 #include "machine/memory_budget.h"
@@ -107,6 +111,17 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   return facts;
 }
 
+constexpr std::size_t kDigestBytes = 32;
+
+/// The same for exemplars of equal pixels, and so for those of equal files.
+std::string digest_of(const ingest::ExemplarRecord& record) {
+  const std::array<std::int32_t, 3> size{record.height_px, record.width_px, record.bit_depth};
+  Sha256 digest;
+  digest.update(std::as_bytes(std::span(size)));
+  digest.update(std::as_bytes(std::span(record.pixels)));
+  return digest.hex().substr(0, kDigestBytes);
+}
+
 /// The exemplars on the frame, a block of them at a time. The mean grey and the features both need them: what was
 /// framed is kept, a byte a pixel, as far as memory goes. Blocks are asked for in order: the next one is read
 /// meanwhile.
@@ -123,12 +138,22 @@ class FramedExemplars {
     const auto records = records_of(block);
     at::Tensor images =
         at::empty({std::ssize(records), parameters_.search_height_px, parameters_.search_width_px}, at::kByte);
+    std::vector<std::string> digests(digests_.contains(block) ? 0 : records.size());
     // Threads share the images.
     for_each_on_threads(records.size(), [&](std::size_t i) {
       images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters_));
+      if (!digests.empty()) digests[i] = digest_of(records[i]);
     });
+    for (const std::string& digest : digests) digests_[block] += digest;
     if (std::ssize(kept_) < most_kept_) kept_[block] = images;
     return images;
+  }
+
+  /// Of the pixels of all exemplars that were framed here, in their order.
+  std::string digests() const {
+    std::string all;
+    for (const auto& [block, digests] : digests_) all += digests;
+    return all;
   }
 
  private:
@@ -150,6 +175,7 @@ class FramedExemplars {
   const IndexParameters& parameters_;
   std::int64_t most_kept_;
   std::map<std::int64_t, at::Tensor> kept_;
+  std::map<std::int64_t, std::string> digests_;  // by block
   std::int64_t ahead_block_ = -1;
   std::future<Records> ahead_;
 };
@@ -169,6 +195,36 @@ double mean_grey_of(const comm::Communicator& comm, const BuildIndexFacts& facts
   const double pixels = static_cast<double>(p.search_height_px) * static_cast<double>(p.search_width_px) *
                         static_cast<double>(p.exemplars);
   return static_cast<double>(comm.sum(sum)) / pixels;
+}
+
+/// The exemplars whose pixels are equal, by id: groups of two or more, on rank 0. Each rank tells of those it has
+/// framed. Collective.
+std::vector<std::vector<std::string>> find_duplicates(const comm::Communicator& comm, const FramedExemplars& framed,
+                                                      const ingest::ExemplarStore& exemplars) {
+  const std::string own = framed.digests();
+  const std::vector<char> all = comm.gatherv(std::span<const char>(own)).values;
+  std::map<std::string_view, std::vector<std::string>> ids_of_digest;
+  for (std::size_t i = 0; (i + 1) * kDigestBytes <= all.size(); ++i) {
+    ids_of_digest[{all.data() + i * kDigestBytes, kDigestBytes}].push_back(exemplars.exemplars()[i].id);
+  }
+  std::vector<std::vector<std::string>> groups;
+  for (auto& [digest, ids] : ids_of_digest) {
+    if (ids.size() > 1) groups.push_back(std::move(ids));
+  }
+  std::ranges::sort(groups);
+  return groups;
+}
+
+/// On rank 0.
+void tell_duplicates(const std::vector<std::vector<std::string>>& groups) {
+  constexpr std::size_t kTold = 10;
+  for (const std::vector<std::string>& ids : groups | std::views::take(kTold)) {
+    std::string names;
+    for (const std::string& id : ids | std::views::take(kTold)) names += (names.empty() ? "" : ", ") + id;
+    if (ids.size() > kTold) names += ", ... (" + std::to_string(ids.size()) + " in all)";
+    spdlog::warn("exemplars of equal pixels: {}; whatever is found for one is found for all of them", names);
+  }
+  if (groups.size() > kTold) spdlog::warn("and {} more groups of exemplars of equal pixels", groups.size() - kTold);
 }
 
 /// Each channel's response to white paper, at the middle of a white frame [C].
@@ -303,6 +359,8 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   }
   FramedExemplars framed(exemplars, parameters, options.memory_bytes - facts.memory_bytes);
   parameters.mean_grey = mean_grey_of(comm, facts, framed);
+  const auto duplicates = find_duplicates(comm, framed, exemplars);
+  tell_duplicates(duplicates);
 
   at::Tensor white_response;
   comm.together([&] {
@@ -334,7 +392,9 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   job.whole = [&] { return whole_columns(exemplars, stored_white_response); };
   job.conclude = [&](bool was_finished) {
     if (was_finished) spdlog::info("{} is complete already", options.output.string());
-    return job.header.parameters;
+    nlohmann::json details = job.header.parameters;
+    if (!duplicates.empty()) details["exemplars_of_equal_pixels"] = duplicates;
+    return details;
   };
   store::make_store(comm, job);
 }

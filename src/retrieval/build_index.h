@@ -49,9 +49,10 @@ struct BuildIndexFacts {
 BuildIndexFacts index_facts(const BuildIndexOptions& options);
 
 /// Brings every exemplar to the frame (mirrored where its record says so; white around it: below, and on both sides),
-/// scales it, computes its maps, and writes them as blocks. A unit is some blocks, cut by the data alone: the bytes do
-/// not depend on the ranks. Carries on from the shards of an interrupted run. Collective; throws on every rank:
-/// UsageError, DataError, EnvironmentError, StopRequested at the end of a unit after a signal.
+/// scales it, computes its maps, and writes them as blocks. Warns of exemplars of equal pixels; provenance names all. A
+/// unit is some blocks, cut by the data alone: the bytes do not depend on the ranks. Carries on from the shards of an
+/// interrupted run. Collective; throws on every rank: UsageError, DataError, EnvironmentError, StopRequested at the end
+/// of a unit after a signal.
 void build_index(const comm::Communicator& comm, const BuildIndexOptions& options);
 
 }  // namespace outsole::retrieval

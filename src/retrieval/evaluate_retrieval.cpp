@@ -54,10 +54,9 @@ void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRa
     const auto has_score = [](float score) { return !std::isnan(score); };
     const std::int64_t scored = std::ranges::count_if(scores, has_score);
     if (scored < columns - std::ssize(excluded)) ranks.known_to_rank = std::min(ranks.known_to_rank, scored);
-    for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
-      if (!has_score(scores[static_cast<std::size_t>(exemplar)])) continue;
-      ranks.ranks[i].ranks.push_back(measure::rank_of(scores, exemplar));
-    }
+    measure::WorstRanks worst = measure::worst_ranks_of(scores, truth.exemplars[static_cast<std::size_t>(row)]);
+    ranks.ranks[i].ranks = std::move(worst.ranks);
+    ranks.ranks[i].is_tied = worst.is_tied;
   }
 }
 
@@ -65,15 +64,21 @@ void rank_by_scores(const store::Store& results, const Truth& truth, RetrievalRa
 void rank_by_lists(const store::Store& results, const Truth& truth, RetrievalRanks& ranks) {
   const std::int64_t length = results.shape("top_exemplar").at(1);
   const auto listed = read_values<std::int32_t>(results, "top_exemplar");
+  const auto listed_scores = read_values<float>(results, "top_score");
   ranks.known_to_rank = std::min(length, ranks.exemplars);
   for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
     const std::int64_t row = ranks.mark_rows[i];
-    const auto list = std::span<const std::int32_t>(listed).subspan(static_cast<std::size_t>(row * length),
-                                                                    static_cast<std::size_t>(ranks.known_to_rank));
+    const auto begin = static_cast<std::size_t>(row * length), count = static_cast<std::size_t>(ranks.known_to_rank);
+    const auto list = std::span<const std::int32_t>(listed).subspan(begin, count);
+    const auto scores = std::span<const float>(listed_scores).subspan(begin, count);
+    std::vector<std::int64_t> places;  // in the list
     for (const std::int64_t exemplar : truth.exemplars[static_cast<std::size_t>(row)]) {
       const auto found = std::find(list.begin(), list.end(), exemplar);
-      if (found != list.end()) ranks.ranks[i].ranks.push_back(found - list.begin() + 1);
+      if (found != list.end()) places.push_back(found - list.begin());
     }
+    measure::WorstRanks worst = measure::worst_ranks_of(scores, places, ranks.known_to_rank < ranks.exemplars);
+    ranks.ranks[i].ranks = std::move(worst.ranks);
+    ranks.ranks[i].is_tied = worst.is_tied;
   }
 }
 
@@ -107,6 +112,7 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   json["marks"] = count;
   json["exemplars"] = exemplars;
   json["known_to_rank"] = known_to_rank;
+  json["ties"] = {{"counted_at", "worst"}, {"marks", std::ranges::count_if(marks, &MarkRanks::is_tied)}};
   json["top_percent"] = at_ranks(kTopPercents, known_to_rank, k_of_percent, found);
   json["top_k"] = at_ranks(kTopKs, known_to_rank, k_of_k, found);
   json["mean_average_precision"] = if_all_found(precision.mean);

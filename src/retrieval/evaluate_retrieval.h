@@ -27,16 +27,18 @@ struct RetrievalRanks {
 /// The texts of a data set of ids, such as mark_id or exemplar_id.
 std::vector<std::string> read_ids(const store::Store& store, const std::string& dataset);
 
-/// Ranks from the score matrix where the store has one (streamed, a block of marks at a time), else from the stored top
-/// lists, in which an exemplar beyond the end is not found. One rank calls it. Throws DataError when no mark has a
-/// label, the store's lists are inconsistent, or exemplars are excluded and there is no score matrix.
+/// Ranks, of equal scores the worst (measure::worst_ranks_of), from the score matrix where the store has one (streamed,
+/// a block of marks at a time), else from the stored top lists, in which an exemplar beyond the end is not found. One
+/// rank calls it. Throws DataError when no mark has a label, the store's lists are inconsistent, or exemplars are
+/// excluded and there is no score matrix.
 RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& truth);
 
 /// The measures of some marks, as evaluate_retrieval has them. Throws Bug without marks.
 nlohmann::ordered_json evaluate_marks(std::span<const measure::MarkRanks> marks, std::int64_t exemplars,
                                       std::int64_t known_to_rank);
 
-/// The evaluation: marks, exemplars, known_to_rank, cmc, top_percent, top_k, mean_average_precision, standard_error,
+/// The evaluation: marks, exemplars, known_to_rank, ties (that they are counted at the worst place, and how many marks
+/// have one), cmc, top_percent, top_k, mean_average_precision, standard_error,
 /// chance, precision_recall, and the same under `groups` by column and value. Shares are in percent. What lies beyond
 /// `known_to_rank` is null: a top-p% whose k is larger, and average precision when a true exemplar was not found.
 nlohmann::ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Truth& truth,

@@ -45,6 +45,7 @@ Metric read_published(const fs::path& path, const OpenIndex& index) {
 }  // namespace
 
 LearnSummary import_metric(const comm::Communicator& comm, const fs::path& file, const LearnOptions& options) {
+  comm.together([&] { require_name_of_metric(options.output); });
   const OpenIndex index =
       open_plain_index(comm, options.search.index, options.search.weights_path, options.search.device);
   Metric metric;

@@ -170,6 +170,12 @@ Folds folds_to_choose_by(const LearnOptions& options, const Folds& folds,
 
 }  // namespace
 
+void require_name_of_metric(const fs::path& output) {
+  if (output.extension() != ".h5") {
+    throw UsageError("`output` " + output.string() + ": the name of a store ends in .h5");
+  }
+}
+
 bool needs_statistics(LearnMethod method) { return method != LearnMethod::kWeights; }
 
 std::string name_of(LearnMethod method) { return std::ranges::find(kMethods, method, &NamedMethod::method)->name; }
@@ -199,6 +205,7 @@ LearnSummary learned_summary(const fs::path& metric, const OpenIndex& index, boo
 }
 
 LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& options) {
+  comm.together([&] { require_name_of_metric(options.output); });
   const OpenIndex index =
       open_plain_index(comm, options.search.index, options.search.weights_path, options.search.device);
   const std::int64_t channels = index.parameters.geometry.channels;

@@ -22,6 +22,10 @@ enum class LearnMethod { kWeights, kPca, kCca, kCcaWeights, kFinetune };
 std::string name_of(LearnMethod method);
 /// Throws UsageError naming the known ones.
 LearnMethod parse_learn_method(const std::string& text);
+/// Throws UsageError unless a store may have the name: what lies beside it would bear the names of another output's
+/// (lr0.001 and lr0.003).
+void require_name_of_metric(const std::filesystem::path& output);
+
 /// Whether it begins with the statistics of features, and so takes a ridge.
 bool needs_statistics(LearnMethod method);
 

@@ -232,6 +232,10 @@ class PairMaker {
   void add_mark(std::int64_t number) {
     const LabelledMark& labelled = marks_[static_cast<std::size_t>(number)];
     const ScaledMark mark = read_scaled_mark(labelled.file, index_.parameters, options_.protocol);
+    if (mark.sha256 != labelled.sha256) {
+      throw EnvironmentError(labelled.file.string() +
+                             ": another image than rank 0 has seen; do all ranks see the same?");
+    }
     const std::int64_t cell_px = index_.parameters.geometry.stride_px;
     const auto true_count = labelled.true_exemplars.size();
     const std::vector<Found> chosen =

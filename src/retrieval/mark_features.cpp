@@ -54,6 +54,18 @@ at::Tensor mask_tensor(const cv::Mat& mask) {
   return at::from_blob(mask.data, {mask.rows, mask.cols}, at::kByte).to(at::kBool);
 }
 
+/// A mark of one grey is evidence of nothing, whatever features say of the paper around it. The file's own pixels
+/// count: scaled ones take something of what lies beside the support.
+void require_print(const std::filesystem::path& path, const image::DecodedImage& decoded) {
+  const cv::Mat seen =
+      decoded.support.empty() ? cv::Mat(decoded.grey.size(), CV_8UC1, 255.0) : cv::Mat(decoded.support != 0);
+  if (cv::countNonZero(seen) == 0) return;  // which is told when the support is eroded
+  double least = 0, most = 0;
+  cv::minMaxLoc(decoded.grey, &least, &most, nullptr, nullptr, seen);
+  if (least < most) return;
+  throw DataError(path.string() + ": blank: nothing but one grey within its support, so there is nothing to compare");
+}
+
 /// What the file says of the mark.
 ScaledMark described_mark(const std::filesystem::path& path, const image::DecodedImage& decoded) {
   ScaledMark mark;
@@ -140,10 +152,11 @@ std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& 
   return match::erosion_radius_cells(index.map_height, index.map_width, protocol.erosion_fraction);
 }
 
-ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
-                            const SearchProtocol& protocol) {
-  const image::DecodedImage decoded = image::read_mark(path);
-  if (protocol.as_they_lie) return framed_mark(path, decoded, index);
+namespace {
+
+/// The mark at the search scale, shrunk until it fits the frame.
+ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
+                       const IndexParameters& index, const SearchProtocol& protocol) {
   const double height = decoded.grey.rows, width = decoded.grey.cols;
   double scale = 1;
   std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, index.image_scale);
@@ -167,6 +180,15 @@ ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParame
   mark.centre_y_px = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2;
   mark.centre_x_px = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2;
   return mark;
+}
+
+}  // namespace
+
+ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
+                            const SearchProtocol& protocol) {
+  const image::DecodedImage decoded = image::read_mark(path);
+  require_print(path, decoded);
+  return protocol.as_they_lie ? framed_mark(path, decoded, index) : fitted_mark(path, decoded, index, protocol);
 }
 
 std::vector<ViewTask> view_tasks(const ScaledMark& mark, std::int64_t cell_px) {
@@ -209,6 +231,39 @@ std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::ve
   const std::vector<char> all = comm.all_gatherv(std::span<const char>(bytes)).values;
   for (const char* position = all.data(); position < all.data() + all.size();) views.push_back(decode(position));
   return views;
+}
+
+namespace {
+
+/// Of one channel over the support: its standard deviation.
+double deviation_over(const at::Tensor& support, const float* features) {
+  const bool* is_support = support.data_ptr<bool>();
+  const std::int64_t size = support.numel();
+  double cells = 0, sum = 0, squares = 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (!is_support[i]) continue;
+    cells += 1;
+    sum += features[i];
+  }
+  if (cells == 0) return 0;
+  for (std::int64_t i = 0; i < size; ++i) {
+    if (is_support[i]) squares += (features[i] - sum / cells) * (features[i] - sum / cells);
+  }
+  return std::sqrt(squares / cells);
+}
+
+}  // namespace
+
+bool has_contrast(std::span<const match::MarkView> views, const match::ChannelModel& channels) {
+  const at::Tensor flat_std = channels.flat_std.to(at::kCPU, at::kFloat).contiguous();
+  for (const match::MarkView& view : views) {
+    const at::Tensor features = view.features.contiguous(), support = view.support.contiguous();
+    for (std::int64_t c = 0; c < features.size(0); ++c) {
+      const float* channel = features.data_ptr<float>() + c * support.numel();
+      if (deviation_over(support, channel) > static_cast<double>(flat_std.data_ptr<float>()[c])) return true;
+    }
+  }
+  return false;
 }
 
 namespace {

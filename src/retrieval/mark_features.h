@@ -10,6 +10,7 @@
 
 #include "comm/communicator.h"
 #include "match/mark_view.h"
+#include "match/mcncc.h"
 #include "match/pose_grid.h"
 #include "match/similarity.h"
 #include "retrieval/index_parameters.h"
@@ -44,7 +45,8 @@ struct ScaledMark {
 std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& protocol);
 
 /// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame; as they lie: brings it to the
-/// frame as an exemplar (larger ones lose their last rows and outer columns). Throws DataError naming the file.
+/// frame as an exemplar (larger ones lose their last rows and outer columns). Throws DataError naming the file, also
+/// when it shows nothing but one grey within its support.
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol);
 
@@ -64,6 +66,10 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
 
 /// The views of all ranks, in rank order, given to all. Collective.
 std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own);
+
+/// Whether anything in the views can be compared: a channel that varies over the support of a view, by more than what
+/// counts as flat. Not collective.
+bool has_contrast(std::span<const match::MarkView> views, const match::ChannelModel& channels);
 
 /// A grid with about an eighth of the poses, for a first pass: every second angle (but none far from its neighbours),
 /// translations by whole cells, or, where they already are, by twice as many.

@@ -191,8 +191,7 @@ void add_marks_skipped_before(const std::filesystem::path& results, const std::v
     summary.skipped.push_back(file.string() + ": left out by an earlier run of this command");
   }
   if (!ids.empty()) return;
-  std::filesystem::remove(results);
-  std::filesystem::remove_all(std::filesystem::path(results).replace_extension(".shards"));
+  store::remove_store(results);
   throw DataError("no mark could be searched; the first: " + summary.skipped.front());
 }
 

@@ -5,7 +5,9 @@
 #include <optional>
 
 #include "comm/from_root.h"
+#include "comm/same_files.h"
 #include "core/checked.h"
+#include "image/image.h"
 #include "ingest/image_sources.h"
 #include "machine/device.h"
 #include "machine/memory_budget.h"
@@ -106,13 +108,22 @@ std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& 
 /// The marks, as rank 0 sees them, which also learns what it does `not_read`. Collective.
 std::vector<std::filesystem::path> agreed_marks(const comm::Communicator& comm, const SearchOptions& options,
                                                 std::vector<NotRead>& not_read) {
-  return comm::paths_from_root(comm, [&] {
+  const std::vector<std::filesystem::path> marks = comm::paths_from_root(comm, [&] {
     ingest::SourceList list = ingest::list_image_sources({.inputs = options.marks, .recursive = options.recursive});
     not_read = std::move(list.not_read);
     std::vector<std::filesystem::path> files;
     for (const ingest::ImageSource& source : list.sources) files.push_back(source.file);
     return files;
   });
+  // Ranks see parts of a mark each, which must be of one picture.
+  comm::require_same_files(comm, marks);
+  comm::require_same_files(comm, comm::paths_from_root(comm, [&] {
+                             std::vector<std::filesystem::path> masks;
+                             for (const auto& mark : marks) masks.push_back(image::mask_path_of(mark));
+                             std::erase_if(masks, [](const auto& mask) { return mask.empty(); });
+                             return masks;
+                           }));
+  return marks;
 }
 
 }  // namespace
@@ -192,6 +203,11 @@ std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& op
 
 DataError no_support_left(const std::filesystem::path& file) {
   return DataError(file.string() + ": too small, or its mask too narrow: nothing of its support is left after erosion");
+}
+
+DataError no_contrast(const std::filesystem::path& file) {
+  return DataError(file.string() +
+                   ": blank: every channel of its features is flat over its support, so there is nothing to compare");
 }
 
 }  // namespace outsole::retrieval

@@ -59,4 +59,7 @@ std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& op
 /// Of a mark whose support the erosion has eaten.
 DataError no_support_left(const std::filesystem::path& file);
 
+/// Of a mark without has_contrast.
+DataError no_contrast(const std::filesystem::path& file);
+
 }  // namespace outsole::retrieval

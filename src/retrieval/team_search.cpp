@@ -105,13 +105,14 @@ std::optional<TeamSearch::ReadyMark> TeamSearch::next_ready() {
   return ReadyMark{position, std::move(seen.mark), std::move(for_first_pass), std::move(*matcher)};
 }
 
-/// Throws DataError when nothing is left of the support at any pose.
+/// Throws DataError when nothing is left of the support at any pose, or nothing in it can be compared.
 MarkMatcher TeamSearch::prepare(std::vector<match::MarkView> views, std::int64_t position) const {
-  MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol,
-                      setup_.metrics.of(position).channels);
-  if (matcher.useful_flops_per_exemplar() == 0) {
-    throw no_support_left(setup_.marks[static_cast<std::size_t>(position)]);
-  }
+  const std::filesystem::path& file = setup_.marks[static_cast<std::size_t>(position)];
+  const match::ChannelModel& channels = setup_.metrics.of(position).channels;
+  const bool is_blank = !has_contrast(views, channels);
+  MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol, channels);
+  if (matcher.useful_flops_per_exemplar() == 0) throw no_support_left(file);
+  if (is_blank) throw no_contrast(file);
   return matcher;
 }
 

@@ -220,8 +220,7 @@ void count(const Work& work, const fs::path& output, PredictSummary& summary) {
   const auto asked = std::ranges::count_if(work.questions, [](const auto& questions) { return !questions.empty(); });
   summary.refused = asked - std::ssize(std::set<std::string>(ids.begin(), ids.end()));
   if (!ids.empty()) return;
-  fs::remove(output);
-  fs::remove_all(fs::path(output).replace_extension(".shards"));
+  store::remove_store(output);
   throw DataError("none of the " + std::to_string(work.facts.inputs) + " inputs can be read; the first is '" +
                   work.inputs.id(0) + "'");
 }

@@ -6,6 +6,7 @@
 #include <span>
 
 #include "comm/from_root.h"
+#include "comm/same_files.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
@@ -60,7 +61,9 @@ WearInputs::WearInputs(const comm::Communicator& comm, const std::vector<fs::pat
     comm.together([&] { take_scans(choice); });
     return;
   }
-  for (fs::path& file : comm::paths_from_root(comm, [&] { return image_files(paths, choice, not_read_); })) {
+  std::vector<fs::path> files = comm::paths_from_root(comm, [&] { return image_files(paths, choice, not_read_); });
+  comm::require_same_files(comm, files);
+  for (fs::path& file : files) {
     inputs_.push_back({id_of(file), std::move(file)});
   }
 }

@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using OnThisMachine = JobTest;
 
 TEST_F(OnThisMachine, OutputsWhoseNamesHaveDotsHaveTheirOwnStatus) {
-  const std::vector<std::string> command = {"synthesize", "exemplars", "--count", "100000",
+  const std::vector<std::string> command = {"synthesize", "exemplars", "--count", "50000",
                                             "--size",     "200x100",   "--seed",  "1"};
   const auto into = [&](const std::string& output) {
     std::vector<std::string> words = command;
@@ -38,7 +38,7 @@ TEST_F(OnThisMachine, OutputsWhoseNamesHaveDotsHaveTheirOwnStatus) {
 
 TEST_F(OnThisMachine, TheWatchdogOfDottedOutputsHasItsOwnFolder) {
   RunningJob job(
-      folder_, {"synthesize", "exemplars", "--count", "100000", "--size", "200x100", "--seed", "1", "--output", "v1.2"},
+      folder_, {"synthesize", "exemplars", "--count", "50000", "--size", "200x100", "--seed", "1", "--output", "v1.2"},
       2);
   EXPECT_TRUE(job.wait_for(folder_ / "v1.2.pulses"));
   EXPECT_FALSE(fs::exists(folder_ / "v1.pulses"));

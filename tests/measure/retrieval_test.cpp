@@ -45,6 +45,63 @@ TEST(RankOf, RefusesAnExemplarWithoutScore) {
   EXPECT_THROW(rank_of(scores, 1), Bug);
 }
 
+/// By definition: sorts the list with what is true after all else of the same score.
+std::vector<std::int64_t> brute_worst_ranks(const std::vector<float>& scores, const std::vector<std::int64_t>& wanted) {
+  std::vector<std::int64_t> order(scores.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto is_wanted = [&](std::int64_t i) { return std::ranges::find(wanted, i) != wanted.end(); };
+  const auto score = [&](std::int64_t i) { return scores[static_cast<std::size_t>(i)]; };
+  std::erase_if(order, [&](std::int64_t i) { return std::isnan(score(i)); });
+  std::ranges::sort(order, [&](std::int64_t a, std::int64_t b) {
+    return score(a) != score(b) ? score(a) > score(b) : is_wanted(a) < is_wanted(b);
+  });
+  std::vector<std::int64_t> ranks;
+  for (std::size_t place = 0; place < order.size(); ++place) {
+    if (is_wanted(order[place])) ranks.push_back(static_cast<std::int64_t>(place) + 1);
+  }
+  return ranks;
+}
+
+TEST(WorstRanks, AreThoseOfTheWorstOrderOnEveryListOfFewScores) {
+  const std::vector<float> values{0, 0.5f, -std::numeric_limits<float>::infinity(), kNan};
+  constexpr int kLength = 5;
+  for (int list = 0; list < 1 << (2 * kLength); ++list) {
+    std::vector<float> scores;
+    for (int i = 0; i < kLength; ++i) scores.push_back(values[static_cast<std::size_t>(list >> (2 * i) & 3)]);
+    for (int subset = 1; subset < 1 << kLength; ++subset) {
+      std::vector<std::int64_t> wanted;
+      for (int i = 0; i < kLength; ++i) {
+        if ((subset >> i & 1) != 0) wanted.push_back(i);
+      }
+      const WorstRanks worst = worst_ranks_of(scores, wanted);
+      ASSERT_EQ(worst.ranks, brute_worst_ranks(scores, wanted)) << list << " " << subset;
+      bool is_tied = false;
+      for (const std::int64_t mine : wanted) {
+        for (std::int64_t other = 0; other < kLength; ++other) {
+          const bool is_other = std::ranges::find(wanted, other) == wanted.end();
+          is_tied |= is_other && scores[static_cast<std::size_t>(mine)] == scores[static_cast<std::size_t>(other)];
+        }
+      }
+      ASSERT_EQ(worst.is_tied, is_tied) << list << " " << subset;
+    }
+  }
+}
+
+TEST(WorstRanks, OfOneScoreForAllAreTheLast) {
+  const std::vector<float> scores(6, 0.0f);
+  EXPECT_THAT(worst_ranks_of(scores, std::vector<std::int64_t>{0}).ranks, ElementsAre(6));
+  EXPECT_THAT(worst_ranks_of(scores, std::vector<std::int64_t>{0, 3}).ranks, ElementsAre(5, 6));
+  EXPECT_FALSE(worst_ranks_of(scores, std::vector<std::int64_t>{0, 1, 2, 3, 4, 5}).is_tied);
+}
+
+TEST(WorstRanks, AtTheEndOfAListThatIsCutAreUnknown) {
+  const std::vector<float> list{0.9f, 0.7f, 0.5f, 0.5f};
+  EXPECT_THAT(worst_ranks_of(list, std::vector<std::int64_t>{1, 2}, true).ranks, ElementsAre(2));
+  EXPECT_TRUE(worst_ranks_of(list, std::vector<std::int64_t>{2}, true).is_tied);
+  EXPECT_THAT(worst_ranks_of(list, std::vector<std::int64_t>{2}).ranks, ElementsAre(4));
+  EXPECT_THAT(worst_ranks_of(list, std::vector<std::int64_t>{2, 3}, true).ranks, ElementsAre());
+}
+
 TEST(Cmc, IsTheShareOfMarksFoundWithinK) {
   const std::vector<MarkRanks> marks{{{1}, 1}, {{3}, 1}, {{3, 4}, 2}, {{}, 1}};
   EXPECT_THAT(cumulative_match_percent(marks, 4), ElementsAre(25, 25, 75, 75));

@@ -46,16 +46,21 @@ class CompareResults : public testing::TemporaryFolder {
  protected:
   fs::path text(const std::string& name, const std::string& content) const { return write(name, content); }
 
-  /// Results in which exemplar `best[i]` of ten is first for the i-th mark, and the others follow in their order.
+  /// Results in which exemplar `best[i]` of ten is first for the i-th mark, and the others follow in their order, or
+  /// all with the same score where `step` is 0.
   fs::path results(const std::string& name, const std::vector<std::string>& marks, const std::vector<int>& best,
-                   const std::string& exemplar = "e") const {
+                   float step) const {
+    return results(name, marks, best, "e", step);
+  }
+  fs::path results(const std::string& name, const std::vector<std::string>& marks, const std::vector<int>& best,
+                   const std::string& exemplar = "e", float step = 0.01f) const {
     constexpr std::int64_t kExemplars = 10, kTop = 3;
     const std::int64_t count = std::ssize(marks);
     std::vector<std::string> ids;
     for (std::int64_t i = 0; i < kExemplars; ++i) ids.push_back(exemplar + std::to_string(i));
     std::vector<float> scores;
     for (const int first : best) {
-      for (int i = 0; i < kExemplars; ++i) scores.push_back(i == first ? 1.0f : -0.01f * static_cast<float>(i));
+      for (int i = 0; i < kExemplars; ++i) scores.push_back(i == first ? 1.0f : -step * static_cast<float>(i));
     }
     const auto cells = static_cast<std::size_t>(count * kTop);
     const std::vector<double> zeros(cells, 0);
@@ -111,6 +116,18 @@ TEST_F(CompareResults, TakesPublishedRanksAsAMethod) {
   EXPECT_EQ(json["methods"][1]["name"], "theirs");
   EXPECT_NEAR(json["methods"][1]["mean_average_precision"], (0.5 + 0.1) / 2, 1e-12);
   EXPECT_EQ(json["methods"][1]["against_first"]["top_k"]["1"]["only_first"], 2);
+}
+
+TEST_F(CompareResults, CountsTiesOfEveryMethod) {
+  text("labels.csv", "mark,exemplar\n1,e4\n2,e5\n");
+  const auto json =
+      compare_results(options({results("a", {"1", "2"}, {4, 5}), results("b", {"1", "2"}, {-1, 5}, 0.0f)})).json;
+  EXPECT_EQ(json["methods"][0]["ties"]["marks"], 0);
+  EXPECT_EQ(json["methods"][1]["ties"]["counted_at"], "worst");
+  EXPECT_EQ(json["methods"][1]["ties"]["marks"], 1);
+  EXPECT_EQ(json["methods"][1]["top_k"]["1"], 50);
+  EXPECT_EQ(json["methods"][1]["cmc"][8], 50);
+  EXPECT_EQ(json["methods"][1]["against_first"]["top_k"]["1"]["only_first"], 1);
 }
 
 TEST_F(CompareResults, ExcludesInEveryMethodAlike) {

@@ -35,7 +35,14 @@ class EvaluateRetrieval : public ::testing::Test {
     for (std::int64_t exemplar = 0; exemplar < kExemplars; ++exemplar) {
       scores.push_back(exemplar == 3 ? 0.5f : static_cast<float>(exemplar) / 10 - (exemplar < 9 ? 1.0f : 0.0f));
     }
+    return write_results(scores, top, with_scores, left_out);
+  }
+
+  /// The same of the given scores [2, exemplars].
+  store::Store write_results(std::vector<float> scores, std::int64_t top, bool with_scores,
+                             std::int64_t left_out = 0) const {
     std::vector<std::int32_t> lists;
+    std::vector<float> listed_scores;
     std::vector<std::string> ids;
     for (int mark = 0; mark < 2; ++mark) {
       const auto row = std::span(scores).subspan(static_cast<std::size_t>(mark * kExemplars), kExemplars);
@@ -44,6 +51,9 @@ class EvaluateRetrieval : public ::testing::Test {
         list[static_cast<std::size_t>(measure::rank_of(row, exemplar) - 1)] = exemplar;
       }
       lists.insert(lists.end(), list.begin(), list.begin() + top);
+      for (std::int64_t k = 0; k < top; ++k) {
+        listed_scores.push_back(row[static_cast<std::size_t>(list[static_cast<std::size_t>(k)])]);
+      }
     }
     for (int exemplar = 1; exemplar <= kExemplars; ++exemplar) ids.push_back("0000" + std::to_string(exemplar));
 
@@ -55,13 +65,13 @@ class EvaluateRetrieval : public ::testing::Test {
                            {"mark_sha256", {{2}, std::vector<std::string>(2, std::string(64, 'a')), {}}},
                            {"scale", {{2}, std::vector<double>{1, 1}, {}}},
                            {"top_exemplar", {{2, top}, lists, {}}},
-                           {"top_score", {{2, top}, std::vector<float>(cells, 0), {}}},
+                           {"top_score", {{2, top}, listed_scores, {}}},
                            {"top_angle_deg", {{2, top}, zeros, {}}},
                            {"top_y_px", {{2, top}, zeros, {}}},
                            {"top_x_px", {{2, top}, zeros, {}}},
                            {"top_mirrored", {{2, top}, std::vector<std::uint8_t>(cells, 0), {}}}};
     if (with_scores) columns["score"] = {{2, kExemplars}, scores, {}};
-    const fs::path path = folder_ / (with_scores ? "all.h5" : "top.h5");
+    const fs::path path = folder_ / ((with_scores ? "all" : "top") + std::to_string(top) + ".h5");
     store::StoreWriter writer(path, {"outsole.results", 1, {{"top", top}}}, 1, true);
     writer.write_unit(0, columns);
     writer.finish({{"exemplar_id", {{kExemplars}, ids, {}}}});
@@ -115,6 +125,31 @@ TEST_F(EvaluateRetrieval, AgreesBetweenListsAndScoresWhenListsAreComplete) {
   EXPECT_EQ(evaluate(write_results(kExemplars, false)), evaluate(write_results(kExemplars, true)));
 }
 
+TEST_F(EvaluateRetrieval, TakesNoTieForAFind) {
+  // The first mark is as like one exemplar as any other, the second as like as two others, which nothing else is.
+  std::vector<float> scores(2 * kExemplars, 0.0f);
+  for (const int exemplar : {1, 3, 7}) scores[static_cast<std::size_t>(kExemplars + exemplar)] = 0.25f;
+  for (const bool with_scores : {true, false}) {
+    const auto json = evaluate(write_results(scores, kExemplars, with_scores));
+    EXPECT_EQ(json["ties"]["counted_at"], "worst");
+    EXPECT_EQ(json["ties"]["marks"], 2);
+    EXPECT_EQ(json["top_k"]["1"], 0);
+    EXPECT_EQ(json["cmc"][1], 0);
+    EXPECT_EQ(json["cmc"][2], 50);
+    EXPECT_EQ(json["cmc"][18], 50);
+    EXPECT_EQ(json["cmc"][19], 100);
+    EXPECT_NEAR(json["mean_average_precision"], (1.0 / 3 + 1.0 / 20) / 2, 1e-12);
+  }
+  // A list that ends within a tie does not say where that ends.
+  const auto cut = evaluate(write_results(scores, 5, false));
+  EXPECT_EQ(cut["ties"]["marks"], 2);
+  EXPECT_EQ(cut["cmc"][1], 0);
+  EXPECT_EQ(cut["cmc"][2], 50);
+  EXPECT_EQ(cut["cmc"][4], 50);
+  const auto shorter = evaluate(write_results(scores, 3, false));
+  EXPECT_EQ(shorter["cmc"][2], 0);
+}
+
 TEST_F(EvaluateRetrieval, EvaluatesEachGroupApart) {
   const auto json = evaluate(write_results(kExemplars, false));
   EXPECT_EQ(json["groups"]["area"]["full"]["top_k"]["1"], 100);
@@ -134,7 +169,9 @@ TEST_F(EvaluateRetrieval, TakesExcludedExemplarsOutOfTheDatabaseOfTheirMark) {
   const RetrievalRanks ranks = rank_true_exemplars(results, truth);
   EXPECT_EQ(ranks.exemplars, kExemplars - 1);  // m1 has the most candidates
   EXPECT_EQ(ranks.known_to_rank, kExemplars - 1);
-  EXPECT_EQ(ranks.ranks[0].ranks, std::vector<std::int64_t>{4});  // among 1, 2, 3, 5, ... of equal score
+  EXPECT_EQ(ranks.ranks[0].ranks, std::vector<std::int64_t>{19});  // after 1, 2, 3, 6, ... of equal score
+  EXPECT_TRUE(ranks.ranks[0].is_tied);
+  EXPECT_FALSE(ranks.ranks[1].is_tied);
   EXPECT_EQ(ranks.ranks[0].relevant, 1);
   EXPECT_EQ(ranks.ranks[0].excluded, 0);
   EXPECT_EQ(ranks.ranks[1].ranks, std::vector<std::int64_t>{10});

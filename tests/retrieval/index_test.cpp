@@ -90,6 +90,33 @@ TEST_F(Index, HoldsEachExemplarsMapsLessTheResponseToWhite) {
   });
 }
 
+/// The groups that provenance tells of. Not collective.
+nlohmann::json told_duplicates(const fs::path& folder) {
+  const auto json = nlohmann::json::parse(read_text_file(folder / "index.provenance.json"));
+  return json.at("details").value("exemplars_of_equal_pixels", nlohmann::json::array());
+}
+
+TEST_F(Index, TellsOfNoEqualPixelsWhereThereAreNone) {
+  build_index(comm_, index_options({"pixels"}));
+  on_root([&] { EXPECT_TRUE(told_duplicates(folder_).empty()); });
+}
+
+TEST_F(Retrieval, IndexNamesEveryGroupOfExemplarsOfEqualPixels) {
+  auto exemplars = synthetic_exemplars(100, 60, 30);
+  for (const int copy : {40, 99}) exemplars[static_cast<std::size_t>(copy)].image = exemplars[1].image.clone();
+  exemplars[50].image = exemplars[49].image.clone();  // of the same block
+  exemplars[50].mirror = !exemplars[49].mirror;       // and yet of equal pixels
+  exemplars[98].image = exemplars[2].image.clone();
+  exemplars[98].image(0, 0) ^= 1;  // nearly
+  exemplars[97].image = cv::Mat1b(20, 10, 255);
+  exemplars[96].image = cv::Mat1b(10, 20, 255);  // as many bytes of the same
+  ingest(exemplars);
+  const auto expected = nlohmann::json::array({{"001", "040", "099"}, {"049", "050"}});
+  BuildIndexOptions options = index_options({"pixels"});
+  build_index(comm_, options);
+  on_root([&] { EXPECT_EQ(told_duplicates(folder_), expected); });
+}
+
 TEST_F(Index, MeanGreyIsThatOfTheFramedExemplars) {
   build_index(comm_, index_options({"pixels"}));
   on_root([&] {

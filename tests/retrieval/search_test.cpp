@@ -43,7 +43,6 @@ std::map<std::string, NaiveMark> marks_of_all_kinds(const std::vector<NaiveExemp
   holed.mask = cv::Mat1b(48, 40, 255);
   cv::circle(holed.mask, {26, 14}, 7, 0, cv::FILLED);
   holed.mask(cv::Rect(0, 40, 12, 8)) = 0;
-  marks["flat"] = {cv::Mat1b(44, 36, 200), {}};
   marks["nearly_flat"] = {cv::Mat1b(44, 36, 200), {}};
   marks["nearly_flat"].image(cv::Rect(20, 20, 2, 2)) = 202;
   marks["noise"] = {cv::Mat1b(40, 30), {}};
@@ -742,6 +741,94 @@ TEST_F(BadMarks, AMarkWithoutSupportAfterErosionIsNamed) {
   write_mark("thin", {cv::Mat1b(60, 4, 128), {}});
   const std::string told = reason();
   on_root([&] { EXPECT_THAT(told, HasSubstr("thin.png")); });
+}
+
+/// Marks that show nothing, of which each is left out for what it is.
+TEST_F(BadMarks, WithoutAPrintHaveNoCandidates) {
+  std::map<std::string, NaiveMark> blanks;
+  for (const int grey : {0, 1, 127, 128, 200, 254, 255}) {
+    blanks["grey_" + std::to_string(grey)] = {cv::Mat1b(44, 36, static_cast<uchar>(grey)), {}};
+  }
+  blanks["as_large_as_the_frame"] = {cv::Mat1b(80, 46, 255), {}};
+  blanks["larger_than_the_frame"] = {cv::Mat1b(200, 90, 90), {}};
+  NaiveMark print = {cv::Mat1b(44, 36), {}};
+  cv::RNG(3).fill(print.image, cv::RNG::UNIFORM, 0, 256);
+  // The print lies where the mask says that there is no mark.
+  NaiveMark& masked = blanks["masked"] = {print.image.clone(), cv::Mat1b(44, 36, 255)};
+  masked.image(cv::Rect(0, 0, 36, 30)) = 255;
+  masked.mask(cv::Rect(0, 30, 36, 14)) = 0;
+  NaiveMark& no_support = blanks["no_support"] = {print.image.clone(), cv::Mat1b(44, 36, static_cast<uchar>(0))};
+  no_support.image(0, 0) = 7;
+  blanks["narrow_support"] = {print.image.clone(), cv::Mat1b(44, 36, static_cast<uchar>(0))};
+  blanks["narrow_support"].mask(cv::Rect(18, 0, 2, 44)) = 255;
+  for (const auto& [id, mark] : blanks) write_mark(id, mark);
+  SearchOptions options = search_options();
+  options.strict = false;
+  for (const char* similarity : {"mu_c,sigma_c", "none,sigma", "none,none", "euclidean", "mu_bar_c,sigma_bar_c"}) {
+    options.protocol.similarity = match::similarity_named(similarity);
+    options.output = folder_ / ("results_" + std::string(similarity) + ".h5");
+    const SearchSummary summary = search(comm_, options);
+    on_root([&] {
+      EXPECT_EQ(summary.marks, 5) << similarity;
+      EXPECT_EQ(summary.skipped.size(), blanks.size()) << similarity;
+      for (const auto& [id, mark] : blanks) {
+        const auto names_it = [&](const std::string& reason) {
+          const bool is_told =
+              reason.find("blank: ") != std::string::npos || reason.find("support") != std::string::npos;
+          return reason.find(id + ".png: ") != std::string::npos && is_told;
+        };
+        EXPECT_TRUE(std::ranges::any_of(summary.skipped, names_it)) << id << ", " << similarity;
+      }
+    });
+  }
+  options.strict = true;
+  options.output = folder_ / "strict.h5";
+  EXPECT_THROW(search(comm_, options), DataError);
+  EXPECT_FALSE(fs::exists(folder_ / "strict.shards"));
+}
+
+TEST_F(BadMarks, OfWhichAllAreBlankGiveNoResults) {
+  on_root([&] { fs::remove_all(folder_ / "marks"); });
+  write_mark("a", {cv::Mat1b(44, 36, 255), {}});
+  write_mark("b", {cv::Mat1b(44, 36, 3), {}});
+  SearchOptions options = search_options();
+  options.strict = false;
+  EXPECT_THROW(search(comm_, options), DataError);
+  comm_.barrier();
+  EXPECT_FALSE(fs::exists(options.output));
+  EXPECT_FALSE(fs::exists(folder_ / "results.shards"));
+}
+
+TEST_F(BadMarks, AsTheyLieMayBeBlankToo) {
+  write_mark("blank", {cv::Mat1b(44, 36, 128), {}});
+  SearchOptions options = search_options();
+  options.strict = false;
+  options.protocol.as_they_lie = true;
+  const SearchSummary summary = search(comm_, options);
+  on_root([&] { EXPECT_THAT(summary.skipped, ElementsAre(HasSubstr("blank.png: blank: nothing but one grey"))); });
+}
+
+/// Of what the features make of a mark, when its greys differ.
+TEST(Contrast, IsWhatAChannelVariesOverTheSupport) {
+  match::ChannelModel channels;
+  channels.flat_std = at::tensor({1e-3f, 1e-3f});
+  const auto has = [&](const at::Tensor& features, const at::Tensor& support) {
+    const std::vector<match::MarkView> views = {{0, {}, 0, 0, features, support}};
+    return has_contrast(views, channels);
+  };
+  const at::Tensor all = at::ones({3, 4}, at::kBool), flat = at::full({2, 3, 4}, 5.0f);
+  EXPECT_FALSE(has(flat, all));
+  at::Tensor one = flat.clone();
+  one[1][2][3] = 6.0f;
+  EXPECT_TRUE(has(one, all));
+  at::Tensor hidden = all.clone();
+  hidden[2][3] = false;
+  EXPECT_FALSE(has(one, hidden)) << "it lies outside of the support";
+  EXPECT_FALSE(has(flat + 1e-4f * at::rand({2, 3, 4}), all)) << "less than what counts as flat";
+  EXPECT_FALSE(has(at::zeros({2, 0, 0}), at::zeros({0, 0}, at::kBool)));
+  EXPECT_FALSE(has_contrast({}, channels));
+  const std::vector<match::MarkView> several = {{0, {}, 0, 0, flat, all}, {1, {}, 0, 0, one, all}};
+  EXPECT_TRUE(has_contrast(several, channels));
 }
 
 TEST_F(BadMarks, AMaskOfAnotherSizeIsNamed) {
