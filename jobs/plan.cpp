@@ -17,7 +17,7 @@ std::string for_programs(const machine::ScalingRow& row) {
   return fmt::format("plan: ranks={} seconds={:.3g} memory_bytes={:.4g}\n", row.ranks, row.seconds, row.memory_bytes);
 }
 
-std::string text_of(const machine::Plan& plan, const JobContext& context) {
+std::string plan_text(const machine::Plan& plan, const JobContext& context) {
   std::string text;
   for (const auto& [label, said] : plan.lines) text += line(label, said);
   if (!plan.knows_time()) return text + line("time", "not known: " + plan.basis);
@@ -36,7 +36,7 @@ std::string text_of(const machine::Plan& plan, const JobContext& context) {
 }  // namespace
 
 Report plan_report(const machine::Plan& plan, const JobContext& context) {
-  return [=] { return text_of(plan, context); };
+  return [=] { return plan_text(plan, context); };
 }
 
 }  // namespace outsole::jobs

@@ -29,7 +29,8 @@ def write_image(pixels, path):
 
 
 def images_of(folder):
-    return sorted(p for p in Path(folder).iterdir() if p.suffix.lower() in IMAGES and not p.name.endswith(".mask.png"))
+    return sorted(p for p in Path(folder).iterdir()
+                  if p.suffix.lower() in IMAGES and not p.stem.lower().endswith(".mask") and not p.name.startswith("."))
 
 
 def read_table(path):
