@@ -346,8 +346,14 @@ class Painter {
   std::vector<std::uint8_t> looked_up_;
 };
 
+/// Whether libtiff's rows are as long as ours: otherwise it means other samples than Layout does.
+bool has_row_bytes(const Layout& layout, tmsize_t row_bytes, std::int64_t width_px) {
+  return row_bytes == (width_px * layout.samples_a_plane() * layout.bits + 7) / 8;
+}
+
 /// Rows one by one; of planes, which libtiff cannot read beside each other, a strip of each.
 bool read_strips(TIFF* tiff, const Layout& layout, Painter& painter) {
+  if (!has_row_bytes(layout, TIFFScanlineSize(tiff), layout.width_px)) return false;
   const auto row_bytes = static_cast<std::size_t>(TIFFScanlineSize(tiff));
   std::vector<const std::uint8_t*> row(static_cast<std::size_t>(layout.planes()));
   if (!layout.is_planar) {
@@ -382,10 +388,13 @@ bool read_strips(TIFF* tiff, const Layout& layout, Painter& painter) {
 }
 
 bool read_tiles(TIFF* tiff, const Layout& layout, Painter& painter) {
+  if (!has_row_bytes(layout, TIFFTileRowSize(tiff), layout.tile_width_px)) return false;
   const auto row_bytes = static_cast<std::size_t>(TIFFTileRowSize(tiff));
   const tmsize_t tile_bytes = TIFFTileSize(tiff);
   constexpr tmsize_t kMostTileBytes = tmsize_t{1} << 28;
-  if (tile_bytes <= 0 || tile_bytes > kMostTileBytes / layout.planes()) return false;
+  if (tile_bytes != TIFFTileRowSize(tiff) * layout.tile_height_px || tile_bytes > kMostTileBytes / layout.planes()) {
+    return false;
+  }
   std::vector<std::uint8_t> buffer(static_cast<std::size_t>(layout.planes()) * static_cast<std::size_t>(tile_bytes));
   std::vector<const std::uint8_t*> row(static_cast<std::size_t>(layout.planes()));
   for (std::int64_t top = 0; top < layout.height_px; top += layout.tile_height_px) {
@@ -453,7 +462,7 @@ Picture decode_tiff(Bytes file, const std::string& name, const DecodeLimits& lim
   const bool is_whole = layout.is_tiled ? read_tiles(tiff.get(), layout, painter) : read_strips(tiff.get(), layout, painter);
   if (!is_whole || !open_file.said.empty()) {
     throw DataError(name + ": truncated, or its pixels are damaged (" +
-                    (open_file.said.empty() ? "a strip or tile is too short" : open_file.said) + ")");
+                    (open_file.said.empty() ? "a strip or tile is not what its size promises" : open_file.said) + ")");
   }
   if (open_file.has_filler) picture.oddities.push_back({kFiller, ""});
   take_facts(directory, layout, picture);
