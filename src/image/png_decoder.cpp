@@ -100,6 +100,18 @@ void check_png_size(Bytes file, const std::string& name, const DecodeLimits& lim
   check_size(big_endian(file, 20), big_endian(file, 16), bits == 16 && colour_type != PNG_COLOR_TYPE_GRAY, limits, name);
 }
 
+/// Every chunk must lie within the file: libpng takes memory by some chunks' lengths before it reads them.
+void check_chunks(Bytes file, const std::string& name) {
+  constexpr std::size_t kSignatureBytes = 8, kAround = 12;  // length, type and checksum of a chunk
+  for (std::size_t at = kSignatureBytes;;) {
+    if (file.size() - at < kAround || big_endian(file, at) > file.size() - at - kAround) {
+      throw DataError(name + ": truncated: it ends before its content does");
+    }
+    if (std::memcmp(file.data() + at + 4, "IEND", 4) == 0) return;
+    at += kAround + big_endian(file, at);
+  }
+}
+
 struct PngLayout {
   int height_px = 0, width_px = 0;
   int bits = 8;     // of a decoded sample
@@ -178,6 +190,7 @@ PngFacts facts_of(Png& png) {
 
 Picture decode_png(Bytes file, const std::string& name, const DecodeLimits& limits) {
   check_png_size(file, name, limits);
+  check_chunks(file, name);
   Png png(file, name);
   const PngLayout layout = begin(png);
   Picture picture = blank_picture(layout.height_px, layout.width_px, layout.bits, layout.has_alpha());
