@@ -117,10 +117,12 @@ Job ingest_job() {
        "  outsole ingest --kind exemplars --input references/ --output exemplars.h5\n"
        "  outsole ingest --kind scans --input scans_100dpi/ --manifest manifest.csv --where dpi=100 \\\n"
        "    --week-column weeks_since_first --output scans.h5\n"
-       "The store holds every image's pixels as they are shown (turned as EXIF or TIFF say, colour to grey, paper under\n"
+       "The store holds every image's pixels as they are shown (turned as EXIF or TIFF say, colour to grey, paper "
+       "under\n"
        "transparent parts), its id (the file's name without folder and extension), the manifest's columns and the\n"
        "file's SHA-256. What was turned, scaled or not believed is said. A file that cannot be read is named and left\n"
-       "out; with --strict it stops the job. The manifest may come from a spreadsheet: semicolons, tabs, UTF-16, empty\n"
+       "out; with --strict it stops the job. The manifest may come from a spreadsheet: semicolons, tabs, UTF-16, "
+       "empty\n"
        "columns and rows, blanks around names; an id of digits matches numerically (107 is 00107).\n"},
       declare_ingest, run_ingest);
 }

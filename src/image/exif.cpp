@@ -16,7 +16,8 @@ void take_exif(Bytes exif, Picture& picture) {
                                    factor * directory.fraction(tag::kYResolution),
                                    unit != kInch && unit != kCentimetre});
   } catch (const DataError& error) {
-    picture.oddities.push_back({"its EXIF data are broken and passed over, perhaps with how it is to be turned", error.what()});
+    picture.oddities.push_back(
+        {"its EXIF data are broken and passed over, perhaps with how it is to be turned", error.what()});
   }
 }
 

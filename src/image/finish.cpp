@@ -40,8 +40,8 @@ void stretch(cv::Mat& grey, std::uint32_t full) {
   });
 }
 
-/// Cameras and scanners of 10, 12 or 14 bits write them as the low or the high bits of 16, and seldom say so: in the low
-/// ones paper would be nearly black. The highest level that is there tells, where it is the file's black that is 0;
+/// Cameras and scanners of 10, 12 or 14 bits write them as the low or the high bits of 16, and seldom say so: in the
+/// low ones paper would be nearly black. The highest level that is there tells, where it is the file's black that is 0;
 /// where white is 0, a nearly white picture looks the same as one of fewer bits, and is refused.
 void fill_sixteen_bits(Picture& picture, const std::string& name) {
   if (picture.grey.depth() != CV_16U || picture.stated_bits == 16) return;
@@ -138,7 +138,8 @@ std::string dpi_text(double dpi) {
 /// PNG rounds to whole pixels a metre, others to hundredths of a pixel a centimetre: whole pixels an inch were meant.
 /// JFIF knows whole pixels a centimetre only: a usual resolution was meant if it rounds to the same.
 double meant_dpi(double dpi, bool is_whole_cm) {
-  constexpr double kRounding = 0.0128, kUsual[] = {75, 100, 150, 200, 240, 250, 300, 400, 500, 600, 800, 1000, 1200, 2400};
+  constexpr double kRounding = 0.0128,
+                   kUsual[] = {75, 100, 150, 200, 240, 250, 300, 400, 500, 600, 800, 1000, 1200, 2400};
   if (is_whole_cm) {
     for (const double usual : kUsual) {
       if (std::lround(usual / kCmAnInch) == std::lround(dpi / kCmAnInch)) return usual;
@@ -166,7 +167,8 @@ double believed_dpi(const Picture& picture, const std::string& name, std::vector
     if (doubted.empty()) doubted = dpi_text(dpi) + " dpi";
   }
   if (!doubted.empty()) {
-    oddities.push_back({"the file's resolution is not believed: cameras and programs write it that do not know", doubted});
+    oddities.push_back(
+        {"the file's resolution is not believed: cameras and programs write it that do not know", doubted});
   }
   return 0;
 }
@@ -184,15 +186,16 @@ DecodedImage finished(Picture picture, const std::string& name) {
   DecodedImage image;
   image.oddities = std::move(picture.oddities);
   if (double brightest = 0; cv::minMaxLoc(picture.grey, nullptr, &brightest), brightest < white_of(picture.grey) / 10) {
-    image.oddities.push_back({"nothing in it is brighter than a tenth of white: a negative, or a scan without paper", ""});
+    image.oddities.push_back(
+        {"nothing in it is brighter than a tenth of white: a negative, or a scan without paper", ""});
   }
   image.dpi = believed_dpi(picture, name, image.oddities);
   image.grey = upright(picture.grey, picture.orientation);
   image.support = upright(support_of(picture.alpha), picture.orientation);
   image.was_colour = picture.was_colour;
   if (picture.orientation != 1) {
-    image.oddities.push_back(
-        {"turned upright, as the file says that it is to be shown", "orientation " + std::to_string(picture.orientation)});
+    image.oddities.push_back({"turned upright, as the file says that it is to be shown",
+                              "orientation " + std::to_string(picture.orientation)});
   }
   return image;
 }

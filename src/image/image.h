@@ -27,12 +27,12 @@ struct Oddity {
 
 /// An image as read: upright, one grey channel at its own depth, and its support mask if it carries one.
 struct DecodedImage {
-  cv::Mat grey;                   // CV_8UC1 or CV_16UC1; paper where the file is transparent
-  cv::Mat support;                // CV_8UC1, 255 where valid; empty: everywhere
-  double dpi = 0;                 // pixels an inch, along both axes; 0 where the file does not say, or cannot be believed
-  bool was_colour = false;        // converted by 0.299 R + 0.587 G + 0.114 B
-  std::string source_sha256;      // of the file's bytes
-  std::vector<Oddity> oddities;   // what was assumed, turned, scaled or passed over
+  cv::Mat grey;               // CV_8UC1 or CV_16UC1; paper where the file is transparent
+  cv::Mat support;            // CV_8UC1, 255 where valid; empty: everywhere
+  double dpi = 0;             // pixels an inch, along both axes; 0 where the file does not say, or cannot be believed
+  bool was_colour = false;    // converted by 0.299 R + 0.587 G + 0.114 B
+  std::string source_sha256;  // of the file's bytes
+  std::vector<Oddity> oddities;  // what was assumed, turned, scaled or passed over
 };
 
 /// Resolutions that a scanner can have: others are what programs write by mistake.
@@ -44,10 +44,10 @@ const std::vector<std::string>& image_extensions();
 /// Reads PNG, JPEG or TIFF (8 or 16 bit, grey or colour). The same picture gives the same pixels from every container:
 /// it is turned as EXIF or TIFF say it is to be shown, white is the highest value, fewer bits in 16 fill them, and
 /// transparent parts are paper; an alpha channel also becomes the support mask, white counts. What was done or assumed
-/// is listed as oddities. The header's size is checked against `limits` before pixels are decoded; a file that is empty,
-/// truncated, damaged, of another kind, of a layout that is not known to be read right, of pixels that are not square,
-/// or too large throws DataError naming it; one that is gone or that the disk does not give throws EnvironmentError.
-/// Superfluous bytes that cost no pixel are no damage. From any thread.
+/// is listed as oddities. The header's size is checked against `limits` before pixels are decoded; a file that is
+/// empty, truncated, damaged, of another kind, of a layout that is not known to be read right, of pixels that are not
+/// square, or too large throws DataError naming it; one that is gone or that the disk does not give throws
+/// EnvironmentError. Superfluous bytes that cost no pixel are no damage. From any thread.
 DecodedImage read_image(const std::filesystem::path& path, const DecodeLimits& limits = {});
 
 /// NAME.mask.* beside the mark NAME.*, of any extension that is read and in any case: its support mask; empty: none.

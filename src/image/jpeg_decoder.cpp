@@ -1,7 +1,5 @@
 // JPEG by libjpeg(-turbo): 8 bits; grey, YCbCr, RGB, and CMYK as Adobe writes it; baseline, progressive or arithmetic.
 
-#include <cstdio>  // jpeglib.h needs it
-
 #include <jerror.h>
 #include <jpeglib.h>
 
@@ -9,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <csetjmp>
+#include <cstdio>  // jpeglib.h needs it
 #include <cstring>
 
 #include "core/errors.h"
@@ -41,7 +40,10 @@ class Jpeg {
   /// `calls` must own nothing that a destructor frees. Throws DataError with libjpeg's reason.
   template <typename Calls>
   void guarded(const Calls& calls) {
-    if (setjmp(escape_) != 0) throw DataError(name_ + ": cannot be decoded (" + said_.data() + ")");
+    if (setjmp(escape_) != 0) {
+      throw DataError(name_ + (is_damaged_ ? ": its pixels are damaged (" : ": cannot be decoded (") + said_.data() +
+                      ")");
+    }
     calls(jpeg_);
   }
 
@@ -49,8 +51,6 @@ class Jpeg {
   void note_pixels_begin() { has_begun_ = true; }
   const jpeg_decompress_struct& state() const { return jpeg_; }
 
-  /// The first message that tells of lost pixels; empty: none.
-  std::string damage() const { return damage_.data(); }
   /// Whether bytes stand before the end that belong to nothing: filler, unless the scan went astray before them.
   bool has_filler() const { return has_filler_; }
 
@@ -58,7 +58,7 @@ class Jpeg {
   static Jpeg& self(j_common_ptr common) { return *static_cast<Jpeg*>(common->client_data); }
 
   [[noreturn]] static void on_error(j_common_ptr common) {
-    self(common).format(common, self(common).said_);
+    common->err->format_message(common, self(common).said_.data());
     std::longjmp(self(common).escape_, 1);
   }
 
@@ -80,7 +80,8 @@ class Jpeg {
       default:
         break;
     }
-    if (jpeg.damage_[0] == '\0') jpeg.format(common, jpeg.damage_);
+    jpeg.is_damaged_ = true;  // and what follows is of no use
+    on_error(common);
   }
 
   /// A file may ask for any number of passes over the picture; none that was meant to be looked at has so many.
@@ -91,17 +92,14 @@ class Jpeg {
     std::longjmp(self(common).escape_, 1);
   }
 
-  using Message = std::array<char, JMSG_LENGTH_MAX>;
-  void format(j_common_ptr common, Message& message) { common->err->format_message(common, message.data()); }
-
   Bytes file_;
   const std::string& name_;
   jpeg_decompress_struct jpeg_{};
   jpeg_error_mgr errors_{};
   jpeg_progress_mgr progress_{};
   std::jmp_buf escape_;
-  Message said_{}, damage_{};
-  bool has_begun_ = false, has_filler_ = false;
+  std::array<char, JMSG_LENGTH_MAX> said_{};
+  bool has_begun_ = false, is_damaged_ = false, has_filler_ = false;
 };
 
 constexpr unsigned int kExifMarker = JPEG_APP0 + 1;
@@ -168,7 +166,6 @@ Picture decode_jpeg(Bytes file, const std::string& name, const DecodeLimits& lim
     break;
   }
   read_rows(jpeg, picture);
-  if (!jpeg.damage().empty()) throw DataError(name + ": its pixels are damaged (" + jpeg.damage() + ")");
   if (jpeg.has_filler()) {
     if (scan_went_astray(file)) {
       throw DataError(name + ": its pixels are damaged (the picture ends before its data do)");

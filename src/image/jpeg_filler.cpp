@@ -107,7 +107,8 @@ std::optional<Walk> walk_of(File file) {
     if (length < 2) return std::nullopt;
     const std::size_t content = at + 4, end = at + 2 + static_cast<std::size_t>(length);
     const bool is_frame = marker >= 0xC0 && marker <= 0xCF && marker != 0xC4 && marker != 0xC8 && marker != 0xCC;
-    if (is_frame && (marker > 0xC1 || !walk.components.empty() || !take_frame(file, content, walk))) return std::nullopt;
+    if (is_frame && (marker > 0xC1 || !walk.components.empty() || !take_frame(file, content, walk)))
+      return std::nullopt;
     if (marker == 0xC4 && !take_tables(file, content, std::min(end, file.size()), walk)) return std::nullopt;
     if (marker == 0xDD) walk.restart_interval = std::max(0, word_at(file, content));
     if (marker == 0xDA) {

@@ -8,9 +8,9 @@
 namespace outsole::image {
 
 /// For a JPEG that libjpeg decodes to the end without an error, and that has superfluous bytes: whether they look like
-/// the picture's own. Walks the Huffman codes of a file of one baseline scan: pixels that end within a byte are followed
-/// by ones up to its end, and superfluous bytes that are again whole blocks up to the end, padded with ones, are pixels.
-/// Of other files (progressive, arithmetic, several scans) it knows nothing: false.
+/// the picture's own. Walks the Huffman codes of a file of one baseline scan: pixels that end within a byte are
+/// followed by ones up to its end, and superfluous bytes that are again whole blocks up to the end, padded with ones,
+/// are pixels. Of other files (progressive, arithmetic, several scans) it knows nothing: false.
 bool scan_went_astray(std::span<const std::byte> file);
 
 }  // namespace outsole::image

@@ -51,13 +51,15 @@ std::string advice_on_other_format(Bytes file) {
   }
   if (const std::string_view name = name_of_brand(file); !name.empty()) {
     if (name != "HEIC") return advice(name, kToPng);
-    return advice(name, " is not read; convert it to PNG at its full size, or let the phone save JPEG (\"most compatible\")");
+    return advice(name,
+                  " is not read; convert it to PNG at its full size, or let the phone save JPEG (\"most compatible\")");
   }
   constexpr std::size_t kPdfWithin = 1024;  // of its beginning, as readers of PDF allow
   constexpr std::string_view kPdf = "%PDF-";
   const Bytes head = file.first(std::min(file.size(), kPdfWithin));
   const std::string_view text(reinterpret_cast<const char*>(head.data()), head.size());
-  const bool is_image = has_at(file, 0, "\x89PNG") || has_at(file, 0, "\xFF\xD8") || has_at(file, 0, "II") || has_at(file, 0, "MM");
+  const bool is_image =
+      has_at(file, 0, "\x89PNG") || has_at(file, 0, "\xFF\xD8") || has_at(file, 0, "II") || has_at(file, 0, "MM");
   if (!is_image && text.find(kPdf) != std::string_view::npos) {
     return advice("PDF", " is not read; take its scan out as PNG or TIFF at the scanner's resolution");
   }

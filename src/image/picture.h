@@ -1,6 +1,6 @@
 #pragma once
-// What a decoder gives: a file's pixels as grey and alpha, before they are turned, scaled and laid on paper, and what the
-// file says of them. Colour becomes grey run by run, so that no picture is ever held in colour.
+// What a decoder gives: a file's pixels as grey and alpha, before they are turned, scaled and laid on paper, and what
+// the file says of them. Colour becomes grey run by run, so that no picture is ever held in colour.
 
 #include <array>
 #include <cstddef>
@@ -19,7 +19,7 @@ using Bytes = std::span<const std::byte>;
 /// A resolution that a file states, in pixels an inch.
 struct StatedResolution {
   double x_dpi = 0, y_dpi = 0;
-  bool is_ratio = false;   // only how the pixels' sides stand to each other
+  bool is_ratio = false;     // only how the pixels' sides stand to each other
   bool is_whole_cm = false;  // was rounded to whole pixels a centimetre
 };
 
@@ -27,10 +27,10 @@ struct Picture {
   cv::Mat grey;   // CV_8UC1 or CV_16UC1, samples as the file holds them
   cv::Mat alpha;  // of the same type, the highest value opaque; empty: the file has none
   bool was_colour = false;
-  bool white_is_zero = false;     // grey runs from white to black
-  bool is_premultiplied = false;  // grey was multiplied by alpha
-  int stated_bits = 0;            // how many of 16 bits the file says it uses; 0: it does not say
-  int orientation = 1;            // 1 to 8, as in TIFF and EXIF
+  bool white_is_zero = false;                 // grey runs from white to black
+  bool is_premultiplied = false;              // grey was multiplied by alpha
+  int stated_bits = 0;                        // how many of 16 bits the file says it uses; 0: it does not say
+  int orientation = 1;                        // 1 to 8, as in TIFF and EXIF
   std::vector<StatedResolution> resolutions;  // the most trustworthy first
   std::vector<Oddity> oddities;
 };

@@ -62,7 +62,8 @@ class Png {
   static void on_warning(png_structp png, png_const_charp message) {
     Png& self = *static_cast<Png*>(png_get_error_ptr(png));
     if (std::strncmp(message, "IDAT", 4) != 0) return;
-    if (std::strstr(message, "xtra compressed data") != nullptr || std::strstr(message, "oo much image data") != nullptr) {
+    if (std::strstr(message, "xtra compressed data") != nullptr ||
+        std::strstr(message, "oo much image data") != nullptr) {
       self.has_filler_ = true;
     } else {
       self.is_damaged_ = true;
@@ -70,9 +71,7 @@ class Png {
     }
   }
 
-  void note(const char* message) {
-    std::strncpy(said_.data(), message, said_.size() - 1);
-  }
+  void note(const char* message) { std::strncpy(said_.data(), message, said_.size() - 1); }
 
   Bytes file_;
   const std::string& name_;
@@ -97,7 +96,20 @@ void check_png_size(Bytes file, const std::string& name, const DecodeLimits& lim
     throw DataError(name + ": broken PNG: it does not begin with IHDR");
   }
   const int bits = std::to_integer<int>(file[24]), colour_type = std::to_integer<int>(file[25]);
-  check_size(big_endian(file, 20), big_endian(file, 16), bits == 16 && colour_type != PNG_COLOR_TYPE_GRAY, limits, name);
+  check_size(big_endian(file, 20), big_endian(file, 16), bits == 16 && colour_type != PNG_COLOR_TYPE_GRAY, limits,
+             name);
+}
+
+/// Every chunk must lie within the file: libpng takes memory by some chunks' lengths before it reads them.
+void check_chunks(Bytes file, const std::string& name) {
+  constexpr std::size_t kSignatureBytes = 8, kAround = 12;  // length, type and checksum of a chunk
+  for (std::size_t at = kSignatureBytes;;) {
+    if (file.size() - at < kAround || big_endian(file, at) > file.size() - at - kAround) {
+      throw DataError(name + ": truncated: it ends before its content does");
+    }
+    if (std::memcmp(file.data() + at + 4, "IEND", 4) == 0) return;
+    at += kAround + big_endian(file, at);
+  }
 }
 
 struct PngLayout {
@@ -167,7 +179,8 @@ PngFacts facts_of(Png& png) {
     png_color_8p significant = nullptr;
     if (png_get_sBIT(p, info, &significant) != 0) {
       const bool is_grey = (png_get_color_type(p, info) & PNG_COLOR_MASK_COLOR) == 0;
-      facts.stated_bits = is_grey ? significant->gray : std::max({significant->red, significant->green, significant->blue});
+      facts.stated_bits =
+          is_grey ? significant->gray : std::max({significant->red, significant->green, significant->blue});
     }
     png_get_eXIf_1(p, info, &facts.exif_bytes, &facts.exif);
   });
@@ -178,6 +191,7 @@ PngFacts facts_of(Png& png) {
 
 Picture decode_png(Bytes file, const std::string& name, const DecodeLimits& limits) {
   check_png_size(file, name, limits);
+  check_chunks(file, name);
   Png png(file, name);
   const PngLayout layout = begin(png);
   Picture picture = blank_picture(layout.height_px, layout.width_px, layout.bits, layout.has_alpha());

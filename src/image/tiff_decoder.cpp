@@ -25,12 +25,12 @@ namespace {
 struct OpenFile {
   Bytes bytes;
   std::uint64_t at = 0;
-  std::string said;        // the first message
+  std::string said;         // the first message
   bool has_filler = false;  // its JPEG codec met superfluous bytes before an end
   bool is_reading_pixels = false;
 
-  /// While pixels are read whatever libtiff says tells of damage, but for old ways of writing that it understands. Before
-  /// that warnings speak of tags that mean nothing here.
+  /// While pixels are read whatever libtiff says tells of damage, but for old ways of writing that it understands.
+  /// Before that warnings speak of tags that mean nothing here.
   void note(bool is_error, const std::string& message) {
     const auto says = [&](const char* words) { return message.find(words) != std::string::npos; };
     if (!is_error && (!is_reading_pixels || says("Old-style LZW"))) return;
@@ -170,8 +170,8 @@ bool is_tried_depth(const Layout& layout) {
 [[noreturn]] void refuse(const std::string& name, const std::string& what) { throw DataError(name + ": TIFF " + what); }
 
 std::string described(const Layout& layout) {
-  constexpr const char* kMeanings[] = {"white-is-zero grey", "grey",        "RGB", "palette", "a mask",
-                                       "inks",               "YCbCr colour"};
+  constexpr const char* kMeanings[] = {"white-is-zero grey", "grey", "RGB", "palette", "a mask", "inks",
+                                       "YCbCr colour"};
   const auto meaning = static_cast<std::size_t>(layout.photometric);
   return "of " + std::to_string(layout.samples) + " samples of " + std::to_string(layout.bits) + " bits, " +
          (meaning < std::size(kMeanings) ? kMeanings[meaning] : "meaning " + std::to_string(layout.photometric)) +
@@ -243,8 +243,8 @@ void check_directory(const TiffDirectory& directory, const std::string& name, co
   }
   const std::uint64_t height = at_least(tag::kImageLength), width = at_least(tag::kImageWidth);
   if (height > kMaxLength || width > kMaxLength) refuse(name, "of impossible size");
-  const bool is_deep_colour = directory.value_or(tag::kBitsPerSample, 1) == 16 &&
-                              directory.value_or(tag::kSamplesPerPixel, 1) > 1;
+  const bool is_deep_colour =
+      directory.value_or(tag::kBitsPerSample, 1) == 16 && directory.value_or(tag::kSamplesPerPixel, 1) > 1;
   check_size(static_cast<std::int64_t>(height), static_cast<std::int64_t>(width), is_deep_colour, limits, name);
   constexpr std::uint64_t kReducedCopy = 1;
   if ((directory.value_or(tag::kSubfileType, 0) & kReducedCopy) != 0) {
@@ -322,7 +322,9 @@ class Painter {
     };
     for (int s = 0; s < layout_.colours; ++s) run.sample[static_cast<std::size_t>(s)] = sample(s);
     if (layout_.alpha >= 0) run.alpha = sample(layout_.alpha);
-    const Samples samples = layout_.colours == 1 ? Samples::kGrey : layout_.colours == 3 ? Samples::kRgb : Samples::kInks;
+    const Samples samples = layout_.colours == 1   ? Samples::kGrey
+                            : layout_.colours == 3 ? Samples::kRgb
+                                                   : Samples::kInks;
     put(picture_, samples, row, column, pixels, run);
   }
 
@@ -346,8 +348,14 @@ class Painter {
   std::vector<std::uint8_t> looked_up_;
 };
 
+/// Whether libtiff's rows are as long as ours: otherwise it means other samples than Layout does.
+bool has_row_bytes(const Layout& layout, tmsize_t row_bytes, std::int64_t width_px) {
+  return row_bytes == (width_px * layout.samples_a_plane() * layout.bits + 7) / 8;
+}
+
 /// Rows one by one; of planes, which libtiff cannot read beside each other, a strip of each.
 bool read_strips(TIFF* tiff, const Layout& layout, Painter& painter) {
+  if (!has_row_bytes(layout, TIFFScanlineSize(tiff), layout.width_px)) return false;
   const auto row_bytes = static_cast<std::size_t>(TIFFScanlineSize(tiff));
   std::vector<const std::uint8_t*> row(static_cast<std::size_t>(layout.planes()));
   if (!layout.is_planar) {
@@ -359,16 +367,15 @@ bool read_strips(TIFF* tiff, const Layout& layout, Painter& painter) {
     }
     return true;
   }
-  const std::int64_t strip_rows = std::clamp<std::int64_t>(
-      field<std::uint32_t>(tiff, TIFFTAG_ROWSPERSTRIP, UINT32_MAX), 1, layout.height_px);
+  const std::int64_t strip_rows =
+      std::clamp<std::int64_t>(field<std::uint32_t>(tiff, TIFFTAG_ROWSPERSTRIP, UINT32_MAX), 1, layout.height_px);
   const std::size_t strip_bytes = static_cast<std::size_t>(strip_rows) * row_bytes;
   std::vector<std::uint8_t> buffer(row.size() * strip_bytes);
   for (std::int64_t top = 0; top < layout.height_px; top += strip_rows) {
     const std::int64_t rows = std::min(strip_rows, layout.height_px - top);
     const auto wanted = static_cast<tmsize_t>(static_cast<std::size_t>(rows) * row_bytes);
     for (std::size_t plane = 0; plane < row.size(); ++plane) {
-      const auto strip =
-          TIFFComputeStrip(tiff, static_cast<std::uint32_t>(top), static_cast<std::uint16_t>(plane));
+      const auto strip = TIFFComputeStrip(tiff, static_cast<std::uint32_t>(top), static_cast<std::uint16_t>(plane));
       if (TIFFReadEncodedStrip(tiff, strip, buffer.data() + plane * strip_bytes, wanted) != wanted) return false;
     }
     for (std::int64_t y = 0; y < rows; ++y) {
@@ -382,10 +389,13 @@ bool read_strips(TIFF* tiff, const Layout& layout, Painter& painter) {
 }
 
 bool read_tiles(TIFF* tiff, const Layout& layout, Painter& painter) {
+  if (!has_row_bytes(layout, TIFFTileRowSize(tiff), layout.tile_width_px)) return false;
   const auto row_bytes = static_cast<std::size_t>(TIFFTileRowSize(tiff));
   const tmsize_t tile_bytes = TIFFTileSize(tiff);
   constexpr tmsize_t kMostTileBytes = tmsize_t{1} << 28;
-  if (tile_bytes <= 0 || tile_bytes > kMostTileBytes / layout.planes()) return false;
+  if (tile_bytes != TIFFTileRowSize(tiff) * layout.tile_height_px || tile_bytes > kMostTileBytes / layout.planes()) {
+    return false;
+  }
   std::vector<std::uint8_t> buffer(static_cast<std::size_t>(layout.planes()) * static_cast<std::size_t>(tile_bytes));
   std::vector<const std::uint8_t*> row(static_cast<std::size_t>(layout.planes()));
   for (std::int64_t top = 0; top < layout.height_px; top += layout.tile_height_px) {
@@ -450,10 +460,11 @@ Picture decode_tiff(Bytes file, const std::string& name, const DecodeLimits& lim
   Picture picture = blank_picture(layout.height_px, layout.width_px, layout.bits, layout.alpha >= 0);
   Painter painter(picture, layout, table_of(tiff.get(), layout, name));
   open_file.is_reading_pixels = true;
-  const bool is_whole = layout.is_tiled ? read_tiles(tiff.get(), layout, painter) : read_strips(tiff.get(), layout, painter);
+  const bool is_whole =
+      layout.is_tiled ? read_tiles(tiff.get(), layout, painter) : read_strips(tiff.get(), layout, painter);
   if (!is_whole || !open_file.said.empty()) {
     throw DataError(name + ": truncated, or its pixels are damaged (" +
-                    (open_file.said.empty() ? "a strip or tile is too short" : open_file.said) + ")");
+                    (open_file.said.empty() ? "a strip or tile is not what its size promises" : open_file.said) + ")");
   }
   if (open_file.has_filler) picture.oddities.push_back({kFiller, ""});
   take_facts(directory, layout, picture);

@@ -12,9 +12,9 @@ namespace outsole::image {
 /// Numbers of tags, as in TIFF and EXIF.
 namespace tag {
 inline constexpr std::uint16_t kSubfileType = 254, kImageWidth = 256, kImageLength = 257, kBitsPerSample = 258,
-                               kPhotometric = 262, kOrientation = 274, kSamplesPerPixel = 277, kRowsPerStrip = 278, kMaxSampleValue = 281,
-                               kXResolution = 282, kYResolution = 283, kResolutionUnit = 296, kTileWidth = 322,
-                               kTileLength = 323;
+                               kPhotometric = 262, kOrientation = 274, kSamplesPerPixel = 277, kRowsPerStrip = 278,
+                               kMaxSampleValue = 281, kXResolution = 282, kYResolution = 283, kResolutionUnit = 296,
+                               kTileWidth = 322, kTileLength = 323;
 }
 
 class TiffDirectory {

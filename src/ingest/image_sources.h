@@ -20,11 +20,11 @@ struct ColumnFilter {
 
 struct SourceOptions {
   std::vector<std::filesystem::path> inputs = {};  // image files, or folders of them
-  bool recursive = false;                     // with the folders below
+  bool recursive = false;                          // with the folders below
   std::optional<std::filesystem::path> manifest = {};
   std::vector<ColumnFilter> where = {};   // all must hold
   std::vector<std::string> columns = {};  // of the manifest, those that mean something, besides file and id
-  bool lenient = false;              // goes on where the manifest says something that cannot be applied
+  bool lenient = false;                   // goes on where the manifest says something that cannot be applied
 };
 
 struct ImageSource {

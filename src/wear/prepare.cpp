@@ -34,8 +34,11 @@ struct Course {
   double dpi = 0;
 };
 
+/// Less than kLeastDpi is no scanner's, but a program's that does not know.
+bool knows_resolution(const ingest::ScanInfo& scan) { return scan.dpi >= image::kLeastDpi; }
+
 double resolution_of(const ingest::ScanInfo& scan, const PrepareOptions& options) {
-  if (scan.dpi >= image::kLeastDpi) return scan.dpi;  // less is no scanner's, but a program's that does not know
+  if (knows_resolution(scan)) return scan.dpi;
   if (options.dpi) return *options.dpi;
   throw UsageError("scan '" + scan.id + "' does not say its resolution; give it by `dpi`");
 }
@@ -291,6 +294,15 @@ Preparation agreed_work(const comm::Communicator& comm, const PrepareOptions& op
   return std::move(*work);
 }
 
+/// Says of how many scans the resolution is taken from `dpi`.
+void tell_assumed_resolution(const Preparation& work, const PrepareOptions& options) {
+  if (!options.dpi) return;
+  const auto unknown =
+      std::ranges::count_if(work.store.scans(), [](const auto& scan) { return !knows_resolution(scan); });
+  spdlog::info("`dpi` {}: the resolution of {} of {} scans, whose files do not say any that can be believed",
+               *options.dpi, unknown, work.facts.scans);
+}
+
 store::StoreHeader header_of(const Preparation& work, const PrepareOptions& options) {
   const image::RegistrationParameters& r = options.registration;
   return {kPreparedSchema,
@@ -436,6 +448,7 @@ PrepareFacts prepare_facts(const comm::Communicator& comm, const PrepareOptions&
 
 PrepareSummary prepare_scans(const comm::Communicator& comm, const PrepareOptions& options) {
   const Preparation work = agreed_work(comm, options);
+  if (comm.is_root()) tell_assumed_resolution(work, options);
   UnitMaker make_unit(work, options);
   PrepareSummary summary;
 

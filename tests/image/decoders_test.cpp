@@ -15,7 +15,6 @@
 namespace outsole::image {
 namespace {
 
-using ::testing::HasSubstr;
 using outsole::testing::exif_of;
 using outsole::testing::JpegWay;
 using outsole::testing::Picture;
@@ -24,6 +23,7 @@ using outsole::testing::TiffWay;
 using outsole::testing::write_jpeg;
 using outsole::testing::write_png;
 using outsole::testing::write_tiff;
+using ::testing::HasSubstr;
 
 Picture noisy_picture(int height_px = 48, int width_px = 64) {
   std::mt19937 random(3);
@@ -86,14 +86,11 @@ TEST_F(Fillers, BeforeTheEndOfAJpegIsPassedOverAndSaid) {
   std::mt19937 random(5);
   std::string any(40, '\0');
   for (char& c : any) c = static_cast<char>(random() % 255);  // no 0xFF
-  const std::vector<std::string> fillers = {std::string(1, '\0'),
-                                            std::string(3, '\0'),
-                                            std::string(40, '\x5A'),
-                                            std::string("\xFF\xD0", 2) + std::string(40, '\x5A'),
-                                            std::string(1000, '\0'),
-                                            std::string(7, ' ') + "\r\n",
-                                            "padded by the camera",
-                                            any};
+  const std::vector<std::string> fillers = {
+      std::string(1, '\0'),    std::string(3, '\0'),
+      std::string(40, '\x5A'), std::string("\xFF\xD0", 2) + std::string(40, '\x5A'),
+      std::string(1000, '\0'), std::string(7, ' ') + "\r\n",
+      "padded by the camera",  any};
   int number = 0;
   for (const std::string& jpeg : jpegs()) {
     const DecodedImage clean = read_image(write("clean.jpg", jpeg));
@@ -225,8 +222,8 @@ TEST_F(LostPixels, OfAPng) {
 }
 
 TEST_F(LostPixels, OfATiff) {
-  for (const int compression : {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE, COMPRESSION_PACKBITS,
-                                COMPRESSION_JPEG}) {
+  for (const int compression :
+       {COMPRESSION_NONE, COMPRESSION_LZW, COMPRESSION_ADOBE_DEFLATE, COMPRESSION_PACKBITS, COMPRESSION_JPEG}) {
     for (const int tile_px : {0, 16}) {
       write_tiff(path("a.tif"), noisy_picture(),
                  {.photometric = 2, .compression = compression, .tile_px = tile_px, .rows_per_strip = 16});
@@ -315,7 +312,8 @@ TEST_F(Resolution, IsNotBelievedWhereNoScannerHasIt) {
 }
 
 TEST_F(Resolution, IsTheOneThatCanBeBelieved) {
-  write_jpeg(path("a.jpg"), noisy_picture(), {.density_unit = 1, .x_density = 72, .y_density = 72, .exif = exif_of(1, 300)});
+  write_jpeg(path("a.jpg"), noisy_picture(),
+             {.density_unit = 1, .x_density = 72, .y_density = 72, .exif = exif_of(1, 300)});
   const DecodedImage image = read_image(path("a.jpg"));
   EXPECT_EQ(image.dpi, 300);
   EXPECT_EQ(oddity(image, "not believed"), "none");

@@ -17,7 +17,6 @@
 namespace outsole::image {
 namespace {
 
-using ::testing::HasSubstr;
 using outsole::testing::AlphaKind;
 using outsole::testing::exif_of;
 using outsole::testing::JpegWay;
@@ -28,6 +27,7 @@ using outsole::testing::TiffWay;
 using outsole::testing::write_jpeg;
 using outsole::testing::write_png;
 using outsole::testing::write_tiff;
+using ::testing::HasSubstr;
 
 // Neither is a multiple of a byte's pixels or a tile, and they differ.
 constexpr int kHeight = 37, kWidth = 53;
@@ -160,8 +160,8 @@ TEST_F(OnePicture, FromPngOfEveryTypeAndDepth) {
           if (is_transparent && !has_alpha) continue;
           PngWay way{.depth = depth, .colour = colour, .is_interlaced = is_interlaced};
           if (colour == 3) way.palette = palette_of(depth, is_transparent);
-          const Picture picture = colour == 3 ? picture_of(way.palette)
-                                              : picture_of(std::min(depth, 8), (colour & 2) != 0, is_transparent);
+          const Picture picture =
+              colour == 3 ? picture_of(way.palette) : picture_of(std::min(depth, 8), (colour & 2) != 0, is_transparent);
           write_png(path("a.png"), picture, way);
           expect(path("a.png"), picture, depth,
                  "PNG colour " + std::to_string(colour) + " depth " + std::to_string(depth) +
@@ -317,7 +317,8 @@ TEST_F(OnePicture, FromJpegInTiff) {
   for (const int photometric : {0, 1, 2, 6}) {
     for (const int tile_px : {0, 16}) {
       const Picture picture = picture_of(8, photometric == 2, false, 8);
-      const TiffWay way{.photometric = photometric, .compression = COMPRESSION_JPEG, .tile_px = tile_px, .rows_per_strip = 16};
+      const TiffWay way{
+          .photometric = photometric, .compression = COMPRESSION_JPEG, .tile_px = tile_px, .rows_per_strip = 16};
       write_tiff(path("a.tif"), picture, way);
       expect(path("a.tif"), picture, 8, described(way));
     }
@@ -368,7 +369,11 @@ TEST_F(OnePicture, FromFewerBitsInSixteen) {
       for (const std::string mode : {"wl", "wb"}) {
         for (const bool uses_high_bits : {false, true}) {
           write_tiff(path("a.tif"), picture,
-                     {.mode = mode, .bits = 16, .photometric = photometric, .used_bits = bits, .uses_high_bits = uses_high_bits});
+                     {.mode = mode,
+                      .bits = 16,
+                      .photometric = photometric,
+                      .used_bits = bits,
+                      .uses_high_bits = uses_high_bits});
           expect_levels(path("a.tif"), picture, "TIFF " + way + (uses_high_bits ? ", high ones" : ""));
         }
       }
@@ -442,7 +447,8 @@ using outsole::testing::BareTag;
 
 /// 8 x 8 pixels of 8-bit grey, but for what is changed.
 std::string unusual_tiff(const std::map<int, std::vector<double>>& changes) {
-  std::map<int, std::vector<double>> tags = {{256, {8}}, {257, {8}}, {258, {8}}, {259, {1}}, {262, {1}}, {277, {1}}, {278, {8}}};
+  std::map<int, std::vector<double>> tags = {{256, {8}}, {257, {8}}, {258, {8}}, {259, {1}},
+                                             {262, {1}}, {277, {1}}, {278, {8}}};
   for (const auto& [number, values] : changes) {
     if (values.empty()) {
       tags.erase(number);
@@ -528,11 +534,26 @@ TEST_F(OnePicture, NamesFormatsThatAreNotReadAndWhatToDo) {
       {std::string("RIFF\x24\0\0\0WEBPVP8L", 16), "WebP"},
       {"GIF87a......", "GIF"},
       {"GIF89a......", "GIF"},
-      {std::string("\0\0\0\x18" "ftypheic\0\0\0\0mif1heic", 24), "HEIC"},
-      {std::string("\0\0\0\x18" "ftypmif1\0\0\0\0mif1heic", 24), "HEIC"},
-      {std::string("\0\0\0\x18" "ftypheix\0\0\0\0mif1heic", 24), "HEIC"},
-      {std::string("\0\0\0\x18" "ftypavif\0\0\0\0mif1avif", 24), "AVIF"},
-      {std::string("\0\0\0\x18" "ftypqt  \0\0\0\0qt      ", 24), "video"},
+      {std::string("\0\0\0\x18"
+                   "ftypheic\0\0\0\0mif1heic",
+                   24),
+       "HEIC"},
+      {std::string("\0\0\0\x18"
+                   "ftypmif1\0\0\0\0mif1heic",
+                   24),
+       "HEIC"},
+      {std::string("\0\0\0\x18"
+                   "ftypheix\0\0\0\0mif1heic",
+                   24),
+       "HEIC"},
+      {std::string("\0\0\0\x18"
+                   "ftypavif\0\0\0\0mif1avif",
+                   24),
+       "AVIF"},
+      {std::string("\0\0\0\x18"
+                   "ftypqt  \0\0\0\0qt      ",
+                   24),
+       "video"},
       {std::string("\0\0\0\x0CjP  \r\n\x87\n\0\0\0\x14", 16), "JPEG 2000"},
       {std::string("\xFF\x4F\xFF\x51\0\x2F", 6), "JPEG 2000"},
       {std::string("\0\0\0\x0CJXL \r\n\x87\n", 12), "JPEG XL"},

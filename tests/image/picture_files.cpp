@@ -1,13 +1,12 @@
 #include "picture_files.h"
 
-#include <cstdio>  // jpeglib.h needs it
-
 #include <jpeglib.h>
 #include <png.h>
 #include <tiffio.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>  // jpeglib.h needs it
 #include <cstring>
 #include <fstream>
 #include <memory>
@@ -32,7 +31,8 @@ std::vector<std::uint8_t> packed(const std::vector<int>& samples, int bits, bool
       std::memcpy(&bytes[2 * i], &sample, 2);
     } else {
       const std::size_t bit = i * static_cast<std::size_t>(bits);
-      bytes[bit / 8] = static_cast<std::uint8_t>(bytes[bit / 8] | sample << (8 - static_cast<std::size_t>(bits) - bit % 8));
+      bytes[bit / 8] =
+          static_cast<std::uint8_t>(bytes[bit / 8] | sample << (8 - static_cast<std::size_t>(bits) - bit % 8));
     }
   }
   return bytes;
@@ -296,7 +296,8 @@ void write_tiff(const std::filesystem::path& path, const Picture& picture, const
   if (way.photometric == PHOTOMETRIC_PALETTE) {
     std::vector<std::vector<std::uint16_t>> map(3, std::vector<std::uint16_t>(std::size_t{1} << way.bits, 0));
     for (std::size_t i = 0; i < way.palette.size(); ++i) {
-      for (int c = 0; c < 3; ++c) map[static_cast<std::size_t>(c)][i] = static_cast<std::uint16_t>(way.palette[i][c] * 257);
+      for (int c = 0; c < 3; ++c)
+        map[static_cast<std::size_t>(c)][i] = static_cast<std::uint16_t>(way.palette[i][c] * 257);
     }
     TIFFSetField(tiff, TIFFTAG_COLORMAP, map[0].data(), map[1].data(), map[2].data());
   }
@@ -346,7 +347,9 @@ void write_tiff(const std::filesystem::path& path, const Picture& picture, const
 
 std::string bare_tiff(std::vector<BareTag> tags, const std::string& strip) {
   constexpr int kOffsets = 273, kCounts = 279;
-  const auto has = [&](int number) { return std::ranges::any_of(tags, [&](const BareTag& t) { return t.number == number; }); };
+  const auto has = [&](int number) {
+    return std::ranges::any_of(tags, [&](const BareTag& t) { return t.number == number; });
+  };
   if (!has(kOffsets)) tags.push_back({kOffsets, 4, {8}});
   if (!has(kCounts)) tags.push_back({kCounts, 4, {static_cast<double>(strip.size())}});
   std::ranges::sort(tags, {}, &BareTag::number);

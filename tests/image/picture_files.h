@@ -25,12 +25,12 @@ struct PngWay {
   int depth = 8;
   int colour = 0;  // 0 grey, 2 RGB, 3 palette, 4 grey and alpha, 6 RGBA
   bool is_interlaced = false;
-  int used_bits = 0;           // of 16, the low ones; 0: all
-  int stated_bits = 0;         // sBIT
+  int used_bits = 0;    // of 16, the low ones; 0: all
+  int stated_bits = 0;  // sBIT
   double x_per_metre = 0, y_per_metre = 0;
-  bool has_metre = true;       // or only the ratio
+  bool has_metre = true;  // or only the ratio
   std::string exif{};
-  int transparent_grey = -1;   // tRNS, for grey
+  int transparent_grey = -1;  // tRNS, for grey
   std::vector<cv::Vec4b> palette{};
 };
 void write_png(const std::filesystem::path& path, const Picture& picture, const PngWay& way);
@@ -45,20 +45,20 @@ struct JpegWay {
 void write_jpeg(const std::filesystem::path& path, const Picture& picture, const JpegWay& way);
 
 struct TiffWay {
-  std::string mode = "w";      // with l, b or 8: byte order and BigTIFF
+  std::string mode = "w";  // with l, b or 8: byte order and BigTIFF
   int bits = 8;
   int photometric = 1;
   int compression = 1;
   int predictor = 1;
   bool is_planar = false;
-  int tile_px = 0;             // 0: strips
+  int tile_px = 0;  // 0: strips
   int rows_per_strip = 5;
   int orientation = 1;
   int fill_order = 1;
   AlphaKind alpha = AlphaKind::kNone;
-  int used_bits = 0;           // of 16
+  int used_bits = 0;  // of 16
   bool uses_high_bits = false;
-  int max_sample_value = 0;    // 0: not stated
+  int max_sample_value = 0;  // 0: not stated
   double x_dpi = 0, y_dpi = 0;
   int resolution_unit = 2;
   std::vector<cv::Vec4b> palette{};

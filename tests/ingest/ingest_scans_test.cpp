@@ -178,5 +178,36 @@ TEST_F(IngestScans, TellContradictedResolutionsOnceWithTheirNumbers) {
   EXPECT_EQ(summary.remarks[0].first[0], (folder_ / "images/0.tiff").string() + " (300.0 dpi, manifest 150.0)");
 }
 
+TEST_F(IngestScans, TellWhatIsNotBelievedOfTheFiles) {
+  prepare([&] {
+    for (const int dpi : {1, 72}) {
+      write_scan(std::to_string(dpi) + ".tiff", CV_8UC1, dpi,
+                 {cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, dpi, cv::IMWRITE_TIFF_YDPI, dpi});
+    }
+    write("manifest.csv", "id,shoe,pair,foot,week\n1,s,p,L,0\n72,s,p,L,2\n");
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind());
+  if (!comm_.is_root()) return;
+  ASSERT_EQ(summary.remarks.size(), 1u);
+  EXPECT_NE(summary.remarks[0].what.find("not believed"), std::string::npos);
+  EXPECT_EQ(summary.remarks[0].images, 2);
+  const ingest::ScanStore store(options_.output);
+  for (const ScanInfo& scan : store.scans()) EXPECT_EQ(scan.dpi, 0);
+}
+
+TEST_F(IngestScans, LeaveOutScansWhosePixelsAreNotSquare) {
+  prepare([&] {
+    write_scan("fax.tiff", CV_8UC1, 0,
+               {cv::IMWRITE_TIFF_RESUNIT, 2, cv::IMWRITE_TIFF_XDPI, 204, cv::IMWRITE_TIFF_YDPI, 98});
+    write_scan("scan.tiff", CV_8UC1, 1);
+    write("manifest.csv", "id,shoe,pair,foot,week\nfax,s,p,L,0\nscan,s,p,L,2\n");
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, scan_kind());
+  if (!comm_.is_root()) return;
+  EXPECT_EQ(summary.images, 1);
+  ASSERT_EQ(summary.skipped.size(), 1u);
+  EXPECT_NE(summary.skipped[0].reason.find("204 x 98 dpi"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace outsole::ingest

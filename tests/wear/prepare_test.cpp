@@ -271,6 +271,26 @@ TEST_F(Prepare, RefusesSizesAndResolutionsThatCannotBe) {
   refuses(DataError(""));
 }
 
+TEST_F(Prepare, TakesResolutionsThatDifferByRoundingForOne) {
+  auto a = scan("a", "left", 0, print_of_sole(1)), b = scan("b", "left", 1, print_of_sole(1));
+  a.dpi = 299.9994;  // 11811 pixels a metre
+  b.dpi = 300;
+  save({a, b});
+  EXPECT_NEAR(prepare_facts(comm_, options_).dpi, 300, 0.001);
+  a.dpi = 299;
+  save({a, b});
+  EXPECT_THROW(prepare_facts(comm_, options_), DataError);
+}
+
+TEST_F(Prepare, DisbelievesAResolutionThatNoScannerHas) {
+  auto one = scan("a", "left", 0, print_of_sole(1));
+  one.dpi = 1;
+  save({one});
+  EXPECT_THROW(prepare_facts(comm_, options_), UsageError);
+  options_.dpi = kDpi;
+  EXPECT_EQ(prepare_facts(comm_, options_).dpi, kDpi);
+}
+
 TEST_F(Prepare, PlanSaysWhatWouldBeDone) {
   options_.size = cv::Size(256, 640);
   const PrepareFacts facts = prepare_facts(comm_, options_);
