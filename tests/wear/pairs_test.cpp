@@ -12,6 +12,7 @@ namespace outsole::wear {
 namespace {
 
 using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 using testing::paper_year;
 using testing::scan_of;
 using Scans = std::vector<wear::PreparedInfo>;
