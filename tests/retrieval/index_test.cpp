@@ -102,7 +102,7 @@ TEST_F(Index, TellsOfNoEqualPixelsWhereThereAreNone) {
 }
 
 TEST_F(Retrieval, IndexNamesEveryGroupOfExemplarsOfEqualPixels) {
-  auto exemplars = synthetic_exemplars(100, 60, 30);
+  auto exemplars = synthetic_exemplars(100, 80, 56);
   for (const int copy : {40, 99}) exemplars[static_cast<std::size_t>(copy)].image = exemplars[1].image.clone();
   exemplars[50].image = exemplars[49].image.clone();  // of the same block
   exemplars[50].mirror = !exemplars[49].mirror;       // and yet of equal pixels

@@ -47,7 +47,7 @@ std::map<std::string, NaiveMark> marks_of_all_kinds(const std::vector<NaiveExemp
   marks["nearly_flat"].image(cv::Rect(20, 20, 2, 2)) = 202;
   marks["noise"] = {cv::Mat1b(40, 30), {}};
   cv::RNG(3).fill(marks["noise"].image, cv::RNG::UNIFORM, 0, 256);
-  marks["tiny"] = part(8, {20, 40, 24, 26});
+  marks["tiny"] = part(8, {16, 40, 32, 34});  // of one cell less there would be nothing to compare
   marks["as_large_as_the_frame"] = {cv::Mat1b(), {}};
   cv::resize(exemplars[0].image, marks["as_large_as_the_frame"].image, {60, 120}, 0, 0, cv::INTER_AREA);
   marks["larger_than_the_frame"] = {cv::Mat1b(), {}};
