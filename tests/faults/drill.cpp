@@ -73,10 +73,10 @@ std::vector<DrilledJob> list_jobs() {
               "1e-6",
               "--output",
               "out"}),
-      job_of("stages", "small.h5", "model.h5",
-             {"train", "--scans", "in/small.h5", "--task", "prediction", "--sizes", "16x16,native", "--epochs", "1,2",
-              "--batch", "2", "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output",
-              "out"}),
+      job_of("stages", "tall.h5", "model.h5",
+             {"train", "--scans", "in/tall.h5", "--task", "prediction", "--sizes", "32x32,native", "--epochs", "1,2",
+              "--batch", "2", "--first-maps", "16", "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes",
+              "1e-6", "--output", "out"}),
       job_of("predict", "model.h5", "predictions.h5",
              {"predict", "--model", "in/model.h5", "--input", "in/prepared.h5", "--weeks", "8,24", "--input-weeks",
               "0,4,8,12,16,20,24", "--threads", "1", "--output", "out"}),
@@ -128,7 +128,7 @@ std::vector<fs::path> stages_in(const fs::path& out) {
   for (const auto& entry : fs::directory_iterator(out)) {
     if (fs::exists(entry.path() / "checkpoints")) stages.push_back(entry.path().filename());
   }
-  std::ranges::sort(stages);  // "16x16" before "native"
+  std::ranges::sort(stages);  // "32x32" before "native"
   return stages;
 }
 
