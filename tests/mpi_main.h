@@ -19,7 +19,7 @@ class FailuresOnly : public ::testing::EmptyTestEventListener {
   }
 };
 
-/// Runs all tests on all ranks; 1 on every rank if any test failed on any.
+/// Runs all tests on all ranks; 1 on every rank if any test failed on any, or if none was there to run.
 inline int run_tests_on_all_ranks(int argc, char** argv) {
   const comm::Environment environment(argc, argv);
   ::testing::InitGoogleTest(&argc, argv);
@@ -30,7 +30,11 @@ inline int run_tests_on_all_ranks(int argc, char** argv) {
     delete listeners.Release(listeners.default_result_printer());
     listeners.Append(new FailuresOnly);
   }
-  const bool failed = RUN_ALL_TESTS() != 0;
+  bool failed = RUN_ALL_TESTS() != 0;
+  if (::testing::UnitTest::GetInstance()->test_to_run_count() == 0) {
+    if (comm.is_root()) std::fprintf(stderr, "the filter leaves no test to run\n");
+    failed = true;
+  }
   return comm.any_of(failed) ? 1 : 0;
 }
 
