@@ -1,12 +1,12 @@
 #include "ingest/duplicates.h"
 
-#include <array>
-#include <bit>
-#include <cstring>
+#include <algorithm>
 #include <numeric>
+#include <span>
 #include <tuple>
 #include <utility>
 
+#include "core/sha256.h"
 #include "store/image_rows.h"
 
 namespace outsole::ingest {
@@ -58,45 +58,13 @@ std::vector<std::pair<Shape, std::string>> pixels_of(const store::Store& store, 
     const auto bytes = std::int64_t{heights[i]} * widths[i] * (depths[i] / 8);
     if (!pixels[i].second.empty() || images_of_shape[pixels[i].first] < 2 || bytes > most_bytes) continue;
     most_bytes -= bytes;
-    pixels[i].second =
-        digest_of_pixels(store::read_values<std::uint8_t>(store, "pixels", static_cast<std::int64_t>(i), 1));
+    const auto own = store::read_values<std::uint8_t>(store, "pixels", static_cast<std::int64_t>(i), 1);
+    pixels[i].second = sha256_of(std::as_bytes(std::span(own)));
   }
   return pixels;
 }
 
 }  // namespace
-
-std::string digest_of_pixels(std::span<const std::uint8_t> pixels) {
-  constexpr std::uint64_t kFirst = 0x9E3779B185EBCA87, kSecond = 0xC2B2AE3D27D4EB4F;
-  constexpr std::size_t kLanes = 4, kWord = sizeof(std::uint64_t);
-  const auto mixed = [](std::uint64_t state, std::uint64_t word) {
-    return std::rotl(state + word * kSecond, 31) * kFirst;
-  };
-  std::array<std::uint64_t, kLanes> lanes = {1, 2, 3, 4};
-  std::array<std::uint64_t, kLanes> words{};
-  for (std::size_t begin = 0; begin < pixels.size(); begin += sizeof words) {
-    const std::size_t bytes = std::min(sizeof words, pixels.size() - begin);
-    if (bytes < sizeof words) words.fill(0);
-    std::memcpy(words.data(), pixels.data() + begin, bytes);
-    for (std::size_t lane = 0; lane < kLanes; ++lane) lanes[lane] = mixed(lanes[lane], words[lane]);
-  }
-  static_assert(kWord * kLanes == sizeof words);
-  std::uint64_t low = pixels.size(), high = ~low;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
-    low = mixed(low, lanes[lane]);
-    high = mixed(high, std::rotl(lanes[kLanes - 1 - lane], 17));
-  }
-  std::string digest(2 * sizeof low, '\0');
-  std::memcpy(digest.data(), &low, sizeof low);
-  std::memcpy(digest.data() + sizeof low, &high, sizeof high);
-  std::string hex;
-  for (const char c : digest) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    const auto byte = static_cast<unsigned char>(c);
-    hex += {kDigits[byte >> 4], kDigits[byte & 15]};
-  }
-  return hex;
-}
 
 std::vector<std::vector<std::string>> find_duplicates(const store::Store& store,
                                                       const std::map<std::string, std::string>& digests,

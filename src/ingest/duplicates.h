@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -11,13 +10,9 @@
 
 namespace outsole::ingest {
 
-/// 128 bits that are equal for equal pixels, as good as never for others. Not cryptographic: it says that a file was
-/// copied, not that nobody has forged one.
-std::string digest_of_pixels(std::span<const std::uint8_t> pixels);
-
 /// The ids of a store of images whose files (source_sha256) or pixels are equal, two or more together, in the order of
-/// the store. `digests` holds what is known of pixels, by id; pixels of other rows are read where another image is of
-/// the same size, up to `most_bytes` of them. One rank.
+/// the store. `digests` holds the SHA-256 of pixels, by id, as far as it is known; pixels of other rows are read where
+/// another image is of the same size, up to `most_bytes` of them. One rank.
 std::vector<std::vector<std::string>> find_duplicates(const store::Store& store,
                                                       const std::map<std::string, std::string>& digests,
                                                       std::int64_t most_bytes);

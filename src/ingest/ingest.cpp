@@ -253,7 +253,8 @@ class UnitMaker {
     require_listed_size(source);
     const image::DecodedImage image = image::read_image(source.file, options_.limits);
     store::Columns row = kind_.row(source, &image);
-    digests_[source.id] = digest_of_pixels(std::get<std::vector<std::uint8_t>>(row.at("pixels").values));
+    const auto& pixels = std::get<std::vector<std::uint8_t>>(row.at("pixels").values);
+    digests_[source.id] = sha256_of(std::as_bytes(std::span(pixels)));
     remarks_.add(source, transparency_of(image));
     for (const Oddity& oddity : image.oddities) remarks_.add(source, oddity);
     if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
