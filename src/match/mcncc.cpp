@@ -277,7 +277,7 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
   constexpr double kFlat = 1e-5;
   return {at::full({channels}, 1.0 / static_cast<double>(channels), at::kFloat),
           (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous(),
-          {}};
+          {}, {}, {}};
 }
 
 at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels) {
@@ -289,21 +289,25 @@ at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel
   return sees_constants && channels.white.defined() ? -channels.white : at::Tensor();
 }
 
+Similarity window_similarity(Similarity similarity) {
+  if (similarity.centring == Centring::kMuBarC) similarity.centring = Centring::kNone;
+  if (similarity.scaling == Scaling::kSigmaBarC) similarity.scaling = Scaling::kNone;
+  return similarity;
+}
+
 WindowTerms window_terms(const Similarity& similarity, const ChannelModel& channels) {
-  WindowTerms terms = {channels, similarity};
+  WindowTerms terms = {channels, window_similarity(similarity)};
   if (similarity.is_distance && !channels.weight.eq(channels.weight[0]).all().item<bool>()) {
     throw UsageError("`similarity` euclidean: weighs all channels alike; it cannot be had with learned weights");
   }
   if (const at::Tensor more = subtracted_from_maps(similarity, channels); more.defined()) {
     terms.channels.white = channels.white.defined() ? channels.white + more : more;
   }
-  if (similarity.centring == Centring::kMuBarC) terms.similarity.centring = Centring::kNone;
   if (similarity.scaling == Scaling::kSigmaBarC) {
     ensure(channels.deviation.defined(), "the channels' deviations over the data set are known");
     const at::Tensor scaled = channels.weight.to(at::kDouble) / channels.deviation.square();
     const at::Tensor live = channels.deviation > channels.flat_std;
     terms.channels.weight = at::where(live, scaled, at::zeros_like(scaled)).to(at::kFloat);
-    terms.similarity.scaling = Scaling::kNone;
   }
   return terms;
 }

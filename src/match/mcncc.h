@@ -51,6 +51,9 @@ struct ChannelModel {
 /// extractor gives; undefined where that is nothing.
 at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels);
 
+/// The similarity of windows that window_terms makes of one.
+Similarity window_similarity(Similarity similarity);
+
 /// The same comparison by statistics of windows alone: blocks are less subtracted_from_maps, marks are less
 /// `white`: as much as blocks are then less than what the extractor gave; and a scale that holds for the whole data set
 /// is a part of the channel's weight. Throws Bug when `channels` lack statistics that are needed, and UsageError for a

@@ -1,9 +1,11 @@
 #include "match/search_kernel.h"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 
 #include "core/errors.h"
+#include "match/gpu_kernel.h"
 #include "match/instruction_sets.h"
 #include "match/lanes.h"
 
@@ -45,7 +47,7 @@ SearchKernel tensor_kernel() {
   return {.name = "tensors",
           .description = "tensor operations of LibTorch",
           .needs = "nothing; made for GPUs",
-          .runs_on_any_device = true,
+          .place = KernelPlace::kAnyDevice,
           .runs_here = [] { return true; },
           .make_ready =
               [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
@@ -73,6 +75,7 @@ std::vector<SearchKernel> all_kernels() {
   kernels.push_back(
       cpu_kernel(kGenericKernel, "4 exemplars in a vector, tiles of 8 sums", "nothing", [] { return true; }));
   kernels.push_back(tensor_kernel());
+  std::ranges::move(gpu_kernels(), std::back_inserter(kernels));
   return kernels;
 }
 
@@ -88,9 +91,14 @@ const SearchKernel* find_kernel(const std::string& name) {
   return found == search_kernels().end() ? nullptr : &*found;
 }
 
+bool knows(const SearchKernel& kernel, const Similarity& similarity) {
+  return kernel.knows(window_similarity(similarity));
+}
+
 const SearchKernel& fastest_cpu_kernel() {
-  return *std::ranges::find_if(
-      search_kernels(), [](const SearchKernel& kernel) { return !kernel.runs_on_any_device && kernel.runs_here(); });
+  return *std::ranges::find_if(search_kernels(), [](const SearchKernel& kernel) {
+    return kernel.place == KernelPlace::kCpu && kernel.runs_here();
+  });
 }
 
 std::string kernel_instructions() { return fastest_cpu_kernel().name; }

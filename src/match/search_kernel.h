@@ -26,7 +26,8 @@ struct SearchTerms {
   Similarity similarity;
 };
 
-/// Where a kernel computes, and how precisely it multiplies.
+/// Where a kernel computes, and how precisely it multiplies. For a kernel of KernelPlace::kGpu the device's index is
+/// that of a GPU, whether LibTorch sees it or not.
 struct Compute {
   at::Device device = at::Device(at::kCPU);
   ComputePrecision precision = ComputePrecision::k32;
@@ -41,12 +42,20 @@ struct ReadyMark {
   std::function<void(std::span<const at::Tensor> blocks, std::span<BestPose> best)> search;
 };
 
+enum class KernelPlace {
+  kCpu,        // in 32 bit
+  kAnyDevice,  // of LibTorch, in any precision
+  kGpu,        // that the driver sees, whatever LibTorch does; in 16 bit
+};
+
 struct SearchKernel {
   std::string name;  // "avx2"
   std::string description;
-  std::string needs;                // of the processor, in words
-  bool runs_on_any_device = false;  // of LibTorch, in any precision; otherwise on the CPU in 32 bit
-  bool (*runs_here)() = nullptr;    // whether this machine has what it needs
+  std::string needs;  // of the processor, in words
+  KernelPlace place = KernelPlace::kCpu;
+  bool (*runs_here)() = nullptr;  // whether this machine has what it needs
+  /// Of similarities that window_terms gives.
+  bool (*knows)(const Similarity& similarity) = [](const Similarity&) { return true; };
   std::function<ReadyMark(std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute)> make_ready;
   /// What a search takes beside marks and blocks, at most, on `threads` threads, for maps of `channels`, translations
   /// of stride_px.
@@ -55,8 +64,11 @@ struct SearchKernel {
       working_bytes;
 };
 
-/// All kernels: those for CPUs, fastest first, then tensor operations.
+/// All kernels: those for CPUs, fastest first, then tensor operations, then those for GPUs.
 std::span<const SearchKernel> search_kernels();
+
+/// Whether a kernel can compare by a similarity.
+bool knows(const SearchKernel& kernel, const Similarity& similarity);
 
 /// The kernel of that name, or null.
 const SearchKernel* find_kernel(const std::string& name);

@@ -60,7 +60,7 @@ match::ReadyMark make_ready(const SearchPath& path, std::vector<match::MarkView>
 }  // namespace
 
 BlockAccess SearchPath::block_access() const {
-  if (!kernel->runs_on_any_device) return {};
+  if (kernel->place != match::KernelPlace::kAnyDevice) return {};
   return {device, match::blocks_per_product(device)};
 }
 
@@ -77,7 +77,8 @@ std::int64_t SearchPath::working_bytes(const IndexParameters& index, std::int64_
 }
 
 std::string SearchPath::description() const {
-  if (!kernel->runs_on_any_device) return "the kernel for CPUs (" + kernel->name + ")";
+  if (kernel->place == match::KernelPlace::kCpu) return "the kernel for CPUs (" + kernel->name + ")";
+  if (kernel->place == match::KernelPlace::kGpu) return "the kernel for GPUs on GPU " + std::to_string(device.index());
   return "tensor operations on " + device.str() + ", products of " + inputs_of(precision) + " floats";
 }
 
@@ -96,7 +97,7 @@ const match::SearchKernel& agreed_kernel(std::string wanted, std::span<const Ran
   if (wanted == "auto") wanted = device == "cpu" ? "direct" : "tensors";
   if (wanted == "direct") {
     const auto is_common = [&](const match::SearchKernel& kernel) {
-      return !kernel.runs_on_any_device &&
+      return kernel.place == match::KernelPlace::kCpu &&
              std::ranges::all_of(ranks, [&](const RankMeans& rank) { return has(rank, kernel.name); });
     };
     const auto found = std::ranges::find_if(match::search_kernels(), is_common);
@@ -132,7 +133,7 @@ SearchPath agreed_search_path(const comm::Communicator& comm, const std::string&
       throw UsageError("`compute_precision` " + precision + ": not one of 32, tf32, 16");
     }
     path.precision = precisions.at(precision);
-    if (path.kernel->runs_on_any_device) {
+    if (path.kernel->place == match::KernelPlace::kAnyDevice) {
       path.device = device;
     } else if (path.precision != match::ComputePrecision::k32) {
       throw UsageError("`compute_precision` " + precision +

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "match/exemplar_block.h"
+#include "rivals.h"
 #include "search_problem.h"
 
 namespace outsole::benchmarks {
@@ -144,68 +145,12 @@ void against_one_pose_at_a_time(benchmark::State& state) {
 }
 BENCHMARK(against_one_pose_at_a_time)->Args({241, 121})->Args({150, 100})->Iterations(1)->Unit(benchmark::kSecond);
 
-/// Along one axis: the frame's cells under the first cell of a view at its shifts, lowest and highest.
-struct Lags {
-  std::int64_t first, last;
-};
-
-Lags lags_of(std::int64_t origin, std::int64_t border, std::int64_t shifts) {
-  return {origin - border - (shifts - 1), origin - border};
-}
-
-/// The shortest fast length of a circular correlation of a frame with a view whose wanted lags meet no other one.
-std::int64_t circular_length(const Lags& lags, std::int64_t frame, std::int64_t view) {
-  return next_fast_length(std::max({frame - lags.first, lags.last + view, frame, view}));
-}
-
-/// `values` [..., H, W] at the lags.
-at::Tensor at_lags(const at::Tensor& values, const Lags& rows, const Lags& columns) {
-  const auto wrapped = [](const Lags& lags, std::int64_t length) {
-    return at::arange(lags.first, lags.last + 1, at::kLong).remainder(length);
-  };
-  return values.index_select(-2, wrapped(rows, values.size(-2))).index_select(-1, wrapped(columns, values.size(-1)));
-}
-
-/// Correlation by FFT, batched over channels and exemplars, the exemplars' spectra kept. Per view: the mark's spectrum,
-/// the product, and back; the window sums of y and y^2 likewise, with the support's spectrum. The transforms are as
-/// long as the views' shifts need and of fast lengths, and only wanted shifts are normalized.
 void against_batched_fft(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const match::ReadyMark mark = problem.ready();
-  constexpr std::int64_t kExemplars = 4;  // extrapolated to the block: the spectra of all would not fit a small machine
-  const at::Tensor exemplars = problem.exemplars.slice(0, 0, kExemplars);
   for (auto _ : state) {
     const double ours_s = search_seconds(mark, problem);
-    double theirs_s = 0;
-    const std::size_t step = 11;  // every eleventh view, extrapolated
-    std::size_t views = 0;
-    const auto rows_of = [&](const match::MarkView& view) {
-      return lags_of(view.origin_y, problem.frame.border, view.offset.shifts_y);
-    };
-    const auto columns_of = [&](const match::MarkView& view) {
-      return lags_of(view.origin_x, problem.frame.border, view.offset.shifts_x);
-    };
-    std::vector<std::int64_t> size = {1, 1};  // of all views: the exemplars' spectra are kept
-    for (const match::MarkView& view : problem.views) {
-      size[0] = std::max(size[0], circular_length(rows_of(view), problem.frame.height, view.support.size(0)));
-      size[1] = std::max(size[1], circular_length(columns_of(view), problem.frame.width, view.support.size(1)));
-    }
-    const at::Tensor y_spectrum = at::fft_rfft2(exemplars, size), yy_spectrum = at::fft_rfft2(exemplars.square(), size);
-    for (std::size_t v = 0; v < problem.views.size(); v += step, ++views) {
-      const double start = now_s();
-      const at::Tensor x_spectrum = at::fft_rfft2(problem.views[v].features, size).conj();
-      const at::Tensor mask_spectrum = at::fft_rfft2(problem.views[v].support.to(at::kFloat), size).conj();
-      const auto correlation = [&](const at::Tensor& spectrum) {
-        return at_lags(at::fft_irfft2(spectrum, size), rows_of(problem.views[v]), columns_of(problem.views[v]));
-      };
-      const at::Tensor xy = correlation(y_spectrum * x_spectrum), sum = correlation(y_spectrum * mask_spectrum);
-      const at::Tensor square_sum = correlation(yy_spectrum * mask_spectrum);
-      const double count = problem.views[v].support.sum().item<double>();
-      benchmark::DoNotOptimize((xy * (square_sum - sum.square() / count).clamp_min(1e-12).rsqrt()).mean(1));
-      theirs_s += now_s() - start;
-    }
-    const double views_share = static_cast<double>(problem.views.size()) / static_cast<double>(views);
-    state.counters["times_slower"] = theirs_s * views_share * (match::kLanes / kExemplars) / ours_s;
+    state.counters["times_slower"] = batched_fft_s(problem, at::kCPU) / ours_s;
   }
 }
 BENCHMARK(against_batched_fft)
@@ -215,42 +160,12 @@ BENCHMARK(against_batched_fft)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
-/// LibTorch's grouped convolution, a group a channel (oneDNN's on a CPU), over what a view's shifts see of the frame:
-/// of y with x and the support, of y^2 with the support.
 void against_grouped_convolution(benchmark::State& state) {
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
   const match::ReadyMark mark = problem.ready();
-  constexpr std::int64_t kExemplars = 4;  // extrapolated to the block
-  const at::Tensor exemplars = problem.exemplars.slice(0, 0, kExemplars);
   for (auto _ : state) {
     const double ours_s = search_seconds(mark, problem);
-    double theirs_s = 0;
-    const std::size_t step = 11;  // every eleventh view, extrapolated
-    std::size_t views = 0;
-    for (std::size_t v = 0; v < problem.views.size(); v += step, ++views) {
-      const match::MarkView& view = problem.views[v];
-      const std::int64_t height = view.support.size(0), width = view.support.size(1);
-      const Lags rows = lags_of(view.origin_y, problem.frame.border, view.offset.shifts_y);
-      const Lags columns = lags_of(view.origin_x, problem.frame.border, view.offset.shifts_x);
-      const double start = now_s();
-      // From the first lag on, with zeros where the frame ends; negative ones cut.
-      const at::Tensor seen =
-          at::constant_pad_nd(exemplars, {-columns.first, columns.last + width - problem.frame.width, -rows.first,
-                                          rows.last + height - problem.frame.height});
-      const at::Tensor support = view.support.to(at::kFloat), count = support.sum();
-      const at::Tensor mask = support.expand({problem.channels, 1, height, width});
-      const at::Tensor x = (view.features * support).unsqueeze(1);
-      const at::Tensor both = at::stack({x, mask}, 1).flatten(0, 1);  // two maps a group
-      const at::Tensor sums = at::conv2d(seen, both, {}, 1, at::IntArrayRef({0, 0}), 1, problem.channels);
-      const at::Tensor square_sum =
-          at::conv2d(seen.square(), mask, {}, 1, at::IntArrayRef({0, 0}), 1, problem.channels);
-      const at::Tensor of_channel = sums.reshape({kExemplars, problem.channels, 2, sums.size(2), sums.size(3)});
-      const at::Tensor xy = of_channel.select(2, 0), sum = of_channel.select(2, 1);
-      benchmark::DoNotOptimize((xy * (square_sum - sum.square() / count).clamp_min(1e-12).rsqrt()).mean(1));
-      theirs_s += now_s() - start;
-    }
-    const double views_share = static_cast<double>(problem.views.size()) / static_cast<double>(views);
-    state.counters["times_slower"] = theirs_s * views_share * (match::kLanes / kExemplars) / ours_s;
+    state.counters["times_slower"] = grouped_convolution_s(problem, at::kCPU) / ours_s;
   }
 }
 BENCHMARK(against_grouped_convolution)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "match/lanes.h"
+#include "rivals.h"
 #include "search_problem.h"
 
 namespace outsole::benchmarks {
@@ -22,27 +23,6 @@ double search_seconds(const match::ReadyMark& mark, const std::vector<at::Tensor
     best_s = std::min(best_s, now_s() - start);
   }
   return best_s;
-}
-
-/// TFLOP/s of a product of two square matrices on the device, best of some.
-double product_tflops(at::Device device, match::ComputePrecision precision) {
-  const bool is_cuda = device.is_cuda();
-  const std::int64_t side = is_cuda ? 8192 : 1024;
-  at::globalContext().setAllowTF32CuBLAS(precision == match::ComputePrecision::kTf32);
-  const at::ScalarType type = is_cuda && precision == match::ComputePrecision::k16 ? at::kHalf : at::kFloat;
-  const at::Tensor a = at::rand({side, side}).to(device, type), b = at::rand({side, side}).to(device, type);
-  constexpr int kProducts = 5;
-  double best_s = 1e30;
-  for (int repeat = 0; repeat < 3; ++repeat) {
-    at::mm(a, b).sum().item<double>();  // waits for what went before
-    const double start = now_s();
-    at::Tensor product;
-    for (int i = 0; i < kProducts; ++i) product = at::mm(a, b);
-    product[0][0].item<double>();
-    best_s = std::min(best_s, (now_s() - start) / kProducts);
-  }
-  at::globalContext().setAllowTF32CuBLAS(false);
-  return 2 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side) / best_s / 1e12;
 }
 
 void in_tensor_operations(benchmark::State& state) {

@@ -120,10 +120,8 @@ class EveryKernel : public ::testing::TestWithParam<const SearchKernel*> {
         EXPECT_TRUE(std::isinf(found.score)) << "exemplar " << n;
         continue;
       }
-      EXPECT_NEAR(found.score, naive.score, tolerance) << "exemplar " << n;
-      EXPECT_EQ(found.pose.angle, naive.pose.angle) << "exemplar " << n;
-      EXPECT_EQ(found.pose.y_px, naive.pose.y_px) << "exemplar " << n;
-      EXPECT_EQ(found.pose.x_px, naive.pose.x_px) << "exemplar " << n;
+      SCOPED_TRACE("exemplar " + std::to_string(n));
+      testing::expect_near(*GetParam(), found, naive.score, naive.pose, tolerance);
     }
   }
 };
@@ -197,6 +195,7 @@ TEST_P(EveryCpuKernel, GivesTheSameBitsForAnyNumberOfThreads) {
 TEST_P(EveryKernel, EqualsTheDefinitionForEverySimilarity) {
   for (const Similarity& similarity : known_similarities()) {
     SCOPED_TRACE(name_of(similarity));
+    if (!knows(*GetParam(), similarity)) continue;
     for (const auto shape : {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kHoles}) {
       for (const std::int64_t stride : {2, 4, 8}) {
         Problem problem = make_problem({.exemplars = 3, .stride_px = stride, .shape = shape});
@@ -211,6 +210,7 @@ TEST_P(EveryKernel, EqualsTheDefinitionForEverySimilarity) {
 TEST_P(EveryKernel, KeepsItsDigitsForEverySimilarityWhereAMapGoesBlank) {
   for (const Similarity& similarity : known_similarities()) {
     SCOPED_TRACE(name_of(similarity));
+    if (!knows(*GetParam(), similarity)) continue;
     Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
     problem.exemplars.slice(2, 12, 60).mul_(2e-3f);  // strong at the top, nearly dead below
     problem.block = pack_block(problem.exemplars, at::zeros({3}), problem.frame.border);
@@ -222,6 +222,7 @@ TEST_P(EveryKernel, KeepsItsDigitsForEverySimilarityWhereAMapGoesBlank) {
 TEST_P(EveryKernel, ChannelsThatAreFlatOverTheDataSetAddNothingWhereItsDeviationScales) {
   Problem problem = make_problem({.exemplars = 2});
   problem.similarity = similarity_named("mu_c,sigma_bar_c");
+  if (!knows(*GetParam(), problem.similarity)) GTEST_SKIP() << "this kernel does not know the similarity";
   problem.channels.deviation[3] = 1e-6;
   problem.channels.deviation[4] = 0.0;
   expect_equals_naive(problem);
@@ -230,6 +231,7 @@ TEST_P(EveryKernel, ChannelsThatAreFlatOverTheDataSetAddNothingWhereItsDeviation
 TEST_P(EveryKernel, FindsTheDistanceOfAWindowFromItselfToBeZero) {
   Problem problem = make_problem({.exemplars = 2, .mark_height_px = 100, .mark_width_px = 56, .angles = 1});
   problem.similarity = similarity_named("euclidean");
+  if (!knows(*GetParam(), problem.similarity)) GTEST_SKIP() << "this kernel does not know the similarity";
   problem.views.resize(1);
   MarkView& view = problem.views[0];
   view.features = problem.exemplars[1]
@@ -277,9 +279,12 @@ TEST_P(EveryKernel, ComparesWhatTheExtractorGivesThoughMapsAreKeptWithoutWhitePa
   kept.block = pack_block(kept.exemplars, white, kept.frame.border);
   for (const Similarity& similarity : known_similarities()) {
     SCOPED_TRACE(name_of(similarity));
+    if (!knows(*GetParam(), similarity)) continue;
     problem.similarity = kept.similarity = similarity;
     const auto expected = search(problem), found = search(kept);
-    for (std::size_t n = 0; n < 2; ++n) EXPECT_NEAR(found[n].score, expected[n].score, 1e-5);
+    for (std::size_t n = 0; n < 2; ++n) {
+      testing::expect_near(*GetParam(), found[n], expected[n].score, expected[n].pose, 1e-5);
+    }
   }
 }
 
@@ -380,8 +385,7 @@ TEST_P(EveryKernel, IsInvariantToPerChannelGainAndOffset) {
   for (MarkView& view : problem.views) view.features = (view.features * gain + offset).contiguous();
   const auto after = search(problem);
   for (std::size_t n = 0; n < 7; ++n) {
-    EXPECT_NEAR(before[n].score, after[n].score, 1e-5);
-    EXPECT_EQ(before[n].pose, after[n].pose);
+    testing::expect_near(*GetParam(), after[n], before[n].score, before[n].pose, 1e-5);
   }
 }
 
@@ -395,7 +399,7 @@ TEST_P(EveryKernel, GivesTheEarlierPoseOnATie) {
   }
   problem.block = pack_block(problem.exemplars, at::zeros({5}), problem.frame.border);
   const BestPose found = search(problem)[0];
-  EXPECT_NEAR(found.score, 1.0, 1e-5);
+  EXPECT_NEAR(found.score, 1.0, testing::tolerance_of(*GetParam()));
   EXPECT_EQ(found.pose, (Pose{0, 0, 0}));
 }
 
@@ -413,7 +417,7 @@ TEST_P(EveryCpuKernel, DoesNotDependOnTheNeighboursInABlock) {
 
 TEST_P(EveryKernel, CountsUsefulFlopsByTheDefinition) {
   const Problem problem = make_problem({.angles = 1, .shape = ProblemOptions::Shape::kOnePixel});
-  const ReadyMark mark = GetParam()->make_ready(problem.views, problem.terms(), {});
+  const ReadyMark mark = GetParam()->make_ready(problem.views, problem.terms(), {testing::device_for(*GetParam())});
   double cells = 0;
   for (const MarkView& view : problem.views) {
     cells += static_cast<double>(view.support.sum().item<std::int64_t>() * view.offset.shifts_y * view.offset.shifts_x);

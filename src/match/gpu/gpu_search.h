@@ -1,0 +1,47 @@
+#pragma once
+// The search of mcncc.h on a GPU, in 16-bit products with 32-bit sums (ncc_kernel.h).
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "match/gpu/driver.h"
+#include "match/gpu/mark_layout.h"
+#include "match/mcncc.h"
+
+namespace outsole::match::gpu {
+
+/// Whether the kernel knows a similarity: those that pool no channels before they scale.
+bool knows(const Similarity& similarity);
+
+/// A mark in a GPU's memory.
+class GpuMark {
+ public:
+  /// `views`, `erosion_radius`, `channels` and `similarity` as for PreparedMark.
+  GpuMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius, ChannelModel channels,
+          const Similarity& similarity, Device& device);
+
+  double useful_flops_per_exemplar() const { return useful_flops_; }
+
+ private:
+  friend void search_blocks(const GpuMark&, std::span<const at::Tensor>, std::span<BestPose>);
+
+  Device& device_;
+  MarkArrays arrays_;
+  Buffer memory_;
+  SearchWork work_;
+  double useful_flops_;
+};
+
+/// Searches every exemplar of `blocks` (each [C, W, H, kLanes] float32, on the CPU or the GPU); best[b * kLanes + l] is
+/// merged with the best pose of lane l of block b. Blocks stay in the GPU's memory, as they are and as halves, for as
+/// long as their tensors live and there is room: the next mark finds them there. An exemplar with a NaN or an infinity
+/// in its maps has the score NaN.
+void search_blocks(const GpuMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best);
+
+/// What a block takes of the GPU's memory.
+std::int64_t block_bytes(const FrameCells& frame, std::int64_t channels);
+
+}  // namespace outsole::match::gpu
