@@ -277,7 +277,9 @@ ChannelModel plain_channel_model(const at::Tensor& square_mean) {
   constexpr double kFlat = 1e-5;
   return {at::full({channels}, 1.0 / static_cast<double>(channels), at::kFloat),
           (square_mean.sqrt() * kFlat).to(at::kFloat).contiguous(),
-          {}, {}, {}};
+          {},
+          {},
+          {}};
 }
 
 at::Tensor subtracted_from_maps(const Similarity& similarity, const ChannelModel& channels) {

@@ -31,6 +31,7 @@ struct SearchTerms {
 struct Compute {
   at::Device device = at::Device(at::kCPU);
   ComputePrecision precision = ComputePrecision::k32;
+  std::int64_t device_bytes = 0;  // of a GPU's memory that a kernel for GPUs may keep blocks in; 0: what is free
 };
 
 /// A mark laid out for a kernel.
@@ -53,7 +54,8 @@ struct SearchKernel {
   std::string description;
   std::string needs;  // of the processor, in words
   KernelPlace place = KernelPlace::kCpu;
-  bool (*runs_here)() = nullptr;  // whether this machine has what it needs
+  int (*gpus)() = [] { return 0; };  // that a kernel for GPUs sees here
+  bool (*runs_here)() = nullptr;     // whether this machine has what it needs
   /// Of similarities that window_terms gives.
   bool (*knows)(const Similarity& similarity) = [](const Similarity&) { return true; };
   std::function<ReadyMark(std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute)> make_ready;

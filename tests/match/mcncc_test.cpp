@@ -399,8 +399,7 @@ TEST_P(EveryKernel, GivesTheEarlierPoseOnATie) {
   }
   problem.block = pack_block(problem.exemplars, at::zeros({5}), problem.frame.border);
   const BestPose found = search(problem)[0];
-  EXPECT_NEAR(found.score, 1.0, testing::tolerance_of(*GetParam()));
-  EXPECT_EQ(found.pose, (Pose{0, 0, 0}));
+  testing::expect_near(*GetParam(), found, 1.0, Pose{0, 0, 0}, 1e-5);
 }
 
 TEST_P(EveryCpuKernel, DoesNotDependOnTheNeighboursInABlock) {

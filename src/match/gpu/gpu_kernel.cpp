@@ -1,7 +1,7 @@
 #include "match/gpu_kernel.h"
 
 #include "core/errors.h"
-#include "match/gpu/driver.h"
+#include "core/gpu.h"
 #include "match/gpu/gpu_search.h"
 
 namespace outsole::match {
@@ -11,7 +11,8 @@ std::vector<SearchKernel> gpu_kernels() {
            .description = "tensor cores, 16-bit products with 32-bit sums, all channels in one pass",
            .needs = "a GPU of compute capability 8.0 or more, and its driver",
            .place = KernelPlace::kGpu,
-           .runs_here = [] { return gpu::device_count() > 0; },
+           .gpus = gpu_count,
+           .runs_here = [] { return gpu_count() > 0; },
            .knows = gpu::knows,
            .make_ready =
                [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {
@@ -19,10 +20,11 @@ std::vector<SearchKernel> gpu_kernels() {
                  ensure(compute.device.is_cuda(), "a kernel for GPUs computes there");
                  auto mark = std::make_shared<const gpu::GpuMark>(
                      std::move(views), terms.frame, terms.erosion_radius, std::move(channels), similarity,
-                     gpu::Device::number(compute.device.has_index() ? compute.device.index() : 0));
+                     Gpu::number(compute.device.has_index() ? compute.device.index() : 0));
                  const double flops = mark->useful_flops_per_exemplar();
-                 return ReadyMark{flops, [mark](std::span<const at::Tensor> blocks, std::span<BestPose> best) {
-                                    gpu::search_blocks(*mark, blocks, best);
+                 return ReadyMark{flops, [mark, most = compute.device_bytes](std::span<const at::Tensor> blocks,
+                                                                             std::span<BestPose> best) {
+                                    gpu::search_blocks(*mark, blocks, best, most);
                                   }};
                },
            // Blocks are brought to the GPU, and kept there while there is room.

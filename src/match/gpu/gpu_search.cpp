@@ -1,17 +1,19 @@
 #include "match/gpu/gpu_search.h"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
-#include <optional>
 
 #include "core/checked.h"
 #include "core/errors.h"
 #include "match/lanes.h"
 
 namespace outsole::match::gpu {
+
+extern const char* const kPtx;  // of kernels.cu
 
 namespace {
 
@@ -25,80 +27,115 @@ class Packing {
     const std::int64_t at = divide_up(std::ssize(bytes_), kAlignment) * kAlignment;
     bytes_.resize(static_cast<std::size_t>(at) + values.size() * sizeof(T));
     if (!values.empty()) std::memcpy(bytes_.data() + at, values.data(), values.size() * sizeof(T));
-    return reinterpret_cast<const T*>(base_ + static_cast<Address>(at));
+    return reinterpret_cast<const T*>(base_ + static_cast<std::uint64_t>(at));
   }
-  void begin_at(Address base) {
+  void begin_at(std::uint64_t base) {
     base_ = base;
     bytes_.clear();
   }
   const std::vector<char>& bytes() const { return bytes_; }
 
  private:
-  Address base_ = 0;
+  std::uint64_t base_ = 0;
   std::vector<char> bytes_;
+};
+
+/// The kernels, loaded once on each GPU.
+struct Kernels {
+  GpuKernel search, pack;
+
+  static const Kernels& on(const Gpu& gpu) {
+    static std::mutex mutex;
+    static std::map<const Gpu*, Kernels> all;
+    const std::lock_guard lock(mutex);
+    const auto known = all.find(&gpu);
+    if (known != all.end()) return known->second;
+    constexpr int kLeast = 80;  // what the PTX is made for
+    if (gpu.compute_capability() < kLeast) {
+      throw EnvironmentError(gpu.name() + " is of a generation before those that the kernel needs (Ampere)");
+    }
+    const std::vector<GpuKernel> kernels = gpu.load(kPtx, {"outsole_search", "outsole_pack"});
+    return all.insert({&gpu, Kernels{kernels[0], kernels[1]}}).first->second;
+  }
 };
 
 /// A block in the GPU's memory.
 struct ResidentBlock {
-  Buffer own_exact;  // empty where LibTorch has it there
-  Buffer halves;
+  GpuBuffer own_exact;  // empty where LibTorch has it there
+  GpuBuffer halves;
   const float* exact = nullptr;
+  std::int64_t bytes = 0;
   std::vector<float> gain;  // that the halves have
-  std::vector<unsigned> not_finite = std::vector<unsigned>(kLanes);
+  std::array<unsigned, kLanes> not_finite{};
 };
 
 /// The blocks that a GPU keeps, by the tensors they come from.
 class Residents {
  public:
-  static Residents& of(Device& device) {
+  static Residents& of(const Gpu& gpu) {
     static std::mutex mutex;
-    static std::map<Device*, Residents> all;
+    static std::map<const Gpu*, Residents> all;
     const std::lock_guard lock(mutex);
-    return all.try_emplace(&device).first->second;
+    return all.try_emplace(&gpu).first->second;
   }
 
-  /// The block, brought there when it is not. Throws EnvironmentError when there is no room.
-  std::shared_ptr<ResidentBlock> bring(Device& device, const at::Tensor& block, const MarkArrays& mark) {
-    forget_dead();
-    Kept& kept = kept_[block.unsafeGetTensorImpl()];
-    if (!kept.block || kept.version != block._version()) {
-      kept = {Weak(block.getIntrusivePtr()), block._version(), nullptr};
-      kept.block = upload(device, block);
+  /// The block, brought there when it is not, and as the mark wants it. Null: there is no room.
+  std::shared_ptr<ResidentBlock> bring(const Gpu& gpu, const at::Tensor& block, const MarkArrays& mark,
+                                       std::int64_t most_bytes) {
+    std::erase_if(kept_, [](const auto& entry) { return entry.second.tensor.expired(); });
+    const auto known = kept_.find(block.unsafeGetTensorImpl());
+    if (known != kept_.end() && known->second.version == block._version()) {
+      if (known->second.block->gain != mark.gain) pack_halves(gpu, mark, *known->second.block);
+      return known->second.block;
     }
-    if (kept.block->gain != mark.gain) pack_halves(device, mark, *kept.block);
-    return kept.block;
+    forget(block);
+    const std::int64_t bytes = block.numel() * (block.is_cuda() ? 2 : 6), kept = kept_bytes();
+    if (kept > 0 && bytes > (most_bytes > 0 ? most_bytes - kept : gpu.memory().free_bytes - kSpareBytes))
+      return nullptr;
+    std::shared_ptr<ResidentBlock> resident = upload(gpu, block);
+    resident->bytes = bytes;
+    pack_halves(gpu, mark, *resident);
+    kept_.insert({block.unsafeGetTensorImpl(), Kept{Weak(block.getIntrusivePtr()), block._version(), resident}});
+    return resident;
   }
 
   void forget_all() { kept_.clear(); }
 
  private:
+  static constexpr std::int64_t kSpareBytes = std::int64_t{512} << 20;  // for marks and what is found
+
   using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
   struct Kept {
-    std::optional<Weak> tensor;
-    std::int64_t version = 0;
+    Weak tensor;
+    std::int64_t version;
     std::shared_ptr<ResidentBlock> block;
   };
 
-  void forget_dead() {
-    std::erase_if(kept_, [](const auto& entry) { return !entry.second.block || entry.second.tensor->expired(); });
+  void forget(const at::Tensor& block) { kept_.erase(block.unsafeGetTensorImpl()); }
+
+  std::int64_t kept_bytes() const {
+    std::int64_t bytes = 0;
+    for (const auto& [tensor, kept] : kept_) bytes += kept.block->bytes;
+    return bytes;
   }
 
-  static std::shared_ptr<ResidentBlock> upload(Device& device, const at::Tensor& block) {
+  static std::shared_ptr<ResidentBlock> upload(const Gpu& gpu, const at::Tensor& block) {
     auto resident = std::make_shared<ResidentBlock>();
-    resident->halves = Buffer(device, block.numel() * 2);
+    resident->halves = GpuBuffer(gpu, block.numel() * 2);
     if (block.is_cuda()) {
       resident->exact = block.data_ptr<float>();
     } else {
-      resident->own_exact =
-          Buffer(device, std::span<const float>(block.data_ptr<float>(), static_cast<std::size_t>(block.numel())));
+      const std::span<const float> values(block.data_ptr<float>(), static_cast<std::size_t>(block.numel()));
+      resident->own_exact = GpuBuffer(gpu, values);
       resident->exact = resident->own_exact.as<float>();
     }
     return resident;
   }
 
-  static void pack_halves(Device& device, const MarkArrays& mark, ResidentBlock& block) {
-    const Buffer gain(device, std::span<const float>(mark.gain));
-    Buffer not_finite(device, kLanes * static_cast<std::int64_t>(sizeof(unsigned)));
+  static void pack_halves(const Gpu& gpu, const MarkArrays& mark, ResidentBlock& block) {
+    constexpr std::int64_t kBlocks = 4096;
+    const GpuBuffer gain(gpu, std::span<const float>(mark.gain));
+    GpuBuffer not_finite(gpu, sizeof block.not_finite);
     not_finite.clear();
     PackWork work{};
     work.exact_y = block.exact;
@@ -107,28 +144,34 @@ class Residents {
     work.not_finite = not_finite.as<unsigned>();
     work.channels = mark.channels;
     work.cells = mark.height * mark.width;
-    device.launch(Device::Kernel::kPack, 4096, 1, 0, work);
-    not_finite.read(0, block.not_finite.data(), block.not_finite.size() * sizeof(unsigned));
+    const std::int64_t pairs = std::int64_t{work.channels} * work.cells * kLanes / 2;
+    gpu.launch(Kernels::on(gpu).pack, {.x = std::min(kBlocks, divide_up(pairs, kThreads)), .threads = kThreads}, work);
+    not_finite.read(block.not_finite.data(), sizeof block.not_finite);
     block.gain = mark.gain;
   }
 
-  std::map<c10::TensorImpl*, Kept> kept_;
+  std::map<const c10::TensorImpl*, Kept> kept_;
 };
 
 /// Searches blocks that are there, and merges what is found.
-void search_there(Device& device, const MarkArrays& mark, SearchWork work,
+void search_there(const Gpu& gpu, const MarkArrays& mark, SearchWork work,
                   std::span<const std::shared_ptr<ResidentBlock>> blocks, std::span<BestPose> best) {
   std::vector<ExemplarBlock> table;
   for (const auto& block : blocks) table.push_back({block->halves.as<unsigned short>(), block->exact});
-  const Buffer blocks_there(device, std::span<const ExemplarBlock>(table));
+  const GpuBuffer table_there(gpu, std::span<const ExemplarBlock>(table));
   std::vector<std::uint64_t> keys(best.size());
-  Buffer keys_there(device, static_cast<std::int64_t>(keys.size() * sizeof(std::uint64_t)));
+  const std::size_t keys_bytes = keys.size() * sizeof keys[0];
+  GpuBuffer keys_there(gpu, static_cast<std::int64_t>(keys_bytes));
   keys_there.clear();
-  work.blocks = blocks_there.as<ExemplarBlock>();
+  work.blocks = table_there.as<ExemplarBlock>();
   work.best = keys_there.as<unsigned long long>();
-  device.launch(Device::Kernel::kSearch, std::ssize(mark.patches), std::ssize(blocks) * (kLanes / kExemplars),
-                kStages * mark.stage_bytes, work);
-  keys_there.read(0, keys.data(), keys.size() * sizeof(std::uint64_t));
+  gpu.launch(Kernels::on(gpu).search,
+             {.x = std::ssize(mark.patches),
+              .y = std::ssize(blocks) * (kLanes / kExemplars),
+              .threads = kThreads,
+              .shared_bytes = kStages * mark.stage_bytes},
+             work);
+  keys_there.read(keys.data(), keys_bytes);
   for (std::size_t i = 0; i < keys.size(); ++i) {
     if (blocks[i / kLanes]->not_finite[i % kLanes] != 0) {
       best[i].merge({std::numeric_limits<float>::quiet_NaN(), {}});
@@ -144,24 +187,25 @@ void search_there(Device& device, const MarkArrays& mark, SearchWork work,
 bool knows(const Similarity& similarity) { return epilogue_of(similarity) != Epilogue::kPooled; }
 
 GpuMark::GpuMark(std::vector<MarkView> views, const FrameCells& frame, std::int64_t erosion_radius,
-                 ChannelModel channels, const Similarity& similarity, Device& device)
-    : device_(device) {
+                 ChannelModel channels, const Similarity& similarity, const Gpu& gpu)
+    : gpu_(gpu) {
   ensure(knows(similarity), "the kernel for GPUs knows this similarity");
   const PreparedMark prepared(std::move(views), frame, erosion_radius, std::move(channels), similarity);
   useful_flops_ = prepared.useful_flops_per_exemplar();
-  arrays_ = lay_out_mark(prepared.layout(), device.shared_bytes());
+  arrays_ = lay_out_mark(prepared.layout(), gpu.shared_bytes());
   std::vector<ViewGroup> groups;
   Packing packing;
   const auto place = [&](const auto& values) { return packing.place(values); };
   work_at(arrays_, groups, place);
-  memory_ = Buffer(device, std::ssize(packing.bytes()));
+  memory_ = GpuBuffer(gpu, std::ssize(packing.bytes()));
   packing.begin_at(memory_.address());
   work_ = work_at(arrays_, groups, place);
-  memory_.write(0, packing.bytes().data(), packing.bytes().size());
+  memory_.write(packing.bytes().data(), packing.bytes().size());
   for (GroupArrays& group : arrays_.groups) group = {};  // there by now
 }
 
-void search_blocks(const GpuMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best) {
+void search_blocks(const GpuMark& mark, std::span<const at::Tensor> blocks, std::span<BestPose> best,
+                   std::int64_t most_bytes) {
   ensure(best.size() == blocks.size() * kLanes, "one result per exemplar");
   const MarkArrays& arrays = mark.arrays_;
   for (const at::Tensor& block : blocks) {
@@ -170,29 +214,24 @@ void search_blocks(const GpuMark& mark, std::span<const at::Tensor> blocks, std:
            "a block's shape is not that of the prepared mark's frame");
   }
   if (arrays.patches.empty()) return;
-  Residents& residents = Residents::of(mark.device_);
+  Residents& residents = Residents::of(mark.gpu_);
   std::vector<std::shared_ptr<ResidentBlock>> some;
-  std::size_t first = 0;
-  const auto search_some = [&] {
-    search_there(mark.device_, arrays, mark.work_, some, best.subspan(first * kLanes, some.size() * kLanes));
-    first += some.size();
+  const auto search_some = [&](std::size_t end) {
+    if (some.empty()) return;
+    const std::size_t first = end - some.size();
+    search_there(mark.gpu_, arrays, mark.work_, some, best.subspan(first * kLanes, some.size() * kLanes));
     some.clear();
   };
-  for (const at::Tensor& block : blocks) {
-    try {
-      some.push_back(residents.bring(mark.device_, block, arrays));
-    } catch (const EnvironmentError&) {  // no room: what is there is searched, and makes room
-      if (!some.empty()) search_some();
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    std::shared_ptr<ResidentBlock> block = residents.bring(mark.gpu_, blocks[b], arrays, most_bytes);
+    if (!block) {  // what is there is searched, and makes room
+      search_some(b);
       residents.forget_all();
-      some.push_back(residents.bring(mark.device_, block, arrays));
+      block = residents.bring(mark.gpu_, blocks[b], arrays, most_bytes);
     }
+    some.push_back(std::move(block));
   }
-  if (!some.empty()) search_some();
-}
-
-std::int64_t block_bytes(const FrameCells& frame, std::int64_t channels) {
-  return checked_product({channels, frame.height, frame.width, kLanes, static_cast<std::int64_t>(sizeof(float) + 2)},
-                         "a block");
+  search_some(blocks.size());
 }
 
 }  // namespace outsole::match::gpu

@@ -76,16 +76,17 @@ SupportBox support_box(std::span<const SeenView> views) {
   return box;
 }
 
-/// Cells of a band, by column, then row: [column][row] numbers of the box.
+/// Cells of a band, by column, then row: numbers of the box's [columns][rows].
 struct BandCells {
   std::vector<std::int64_t> core, edge;
 
   std::int64_t chunks() const {
-    const auto cores = static_cast<std::int64_t>(core.size());
-    return cores / kChunkCells + divide_up(cores % kChunkCells + static_cast<std::int64_t>(edge.size()), kChunkCells);
+    const auto cores = std::ssize(core);
+    return cores / kChunkCells + divide_up(cores % kChunkCells + std::ssize(edge), kChunkCells);
   }
-  void add_column(SupportBox& box, std::int64_t column, std::uint32_t all_views) {
-    for (std::int64_t row = 0; row < box.rows; ++row) {
+  void add_column(SupportBox& box, std::int64_t column, std::int64_t first_row, std::int64_t last_row,
+                  std::uint32_t all_views) {
+    for (std::int64_t row = first_row; row < last_row; ++row) {
       const std::uint32_t views = box.at(column, row);
       if (views != 0) (views == all_views ? core : edge).push_back(column * box.rows + row);
     }
@@ -119,65 +120,86 @@ std::uint16_t half_of(double value) { return c10::Half(static_cast<float>(value)
 /// A cell of a chunk that holds none.
 constexpr std::int64_t kNoCell = -1;
 
+/// Shared memory that a band takes.
+std::int64_t band_bytes(const ViewGroup& group, std::int64_t rows, std::int64_t columns, std::int64_t chunks) {
+  const std::int64_t with_shifts =
+      (rows + (group.patch_y - 1) * group.step) * (columns + (group.patch_x - 1) * group.step);
+  return chunks * kChunkBytes + with_shifts * kCellBytes;
+}
+
+/// Rows of a band: all of the box, or as many as leave room for some columns.
+std::int64_t rows_of_bands(const ViewGroup& group, const SupportBox& box, std::int64_t most_bytes) {
+  const std::int64_t columns = std::min<std::int64_t>(box.columns, 4);
+  std::int64_t rows = box.rows;
+  while (rows > 0 && band_bytes(group, rows, columns, divide_up(rows * columns, kChunkCells) + 1) > most_bytes) --rows;
+  if (rows == 0) {
+    throw UsageError("`kernel` gpu: the mark's shifts are too far apart for a GPU's shared memory; give a finer grid");
+  }
+  return rows;
+}
+
+/// Adds a band's chunks to a group; `first_row`, `first_column`: of the band.
+void add_band(const BandCells& band, const SupportBox& box, std::int64_t first_row, std::int64_t first_column,
+              std::int64_t rows, std::int64_t columns, std::int64_t views, GroupArrays& group,
+              std::vector<std::int64_t>& cells) {
+  const std::size_t whole = band.core.size() / kChunkCells * kChunkCells;
+  const auto core_end = band.core.begin() + static_cast<std::ptrdiff_t>(whole);
+  std::vector<std::int64_t> edge = band.edge;
+  edge.insert(edge.end(), core_end, band.core.end());
+  std::ranges::sort(edge);
+  while (edge.size() % kChunkCells != 0) edge.push_back(kNoCell);
+  const auto chunks_of = [](std::size_t size) { return static_cast<int>(size / kChunkCells); };
+  const std::int64_t band_rows = rows + (group.sizes.patch_y - 1) * group.sizes.step;
+  group.bands.push_back({narrow<int>(first_column), narrow<int>(columns), narrow<int>(first_row),
+                         narrow<int>(band_rows), group.sizes.chunks, chunks_of(whole), chunks_of(edge.size()),
+                         chunks_of(group.support.size() / kGroupViews)});
+  group.sizes.chunks += chunks_of(whole + edge.size());
+  const auto add_cell = [&](std::int64_t cell) {
+    cells.push_back(cell);
+    const std::int64_t column = cell == kNoCell ? first_column : cell / box.rows;
+    const std::int64_t row = cell == kNoCell ? first_row : cell % box.rows;
+    group.cells.push_back(static_cast<unsigned>(row | column << 16));
+    group.cell_offsets.push_back(narrow<unsigned short>((column - first_column) * band_rows + row - first_row));
+  };
+  std::for_each(band.core.begin(), core_end, add_cell);
+  std::ranges::for_each(edge, add_cell);
+  for (std::size_t k = 0; k < edge.size(); ++k) {
+    if (k % kChunkCells == 0) group.support.resize(group.support.size() + kChunkBytes / 2);
+    if (edge[k] == kNoCell) continue;
+    const std::uint32_t has = box.views[static_cast<std::size_t>(edge[k])];
+    unsigned short* const chunk = group.support.data() + group.support.size() - kChunkBytes / 2;
+    for (std::int64_t v = 0; v < views; ++v) {
+      if (has >> v & 1) chunk[place_in_chunk(v, static_cast<std::int64_t>(k % kChunkCells))] = half_of(1);
+    }
+  }
+}
+
 /// Cuts a group's cells into bands and chunks. Returns the cells of all chunks.
-std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::size_t views, std::int64_t most_stage_bytes,
+std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std::int64_t most_stage_bytes,
                                         GroupArrays& group, std::int64_t& stage_bytes) {
   const std::uint32_t all_views = (1u << views) - 1;
-  ViewGroup& sizes = group.sizes;
-  sizes.band_rows = narrow<int>(box.rows + (sizes.patch_y - 1) * sizes.step);
-  const std::int64_t more_columns = (sizes.patch_x - 1) * sizes.step;
-  const auto bytes_of = [&](std::int64_t columns, const BandCells& cells) {
-    return cells.chunks() * kChunkBytes + (columns + more_columns) * sizes.band_rows * kCellBytes;
-  };
+  const std::int64_t strip = rows_of_bands(group.sizes, box, most_stage_bytes);
   std::vector<std::int64_t> cells;
-  const auto add_chunks = [&](const std::vector<std::int64_t>& some, std::int64_t first_column) {
-    for (const std::int64_t cell : some) {
-      const std::int64_t column = cell == kNoCell ? 0 : cell / box.rows, row = cell == kNoCell ? 0 : cell % box.rows;
-      cells.push_back(cell);
-      group.cells.push_back(static_cast<unsigned>(row | column << 16));
-      group.cell_offsets.push_back(
-          cell == kNoCell ? 0 : narrow<unsigned short>((column - first_column) * sizes.band_rows + row));
-    }
-  };
-  for (std::int64_t column = 0; column < box.columns;) {
-    BandCells band;
-    const std::int64_t first = column;
-    for (; column < box.columns; ++column) {
-      BandCells wider = band;
-      wider.add_column(box, column, all_views);
-      if (bytes_of(column + 1 - first, wider) > most_stage_bytes) break;
-      band = std::move(wider);
-    }
-    if (column == first) throw UsageError("`kernel` gpu: the exemplars are too high for a GPU's shared memory");
-    stage_bytes = std::max(stage_bytes, bytes_of(column - first, band));
-    const std::size_t whole = band.core.size() / kChunkCells * kChunkCells;
-    band.edge.insert(band.edge.end(), band.core.begin() + static_cast<std::ptrdiff_t>(whole), band.core.end());
-    std::ranges::sort(band.edge);
-    band.core.resize(whole);
-    while (band.edge.size() % kChunkCells != 0) band.edge.push_back(kNoCell);
-    const auto chunks_of = [](const std::vector<std::int64_t>& some) {
-      return narrow<int>(static_cast<std::int64_t>(some.size()) / kChunkCells);
-    };
-    if (band.core.empty() && band.edge.empty()) continue;  // columns without support
-    group.bands.push_back({narrow<int>(first), narrow<int>(column - first), sizes.chunks, chunks_of(band.core),
-                           chunks_of(band.edge), narrow<int>(std::ssize(group.support) / (kChunkBytes / 2))});
-    sizes.chunks += chunks_of(band.core) + chunks_of(band.edge);
-    add_chunks(band.core, first);
-    add_chunks(band.edge, first);
-    for (std::size_t k = 0; k < band.edge.size(); ++k) {
-      if (k % kChunkCells == 0) group.support.resize(group.support.size() + kChunkBytes / 2);
-      if (band.edge[k] == kNoCell) continue;
-      const std::uint32_t has = box.views[static_cast<std::size_t>(band.edge[k])];
-      unsigned short* chunk = group.support.data() + group.support.size() - kChunkBytes / 2;
-      for (std::size_t v = 0; v < views; ++v) {
-        if (has >> v & 1) {
-          chunk[place_in_chunk(static_cast<std::int64_t>(v), static_cast<std::int64_t>(k % kChunkCells))] = half_of(1);
+  for (std::int64_t row = 0; row < box.rows; row += strip) {
+    const std::int64_t rows = std::min(strip, box.rows - row);
+    for (std::int64_t column = 0; column < box.columns;) {
+      const std::int64_t first = column;
+      BandCells band;
+      for (; column < box.columns; ++column) {
+        BandCells wider = band;
+        wider.add_column(box, column, row, row + rows, all_views);
+        if (column > first && band_bytes(group.sizes, rows, column + 1 - first, wider.chunks()) > most_stage_bytes) {
+          break;
         }
+        band = std::move(wider);
       }
+      if (band.chunks() == 0) continue;  // no support there
+      stage_bytes = std::max(stage_bytes, band_bytes(group.sizes, rows, column - first, band.chunks()));
+      add_band(band, box, row, first, rows, column - first, views, group, cells);
     }
   }
   group.support.resize(group.support.size() + kChunkBytes / 2);  // what is asked for ahead
-  sizes.band_count = narrow<int>(std::ssize(group.bands));
+  group.sizes.band_count = narrow<int>(std::ssize(group.bands));
   return cells;
 }
 
@@ -325,7 +347,8 @@ MarkArrays lay_out_mark(const PreparedMark::Layout& layout, std::int64_t shared_
       group.sizes.shifts_x = std::max(group.sizes.shifts_x, narrow<int>(seen.view.offset.shifts_x));
     }
     choose_patch(group.sizes, box.rows);
-    const std::vector<std::int64_t> cells = lay_out_cells(box, some.size(), most_stage_bytes, group, mark.stage_bytes);
+    const std::vector<std::int64_t> cells =
+        lay_out_cells(box, std::ssize(some), most_stage_bytes, group, mark.stage_bytes);
     lay_out_poses(some, mark, layout.frame, group);
     // Where windows are normalized the gain of y cancels.
     lay_out_x(some, layout, box, cells, mark.normalizes ? std::vector<float>(mark.gain.size(), 1.0f) : mark.gain,

@@ -60,17 +60,17 @@ OUTSOLE_DEVICE void begin_stage(const SearchWork& work, const ViewGroup& group, 
   const SharedAddress cells = stage + chunks * kChunkBytes;
   const int columns = band.columns + (group.patch_x - 1) * group.step;
   const int first_column = group.origin_x + band.column - (patch.shift_x + group.patch_x - 1) * group.step;
-  const int first_row = group.origin_y - (patch.shift_y + group.patch_y - 1) * group.step;
+  const int first_row = group.origin_y + band.row - (patch.shift_y + group.patch_y - 1) * group.step;
   const long long map_halves = static_cast<long long>(work.width) * work.height * kExemplars;
   const unsigned short* map = work.blocks[exemplars / 2].y + ((exemplars & 1) * work.channels + channel) * map_halves;
   for (int c = warp; c < columns; c += kWarps) {
     const int column = first_column + c;
     const bool has_column = column >= work.margin && column < work.width - work.margin;
     const unsigned short* from = map + (static_cast<long long>(column) * work.height + first_row) * kExemplars;
-    for (int i = lane; i < 2 * group.band_rows; i += 32) {
+    for (int i = lane; i < 2 * band.rows; i += 32) {
       const int r = i >> 1, row = first_row + r;
       const bool wanted = has_column && row >= work.margin && row < work.height - work.margin;
-      begin_copy(cells + place_in_band(c * group.band_rows + r, i & 1), wanted ? from + i * 8 : map, wanted);
+      begin_copy(cells + place_in_band(c * band.rows + r, i & 1), wanted ? from + i * 8 : map, wanted);
     }
   }
 }
@@ -104,9 +104,17 @@ OUTSOLE_DEVICE Quad squared(const Quad& y) {
   return squares;
 }
 
-/// Adds one band to the sums of a warp. `shift_offset`: cells from a band's cell to where it lies at each shift.
-OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Band& band, SharedAddress stage,
-                             const int (&shift_offset)[kWarpShifts], Sums& sums) {
+/// The shifts of a warp: in the frame, in a group's tables, and from the last shifts of its patch on.
+struct WarpShifts {
+  int shift_y[kWarpShifts], shift_x[kWarpShifts];
+  int more_rows[kWarpShifts], more_columns[kWarpShifts];  // cells; 0 where the shift does not exist
+  int pose[kWarpShifts];                                  // of the first view; 0 where it does not
+  bool exists[kWarpShifts];
+};
+
+/// Adds one band to the sums of a warp.
+OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Band& band, SharedAddress stage, const WarpShifts& shifts,
+                             Sums& sums) {
   const int lane = thread_index() & 31;
   const int cell_of_lane = (lane & 7) | ((lane >> 4) << 3), half = (lane >> 3) & 1;
   const unsigned ones_of_sum = lane < 16 ? kOnes : 0, ones_of_squares = kOnes - ones_of_sum;
@@ -114,6 +122,9 @@ OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Band& band, SharedAdd
   const SharedAddress cells = stage + chunks * kChunkBytes;
   const unsigned short* offsets = group.cell_offsets + band.first_chunk * kChunkCells + cell_of_lane;
   SharedAddress x_at = stage + lane * 16;
+  int shift_offset[kWarpShifts];
+  OUTSOLE_UNROLL
+  for (int s = 0; s < kWarpShifts; ++s) shift_offset[s] = shifts.more_columns[s] * band.rows + shifts.more_rows[s];
   int next_offset = offsets[0];
   for (int chunk = 0; chunk < band.core_chunks; ++chunk) {
     const int offset = next_offset;
@@ -218,13 +229,6 @@ OUTSOLE_DEVICE_RARE void sum_anew(const SearchWork& work, const ViewGroup& group
   product = sum_over_warp(product);
 }
 
-/// Where the poses of a warp's shifts lie in a group's tables, and in the frame.
-struct WarpShifts {
-  int shift_y[kWarpShifts], shift_x[kWarpShifts];
-  int pose[kWarpShifts];  // of the first view; 0 where the shift does not exist
-  bool exists[kWarpShifts];
-};
-
 /// What y's side scales a product by: one over the root of its window's sum of squares; 0 where that is flat.
 OUTSOLE_DEVICE float scale_of(const SearchWork& work, float variance_sum, float inverse_count, float flat_square) {
   if (!work.normalizes) return 1;
@@ -327,19 +331,18 @@ OUTSOLE_DEVICE void search_patch(const SearchWork& work) {
   const ViewGroup group = work.groups[patch.group];
   const int exemplars = block_index_y(), warp = thread_index() >> 5;
   WarpShifts shifts;
-  int shift_offset[kWarpShifts];
   bool any_exists = false;
   OUTSOLE_UNROLL
   for (int s = 0; s < kWarpShifts; ++s) {
     const int number = warp * kWarpShifts + s, dy = number % group.patch_y, dx = number / group.patch_y;
     shifts.shift_y[s] = patch.shift_y + dy;
     shifts.shift_x[s] = patch.shift_x + dx;
-    shifts.exists[s] = dx < group.patch_x && shifts.shift_y[s] < group.shifts_y && shifts.shift_x[s] < group.shifts_x;
-    shifts.pose[s] = shifts.exists[s] ? (shifts.shift_x[s] * group.shifts_y + shifts.shift_y[s]) * kGroupViews : 0;
-    shift_offset[s] = shifts.exists[s] ? (group.patch_x - 1 - dx) * group.step * group.band_rows +
-                                             (group.patch_y - 1 - dy) * group.step
-                                       : 0;
-    any_exists = any_exists || shifts.exists[s];
+    const bool exists = shifts.shift_y[s] < group.shifts_y && shifts.shift_x[s] < group.shifts_x;
+    shifts.exists[s] = exists;
+    shifts.pose[s] = exists ? (shifts.shift_x[s] * group.shifts_y + shifts.shift_y[s]) * kGroupViews : 0;
+    shifts.more_rows[s] = exists ? (group.patch_y - 1 - dy) * group.step : 0;
+    shifts.more_columns[s] = exists ? (group.patch_x - 1 - dx) * group.step : 0;
+    any_exists = any_exists || exists;
   }
   const int stages = work.channels * group.band_count;
   const SharedAddress shared = shared_memory();
@@ -367,7 +370,7 @@ OUTSOLE_DEVICE void search_patch(const SearchWork& work) {
       meet_block();  // the stage is there for all, and all are done with the one before it
       begin_next(stage + kStages - 1);
       if (any_exists) {
-        add_band(group, group.bands[band], shared + stage % kStages * work.stage_bytes, shift_offset, sums);
+        add_band(group, group.bands[band], shared + stage % kStages * work.stage_bytes, shifts, sums);
       }
     }
     if (any_exists) add_channel(work, group, channel, exemplars, shifts, sums, score);

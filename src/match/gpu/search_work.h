@@ -14,9 +14,10 @@ inline constexpr int kChunkBytes = 512;  // of x: 16 cells of 16 views
 inline constexpr int kCellBytes = 2 * kExemplars;
 inline constexpr int kStages = 3;  // of shared memory: one is worked on while the others are filled
 
-/// Some columns of a group's box of cells: what a block holds of a channel at a time.
+/// A part of a group's box of cells: what a block holds of a channel at a time.
 struct Band {
   int column, columns;   // of the box
+  int row, rows;         // with what a patch's shifts add to them
   int first_chunk;       // of the group
   int core_chunks;       // first those of cells where all views have support,
   int edge_chunks;       // then those where some have
@@ -43,7 +44,6 @@ struct ViewGroup {
   int step;                // cells between shifts
   int shifts_y, shifts_x;
   int patch_y, patch_x;  // shifts of a patch
-  int band_rows;         // of the box, and what a patch's shifts add to them
 };
 
 /// The shifts of a group from these on: what a block searches.

@@ -1,6 +1,7 @@
 #include "match/emulated/device.h"
 
 #include <c10/util/Half.h>
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace outsole::match::gpu {
@@ -37,7 +39,9 @@ struct Warp {
 };
 
 struct Thread {
-  ucontext_t context;
+  ucontext_t context;  // to start with; from then on:
+  jmp_buf place;
+  bool is_started = false;
   std::unique_ptr<char[]> stack;
   bool is_done = false;
   std::vector<std::vector<Copy>> copies;  // sets, oldest first
@@ -51,7 +55,7 @@ struct Block {
   std::vector<char> shared;
   int at_barrier = 0, barriers = 0;
   int current = 0;
-  ucontext_t scheduler;
+  jmp_buf scheduler;
   void (*kernel)(const void*) = nullptr;
   const void* work = nullptr;
 };
@@ -60,7 +64,16 @@ Block* block = nullptr;
 
 Thread& self() { return block->threads[static_cast<std::size_t>(block->current)]; }
 
-void give_way() { swapcontext(&self().context, &block->scheduler); }
+void give_way() {
+  if (_setjmp(self().place) == 0) _longjmp(block->scheduler, 1);
+}
+
+/// Lets a thread run until it gives way. (A jump costs no call of the system, as swapcontext does.)
+void let_run(Thread& thread) {
+  if (_setjmp(block->scheduler) != 0) return;
+  if (!std::exchange(thread.is_started, true)) setcontext(&thread.context);
+  _longjmp(thread.place, 1);
+}
 
 /// The lanes of a warp meet; the last to come does `operation` for all.
 void meet_warp(int place, const void* in, void* out,
@@ -247,7 +260,7 @@ void run_grid(int grid_x, int grid_y, int threads, int shared_bytes, void (*kern
         thread.context.uc_stack.ss_sp = thread.stack.get();
         thread.context.uc_stack.ss_size = kStackBytes;
         thread.context.uc_link = nullptr;
-        thread.is_done = false;
+        thread.is_done = thread.is_started = false;
         thread.copies.clear();
         makecontext(&thread.context, run_thread, 0);
       }
@@ -256,7 +269,7 @@ void run_grid(int grid_x, int grid_y, int threads, int shared_bytes, void (*kern
         for (running.current = 0; running.current < threads; ++running.current) {
           if (self().is_done) continue;
           any = true;
-          swapcontext(&running.scheduler, &self().context);
+          let_run(self());
         }
       }
     }

@@ -1,17 +1,14 @@
-#include "match/gpu/driver.h"
+#include "core/gpu.h"
 
 #include <dlfcn.h>
 
-#include <array>
+#include <map>
+#include <memory>
 #include <mutex>
-#include <utility>
 
 #include "core/errors.h"
-#include "match/gpu/search_work.h"
 
-namespace outsole::match::gpu {
-
-extern const char* const kPtx;  // of kernels.cu
+namespace outsole {
 
 namespace {
 
@@ -24,6 +21,7 @@ struct Driver {
   Result (*device_count)(int* count) = nullptr;
   Result (*device)(int* device, int number) = nullptr;
   Result (*device_name)(char* name, int size, int device) = nullptr;
+  Result (*bus_address)(char* address, int size, int device) = nullptr;
   Result (*device_attribute)(int* value, int attribute, int device) = nullptr;
   Result (*retain_context)(void** context, int device) = nullptr;
   Result (*set_context)(void* context) = nullptr;
@@ -35,11 +33,11 @@ struct Driver {
   Result (*launch)(void* function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
                    unsigned block_y, unsigned block_z, unsigned shared_bytes, void* stream, void** arguments,
                    void** extra) = nullptr;
-  Result (*allocate)(Address* address, std::size_t bytes) = nullptr;
-  Result (*release)(Address address) = nullptr;
-  Result (*to_device)(Address to, const void* from, std::size_t bytes) = nullptr;
-  Result (*from_device)(void* to, Address from, std::size_t bytes) = nullptr;
-  Result (*fill)(Address address, unsigned char value, std::size_t count) = nullptr;
+  Result (*allocate)(std::uint64_t* address, std::size_t bytes) = nullptr;
+  Result (*release)(std::uint64_t address) = nullptr;
+  Result (*to_device)(std::uint64_t to, const void* from, std::size_t bytes) = nullptr;
+  Result (*from_device)(void* to, std::uint64_t from, std::size_t bytes) = nullptr;
+  Result (*fill)(std::uint64_t address, unsigned char value, std::size_t count) = nullptr;
   Result (*error_text)(Result result, const char** text) = nullptr;
   bool is_there = false;
 };
@@ -57,6 +55,7 @@ Driver load_driver() {
   const bool has_all =
       find(library, "cuInit", d.init) && find(library, "cuDeviceGetCount", d.device_count) &&
       find(library, "cuDeviceGet", d.device) && find(library, "cuDeviceGetName", d.device_name) &&
+      find(library, "cuDeviceGetPCIBusId", d.bus_address) &&
       find(library, "cuDeviceGetAttribute", d.device_attribute) &&
       find(library, "cuDevicePrimaryCtxRetain", d.retain_context) && find(library, "cuCtxSetCurrent", d.set_context) &&
       find(library, "cuCtxSynchronize", d.synchronize) && find(library, "cuMemGetInfo_v2", d.memory) &&
@@ -74,118 +73,124 @@ const Driver& driver() {
   return loaded;
 }
 
-constexpr int kSharedBytesOfBlock = 97, kMajorVersion = 75;  // attributes of a device
-constexpr int kMostSharedBytes = 8;                          // of a function
+// Attributes, by their numbers in cuda.h.
+constexpr int kMajorVersion = 75, kMinorVersion = 76, kSharedBytesOfBlock = 97;  // of a device
+constexpr int kMostSharedBytes = 8;                                              // of a function
 
 }  // namespace
 
-int device_count() {
+int gpu_count() {
   int count = 0;
   return driver().is_there && driver().device_count(&count) == kDone ? count : 0;
 }
 
-Device& Device::number(int number) {
+Gpu& Gpu::number(int number) {
   static std::mutex mutex;
-  static std::array<std::unique_ptr<Device>, 64> devices;
+  static std::map<int, std::unique_ptr<Gpu>> gpus;
   const std::lock_guard lock(mutex);
-  if (number < 0 || number >= device_count() || number >= static_cast<int>(devices.size())) {
-    throw EnvironmentError("there is no GPU " + std::to_string(number) + " on this machine");
-  }
-  auto& device = devices[static_cast<std::size_t>(number)];
-  if (!device) device.reset(new Device(number));
-  return *device;
+  auto& gpu = gpus[number];
+  if (!gpu) gpu.reset(new Gpu(number));
+  return *gpu;
 }
 
-Device::Device(int number) : number_(number), name_("GPU " + std::to_string(number)) {
-  int device = 0, major = 0, shared = 0;
-  char name[256] = "";
+Gpu::Gpu(int number) : name_("GPU " + std::to_string(number)) {
+  if (number < 0 || number >= gpu_count()) throw EnvironmentError(name_ + ": there is none of that number here");
+  int device = 0, major = 0, minor = 0, shared = 0;
+  char name[256] = "", bus_address[64] = "";
   check(driver().device(&device, number), "cuDeviceGet");
   check(driver().device_name(name, sizeof name, device), "cuDeviceGetName");
   name_ += std::string(" (") + name + ")";
+  check(driver().bus_address(bus_address, sizeof bus_address, device), "cuDeviceGetPCIBusId");
+  bus_address_ = bus_address;
   check(driver().device_attribute(&major, kMajorVersion, device), "cuDeviceGetAttribute");
+  check(driver().device_attribute(&minor, kMinorVersion, device), "cuDeviceGetAttribute");
   check(driver().device_attribute(&shared, kSharedBytesOfBlock, device), "cuDeviceGetAttribute");
+  compute_capability_ = 10 * major + minor;
   shared_bytes_ = shared;
-  if (major < 8) throw EnvironmentError(name_ + " is older than the kernels need (compute capability 8.0)");
   check(driver().retain_context(&context_, device), "cuDevicePrimaryCtxRetain");
-  enter();
-  void* module = nullptr;
-  check(driver().load(&module, kPtx), "cuModuleLoadData");
-  check(driver().function(&kernels_[0], module, "outsole_search"), "cuModuleGetFunction");
-  check(driver().function(&kernels_[1], module, "outsole_pack"), "cuModuleGetFunction");
-  check(driver().set_attribute(kernels_[0], kMostSharedBytes, shared), "cuFuncSetAttribute");
 }
 
-void Device::enter() const { check(driver().set_context(context_), "cuCtxSetCurrent"); }
+void Gpu::enter() const { check(driver().set_context(context_), "cuCtxSetCurrent"); }
 
-void Device::check(int result, const char* what) const {
+void Gpu::check(int result, const char* what) const {
   if (result == kDone) return;
   const char* text = nullptr;
   driver().error_text(result, &text);
   throw EnvironmentError(name_ + ": " + what + ": " + (text == nullptr ? std::to_string(result) : std::string(text)));
 }
 
-std::int64_t Device::free_bytes() const {
+Gpu::Memory Gpu::memory() const {
   enter();
   std::size_t free = 0, total = 0;
   check(driver().memory(&free, &total), "cuMemGetInfo");
-  return static_cast<std::int64_t>(free);
+  return {static_cast<std::int64_t>(free), static_cast<std::int64_t>(total)};
 }
 
-void Device::launch_raw(Kernel kernel, std::int64_t grid_x, std::int64_t grid_y, std::int64_t shared_bytes,
-                        void* work) {
+std::vector<GpuKernel> Gpu::load(const char* ptx, const std::vector<std::string>& names) const {
+  enter();
+  void* module = nullptr;
+  check(driver().load(&module, ptx), "cuModuleLoadData");
+  std::vector<GpuKernel> kernels;
+  for (const std::string& name : names) {
+    GpuKernel& kernel = kernels.emplace_back();
+    check(driver().function(&kernel.function, module, name.c_str()), "cuModuleGetFunction");
+    check(driver().set_attribute(kernel.function, kMostSharedBytes, static_cast<int>(shared_bytes_)),
+          "cuFuncSetAttribute");
+  }
+  return kernels;
+}
+
+void Gpu::launch_with(GpuKernel kernel, const GpuGrid& grid, void* work) const {
   enter();
   void* arguments[] = {work};
-  check(
-      driver().launch(kernels_[static_cast<int>(kernel)], static_cast<unsigned>(grid_x), static_cast<unsigned>(grid_y),
-                      1, kThreads, 1, 1, static_cast<unsigned>(shared_bytes), nullptr, arguments, nullptr),
-      "cuLaunchKernel");
+  check(driver().launch(kernel.function, static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), 1,
+                        static_cast<unsigned>(grid.threads), 1, 1, static_cast<unsigned>(grid.shared_bytes), nullptr,
+                        arguments, nullptr),
+        "cuLaunchKernel");
 }
 
-void Device::wait() const {
+void Gpu::wait() const {
   enter();
   check(driver().synchronize(), "cuCtxSynchronize");
 }
 
-Buffer::Buffer(Device& device, std::int64_t bytes) : device_(&device), bytes_(bytes) {
+GpuBuffer::GpuBuffer(const Gpu& gpu, std::int64_t bytes) : gpu_(&gpu), bytes_(bytes) {
   if (bytes == 0) return;
-  device.enter();
-  if (driver().allocate(&address_, static_cast<std::size_t>(bytes)) != kDone) {
-    throw EnvironmentError(device.name() + ": no " + std::to_string(bytes >> 20) + " MiB of its memory are free (" +
-                           std::to_string(device.free_bytes() >> 20) + " MiB are): lower `device_memory_gib`");
-  }
+  gpu.enter();
+  if (driver().allocate(&address_, static_cast<std::size_t>(bytes)) == kDone) return;
+  throw EnvironmentError(gpu.name() + ": no " + std::to_string(bytes >> 20) + " MiB of its memory are free (" +
+                         std::to_string(gpu.memory().free_bytes >> 20) + " MiB are): lower `device_memory_gib`");
 }
 
-Buffer::~Buffer() {
+GpuBuffer::~GpuBuffer() {
   if (address_ == 0) return;
-  driver().set_context(device_->context_);
+  driver().set_context(gpu_->context_);
   driver().release(address_);
 }
 
-Buffer::Buffer(Buffer&& other) noexcept { *this = std::move(other); }
-
-Buffer& Buffer::operator=(Buffer&& other) noexcept {
-  std::swap(device_, other.device_);
+GpuBuffer& GpuBuffer::operator=(GpuBuffer&& other) noexcept {
+  std::swap(gpu_, other.gpu_);
   std::swap(address_, other.address_);
   std::swap(bytes_, other.bytes_);
   return *this;
 }
 
-void Buffer::write(std::int64_t offset, const void* from, std::size_t bytes) {
+void GpuBuffer::write(const void* from, std::size_t bytes) {
   if (bytes == 0) return;
-  device_->enter();
-  device_->check(driver().to_device(address_ + static_cast<Address>(offset), from, bytes), "cuMemcpyHtoD");
+  gpu_->enter();
+  gpu_->check(driver().to_device(address_, from, bytes), "cuMemcpyHtoD");
 }
 
-void Buffer::read(std::int64_t offset, void* to, std::size_t bytes) const {
+void GpuBuffer::read(void* to, std::size_t bytes) const {
   if (bytes == 0) return;
-  device_->enter();
-  device_->check(driver().from_device(to, address_ + static_cast<Address>(offset), bytes), "cuMemcpyDtoH");
+  gpu_->enter();
+  gpu_->check(driver().from_device(to, address_, bytes), "cuMemcpyDtoH");
 }
 
-void Buffer::clear() {
+void GpuBuffer::clear() {
   if (bytes_ == 0) return;
-  device_->enter();
-  device_->check(driver().fill(address_, 0, static_cast<std::size_t>(bytes_)), "cuMemsetD8");
+  gpu_->enter();
+  gpu_->check(driver().fill(address_, 0, static_cast<std::size_t>(bytes_)), "cuMemsetD8");
 }
 
-}  // namespace outsole::match::gpu
+}  // namespace outsole
