@@ -82,7 +82,8 @@ void declare_common(CommonOptions& common, MainOptions& own, Options& options) {
   options.add_switch("help", own.help, "print this");
   options.add("config", "FILE", own.config,
               "read options from a file, a line each: option = value; a value that holds # stands in double quotes");
-  options.add("device", "auto|cpu|cuda", common.device, "where to compute features").one_of({"auto", "cpu", "cuda"});
+  options.add("device", "auto|cpu|cuda", common.device, "where to compute; auto: on a GPU where there is one")
+      .one_of({"auto", "cpu", "cuda"});
   options
       .add("memory-gib", "N", common.memory_gib,
            "memory a rank may use, the whole process; the libraries take 0.5 of it")

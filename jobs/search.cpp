@@ -67,11 +67,11 @@ void declare_search(SearchJob& own, Options& options) {
       .only_with("coarse");
   options.add("kernel", "auto|NAME", search.kernel,
               "one that `outsole info --kernels` lists, or direct: the fastest for CPUs that all ranks have; auto: "
-              "tensors on a "
-              "GPU, else direct");
+              "gpu where all ranks have one, else direct");
   options
-      .add("compute-precision", "32|tf32|16", search.compute_precision, "of the products' inputs, in tensor operations")
-      .one_of({"32", "tf32", "16"});
+      .add("compute-precision", "auto|32|tf32|16", search.compute_precision,
+           "of the products' inputs; auto: 16 with the kernel for GPUs, else 32; others than that in tensor operations")
+      .one_of({"auto", "32", "tf32", "16"});
   options.add("output", "NAME.h5", search.output, "the results to write").required();
   options.add("csv", "NAME.csv", search.csv, "the candidates as a table, too");
   options
@@ -109,7 +109,9 @@ Report run_search(SearchJob& own, const JobContext& context) {
   search.memory_bytes = context.memory_bytes();
   search.device_memory_gib = context.common.device_memory_gib;
   search.command_line = context.command_line;
-  context.comm.together([&] { search.device = machine::choose_device(context.common.device, context.comm); });
+  search.wanted_device = context.common.device;
+  context.comm.together(
+      [&] { search.device = machine::choose_device(context.common.device, context.comm, /*has_own_kernels=*/true); });
   if (context.common.plan) return plan_report(retrieval::search_plan(context.comm, search), context);
   const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
   return [=] { return summary_text(summary, own.search.output.string()); };

@@ -1,7 +1,6 @@
 #include "machine/device.h"
 
 #include <ATen/Parallel.h>
-#include <c10/core/DeviceGuard.h>
 #include <dlfcn.h>
 #include <omp.h>
 #include <sched.h>
@@ -15,17 +14,22 @@
 #include <sstream>
 
 #include "core/errors.h"
+#include "core/gpu.h"
 #include "core/host.h"
 #include "machine/cpu_quota.h"
 
 namespace outsole::machine {
 
-at::Device choose_device(const std::string& wanted, const comm::Communicator& comm) {
+at::Device choose_device(const std::string& wanted, const comm::Communicator& comm, bool has_own_kernels) {
   if (wanted != "auto" && wanted != "cpu" && wanted != "cuda") {
     throw UsageError("`device` " + wanted + ": not one of auto, cpu, cuda");
   }
   const bool has_gpu = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
-  if (wanted == "cuda" && !has_gpu) throw EnvironmentError("`device` cuda: LibTorch sees no GPU on this machine");
+  if (wanted == "cuda" && !has_gpu && !(has_own_kernels && gpu_count() > 0)) {
+    throw EnvironmentError("`device` cuda: " +
+                           std::string(gpu_count() > 0 ? "this build's LibTorch is for CPUs"
+                                                       : "there is no GPU on this machine, or no driver of one"));
+  }
   if (wanted == "cpu" || !has_gpu) return at::Device(at::kCPU);
   at::globalContext().setAllowTF32CuDNN(false);  // 10 bits would show in the scores
   const int gpus = at::detail::getCUDAHooks().getNumGPUs();
@@ -128,30 +132,19 @@ int choose_threads(int threads, const comm::Communicator& comm) {
 }
 
 void wait_for(const at::Device& device) {
-  if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
+  if (device.is_cuda() && at::hasCUDA()) at::detail::getCUDAHooks().deviceSynchronize(device.index());
 }
 
 DevicePlace place_of(at::Device device) {
   DevicePlace place;
   place.host = own_place().host;
   if (device.is_cpu()) return place;
-  const int number = device.has_index() ? device.index() : 0;
-  place.gpu = std::to_string(number);
+  const Gpu& gpu = Gpu::number(device.has_index() ? device.index() : 0);
   // With --gpus-per-task every rank's GPU is its number 0: only the bus tells them apart.
-  char address[64] = "";
-  using Address = int (*)(char*, int, int);
-  if (const auto ask = reinterpret_cast<Address>(dlsym(RTLD_DEFAULT, "cudaDeviceGetPCIBusId"));
-      ask != nullptr && ask(address, sizeof address, number) == 0) {
-    place.gpu = address;
-  }
-  const c10::DeviceGuard here(device);
-  std::size_t free = 0, total = 0;
-  using Memory = int (*)(std::size_t*, std::size_t*);
-  if (const auto ask = reinterpret_cast<Memory>(dlsym(RTLD_DEFAULT, "cudaMemGetInfo"));
-      ask != nullptr && ask(&free, &total) == 0) {
-    place.free_bytes = static_cast<std::int64_t>(free);
-    place.total_bytes = static_cast<std::int64_t>(total);
-  }
+  place.gpu = gpu.bus_address();
+  const Gpu::Memory memory = gpu.memory();
+  place.free_bytes = memory.free_bytes;
+  place.total_bytes = memory.total_bytes;
   return place;
 }
 

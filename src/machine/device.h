@@ -12,10 +12,11 @@
 
 namespace outsole::machine {
 
-/// `auto`: a GPU if LibTorch sees one, else the CPU; `cuda`: GPU number local_rank modulo the GPUs of the machine;
-/// `cpu`. Throws UsageError for another word, EnvironmentError when a GPU is asked for and there is none. Not
-/// collective.
-at::Device choose_device(const std::string& wanted, const comm::Communicator& comm);
+/// Where LibTorch computes. `auto`: a GPU if it sees one, else the CPU; `cuda`: GPU number local_rank modulo the GPUs
+/// of the machine; `cpu`. Throws UsageError for another word, EnvironmentError when a GPU is asked for and there is
+/// none. A job that `has_own_kernels` for GPUs is content where only LibTorch sees none, and its driver does: then
+/// LibTorch computes on the CPU. Not collective.
+at::Device choose_device(const std::string& wanted, const comm::Communicator& comm, bool has_own_kernels = false);
 
 /// The GPU a rank computes on, and its memory; `gpu` is empty on a CPU.
 struct DevicePlace {
@@ -29,7 +30,7 @@ struct DevicePlace {
   }
 };
 
-/// Asks CUDA's runtime, where LibTorch has loaded one. Not collective.
+/// Asks the GPU's driver. Not collective.
 DevicePlace place_of(at::Device device);
 
 /// What rank `rank` of all may take of its GPU's memory: `wanted_bytes`, or for 0 four fifths of what is free (the rest

@@ -88,7 +88,9 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
     for (const char* unused : {"stride_px", "erosion_fraction"}) parameters.erase(unused);
   }
   if (options.coarse > 0) parameters["coarse"] = options.coarse;
-  if (options.compute_precision != "32") parameters["compute_precision"] = options.compute_precision;
+  if (options.compute_precision != "auto" && options.compute_precision != "32") {
+    parameters["compute_precision"] = options.compute_precision;
+  }
   return parameters;
 }
 

@@ -37,8 +37,9 @@ struct SearchOptions {
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
   double device_memory_gib = 0;                       // of a GPU, per rank; 0: see machine::device_share_bytes
   at::Device device = at::Device(at::kCPU);           // for features, and for a search in tensor operations
+  std::string wanted_device = "cpu";                  // auto, cuda: a kernel for GPUs may be taken
   std::string kernel = "auto";                        // see agreed_kernel
-  std::string compute_precision = "32";
+  std::string compute_precision = "auto";
   int threads = 1;
   int mark_groups = 0;  // teams of ranks, of which each takes its own marks; 0: as many as end soonest. For tests
   std::vector<std::string> command_line;

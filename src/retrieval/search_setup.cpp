@@ -89,20 +89,22 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
 }
 
 /// What is left of --memory-gib for blocks beside the libraries, what the code path needs, what is known of the
-/// exemplars, and a mark, whose views are there about twice. On a GPU, what is left of its memory: blocks only pass
-/// through that of the process.
+/// exemplars, and a mark, whose views are there about twice. Where blocks are kept on a GPU, what is left of its
+/// memory: they only pass through that of the process.
 std::int64_t memory_for_blocks(const SearchOptions& options, const SearchSetup& setup) {
   const IndexParameters& index = setup.index.parameters;
   const std::int64_t streamed = ExemplarBlocks::least_bytes(index, setup.block_access());
   const std::int64_t working = setup.path.working_bytes(index, setup.channels(), options.protocol, options.coarse > 0);
-  const bool on_gpu = !setup.path.device.is_cpu();
+  const bool on_gpu = !setup.path.device.is_cpu(), blocks_on_gpu = setup.path.wants_blocks_on_device();
   const std::int64_t taken = machine::kProcessBytes + setup.mark_bytes + setup.view_bytes +
                              bytes_of_exemplars(options, setup) + (on_gpu ? 0 : working);
   machine::ensure_memory(options.memory_bytes, taken + streamed, "this index and protocol");
-  if (!on_gpu) return options.memory_bytes - taken;
   const std::int64_t on_device = working + 2 * setup.mark_bytes;
-  machine::ensure_memory(setup.device_bytes, on_device + streamed, "this index and protocol", "device_memory_gib");
-  return setup.device_bytes - on_device;
+  if (on_gpu) {
+    machine::ensure_memory(setup.device_bytes, on_device + (blocks_on_gpu ? streamed : 0), "this index and protocol",
+                           "device_memory_gib");
+  }
+  return blocks_on_gpu ? setup.device_bytes - on_device : options.memory_bytes - taken;
 }
 
 /// The marks, as rank 0 sees them, which also learns what it does `not_read`. Collective.
@@ -142,7 +144,9 @@ std::span<const std::filesystem::path> SearchSetup::marks_of_unit(std::int64_t u
 SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& options) {
   std::vector<NotRead> not_read;
   std::vector<std::filesystem::path> marks = agreed_marks(comm, options, not_read);
-  const SearchPath path = agreed_search_path(comm, options.kernel, options.compute_precision, options.device);
+  const SearchPath path = agreed_search_path(
+      comm, {options.kernel, options.compute_precision, options.wanted_device, options.protocol.similarity},
+      options.device);
   const std::int64_t device_bytes = machine::agreed_device_bytes(comm, path.device, options.device_memory_gib);
   store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
   std::optional<SearchSetup> setup;
@@ -167,6 +171,7 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     setup->mark_bytes = setup->view_bytes + 2 * found * static_cast<std::int64_t>(sizeof(Candidate));
     setup->device_bytes = device_bytes;
     setup->block_memory_bytes = memory_for_blocks(options, *setup);
+    setup->path.device_bytes = device_bytes - 2 * setup->mark_bytes;
   });
   return std::move(*setup);
 }

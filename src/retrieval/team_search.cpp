@@ -69,11 +69,12 @@ std::int64_t TeamSearch::marks_with_metric_of_next(std::int64_t most) const {
 
 // --- A mark until it is ready ---------------------------------------------------------------------------------------
 
-/// On a GPU a mark is read, turned and sent through the extractor while the one before it is searched. On a CPU it is
-/// not, but when it is asked for: the search keeps every core busy, so the work would only be done at another time.
+/// Where a GPU searches, a mark is read, turned and sent through the extractor while the one before it is searched. On a
+/// CPU it is not, but when it is asked for: the search keeps every core busy, so the work would only be done at another
+/// time.
 std::future<TeamSearch::SeenMark> TeamSearch::look_at(std::size_t turn) const {
   if (turn >= marks_.size()) return {};
-  const auto policy = options_.device.is_cuda() ? std::launch::async : std::launch::deferred;
+  const auto policy = setup_.path.device.is_cuda() ? std::launch::async : std::launch::deferred;
   return std::async(policy, &TeamSearch::see, this, turn);
 }
 

@@ -12,16 +12,16 @@ namespace {
 using ::testing::HasSubstr;
 
 const RankMeans kOld = {"cpu", {"generic", "tensors"}}, kNewer = {"cpu", {"avx2", "generic", "tensors"}},
-                kGpu = {"cuda", {"avx2", "generic", "tensors"}};
+                kTorchGpu = {"cuda", {"avx2", "generic", "tensors"}}, kGpu = {"cpu", {"generic", "tensors", "gpu"}};
 
 std::string name_of_agreed(const std::string& wanted, const std::vector<RankMeans>& ranks) {
-  return agreed_kernel(wanted, ranks).name;
+  return agreed_kernel({.kernel = wanted}, ranks).name;
 }
 
 template <typename Error>
 std::string refusal(const std::string& wanted, const std::vector<RankMeans>& ranks) {
   try {
-    agreed_kernel(wanted, ranks);
+    agreed_kernel({.kernel = wanted}, ranks);
   } catch (const Error& error) {
     return error.what();
   }
@@ -38,14 +38,28 @@ TEST(AgreedKernel, IsTheFastestThatEveryRankCanRun) {
   EXPECT_EQ(name_of_agreed("generic", {kNewer}), "generic");
 }
 
-TEST(AgreedKernel, IsTensorOperationsOnGpus) {
-  EXPECT_EQ(name_of_agreed("auto", {kGpu, kGpu}), "tensors");
-  EXPECT_EQ(name_of_agreed("generic", {kGpu, kGpu}), "generic");
+TEST(AgreedKernel, IsTensorOperationsWhereOnlyLibTorchHasGpus) {
+  EXPECT_EQ(name_of_agreed("auto", {kTorchGpu, kTorchGpu}), "tensors");
+  EXPECT_EQ(name_of_agreed("generic", {kTorchGpu, kTorchGpu}), "generic");
   EXPECT_EQ(name_of_agreed("tensors", {kOld}), "tensors");
 }
 
 TEST(AgreedKernel, RefusesDevicesOfTwoKindsNamingTheRank) {
-  EXPECT_THAT(refusal<EnvironmentError>("auto", {kNewer, kNewer, kGpu}), HasSubstr("rank 2"));
+  EXPECT_THAT(refusal<EnvironmentError>("auto", {kNewer, kNewer, kTorchGpu}), HasSubstr("rank 2"));
+}
+
+TEST(AgreedKernel, IsThatForGpusWhereEveryRankHasOne) {
+  if (match::find_kernel("gpu") == nullptr) GTEST_SKIP() << "a build without the kernel for GPUs";
+  const std::vector<RankMeans> ranks = {kGpu, kGpu};
+  EXPECT_EQ(name_of_agreed("auto", ranks), "gpu");
+  EXPECT_EQ(name_of_agreed("direct", ranks), "generic");
+  EXPECT_EQ(name_of_agreed("auto", {kGpu, kOld}), "generic");
+  // Which it cannot compute.
+  EXPECT_EQ(agreed_kernel({.precision = "32"}, ranks).name, "generic");
+  EXPECT_EQ(agreed_kernel({.similarity = match::similarity_named("cosine")}, ranks).name, "generic");
+  EXPECT_THROW(agreed_kernel({.precision = "32", .device = "cuda"}, ranks), UsageError);
+  EXPECT_THROW(agreed_kernel({.device = "cuda", .similarity = match::similarity_named("cosine")}, ranks), UsageError);
+  EXPECT_THROW(agreed_kernel({.kernel = "gpu", .similarity = match::similarity_named("cosine")}, ranks), UsageError);
 }
 
 TEST(AgreedKernel, RefusesAKernelThatARankLacksNamingIt) {
@@ -58,11 +72,12 @@ TEST(AgreedKernel, RefusesAWordThatIsNoneNamingThoseThatAre) {
 }
 
 TEST_F(Retrieval, RanksSearchByOneArithmeticAndForceASlowerOne) {
-  const SearchPath path = agreed_search_path(comm_, "auto", "32", at::kCPU);
+  const SearchPath path = agreed_search_path(comm_, {.device = "cpu"}, at::kCPU);
   EXPECT_EQ(path.kernel, &match::fastest_cpu_kernel());  // all ranks are on this machine
-  EXPECT_EQ(agreed_search_path(comm_, "generic", "32", at::kCPU).arithmetic(), "generic, 32-bit floats");
-  EXPECT_EQ(agreed_search_path(comm_, "tensors", "tf32", at::kCPU).arithmetic(), "tensors, TF32 floats");
-  EXPECT_THROW(agreed_search_path(comm_, "generic", "16", at::kCPU), UsageError);
+  EXPECT_EQ(agreed_search_path(comm_, {.kernel = "generic"}, at::kCPU).arithmetic(), "generic, 32-bit floats");
+  EXPECT_EQ(agreed_search_path(comm_, {.kernel = "tensors", .precision = "tf32"}, at::kCPU).arithmetic(),
+            "tensors, TF32 floats");
+  EXPECT_THROW(agreed_search_path(comm_, {.kernel = "generic", .precision = "16"}, at::kCPU), UsageError);
 }
 
 class OtherArithmetic : public Retrieval {
