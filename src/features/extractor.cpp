@@ -1,6 +1,7 @@
 #include "features/extractor.h"
 
 #include <ATen/Parallel.h>
+#include <c10/core/GradMode.h>
 #include <omp.h>
 
 #include "core/errors.h"
@@ -116,7 +117,7 @@ at::Tensor extract_each(const Extractor& extractor, const at::Tensor& images,
   const std::int64_t images_per_thread_min = images.is_cpu() ? 1 : images.size(0);
   at::parallel_for(0, images.size(0), images_per_thread_min, [&](std::int64_t begin, std::int64_t end) {
     const OneThread one_thread;
-    const at::NoGradGuard no_grad;
+    const c10::NoGradGuard no_grad;
     for (std::int64_t i = begin; i < end; ++i) {
       maps[i].copy_(forward(images[i].view({1, 1, images.size(1), images.size(2)}))[0]);
     }

@@ -65,7 +65,7 @@ Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
 }
 
 void Adam::step(double share) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   const StepConstants constants = constants_of(options_, ++state_.steps, share);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor &parameter = parameters_[i], &first = state_.first_moments[i], &second = state_.second_moments[i];
@@ -82,7 +82,7 @@ void Adam::step(double share) {
 }
 
 void Adam::restore(const State& state) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   ensure(state.first_moments.size() == parameters_.size() && state.second_moments.size() == parameters_.size(),
          "Adam: a state of another number of parameters");
   const auto copy = [](const at::Tensor& from, const at::Tensor& to) {

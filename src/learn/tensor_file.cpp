@@ -148,7 +148,7 @@ std::vector<at::Tensor> read_tensors(const store::Store& store, const std::vecto
 }
 
 void copy_into(std::vector<NamedTensor> targets, const std::vector<at::Tensor>& values) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   for (std::size_t i = 0; i < targets.size(); ++i) targets[i].tensor.copy_(values[i]);
 }
 

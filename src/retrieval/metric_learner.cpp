@@ -88,7 +88,7 @@ void MetricLearner::begin_epoch(std::int64_t epoch) {
 }
 
 double MetricLearner::add_gradients(std::int64_t step) {
-  const at::NoGradGuard no_recording;  // the way back is our own
+  const c10::NoGradGuard no_recording;  // the way back is our own
   const comm::UnitRange mine = comm::units_of(examples(step), comm_.rank(), comm_.size());
   double loss = comm_.is_root() ? regularize() : 0;
   MetricTensors gradients = gradients_of(tensors_);
@@ -113,7 +113,7 @@ std::int64_t MetricLearner::examples(std::int64_t step) const {
 /// The mean hinge loss of what is held out.
 std::optional<double> MetricLearner::judge(std::int64_t, bool) {
   if (held_out_.empty()) return std::nullopt;
-  const at::NoGradGuard no_recording;
+  const c10::NoGradGuard no_recording;
   const comm::UnitRange mine = comm::units_of(std::ssize(held_out_), comm_.rank(), comm_.size());
   std::array<double, 1> loss{};
   comm_.together([&] {

@@ -56,7 +56,7 @@ void require_same_but_size(const NetworkShape& from, const NetworkShape& to, con
 }
 
 void start_from(const WearNetwork& model, WearNetwork& network) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   const NetworkShape &from = model.shape(), &to = network.shape();
   const bool is_same_size = from.height_px == to.height_px && from.width_px == to.width_px;
   const auto targets = weights_of(network), values = weights_of(model);

@@ -187,7 +187,7 @@ double Learner::add_gradients_of(Pairs pairs, ScanBatch scans, double known) {
 }
 
 double Learner::loss_of(Pairs pairs) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   const double known = known_pixels(pairs);
   const std::size_t batch = static_cast<std::size_t>(options_.batch);
   std::array<double, 1> loss{};

@@ -45,7 +45,7 @@ void check(const NetworkShape& shape) {
 /// every layer: after ten of them the output hardly knows the input, all images get the same answer, and where most of
 /// an image is paper the sigmoid saturates there for good.
 void start(at::Tensor weight, at::Tensor bias, std::int64_t inputs, double gain) {
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   weight.normal_(0, std::sqrt(gain / static_cast<double>(inputs)));
   bias.zero_();
 }
@@ -238,7 +238,7 @@ void WearNetwork::add_gradients_recomputing(
   };
   const auto first_of = [&] { return encoded(padded(x, pass), 0, pass); };
   const auto without_gradients = [](const auto& work) {
-    const at::NoGradGuard no_gradients;
+    const c10::NoGradGuard no_gradients;
     return work();
   };
 

@@ -28,7 +28,7 @@ say() { printf '\n== %s\n' "$*" | tee -a "$results/table.txt"; }
 say "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no GPU: everything runs on the CPU")"
 cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DOUTSOLE_KERNELS_ONLY=ON \
   -DOUTSOLE_BENCHMARKS=ON "-DCMAKE_PREFIX_PATH=$(IFS=';'; echo "${prefixes[*]-}")" > "$results/configure.txt"
-cmake --build "$build" --target test_match test_features bench_search 2>&1 | tee "$results/build.txt" | grep -E 'error|FAILED' || true
+cmake --build "$build" --target test_match test_features bench_search 2>&1 | tee "$results/build.txt" | grep -E "error|FAILED" || true
 
 say "Held against the reference"
 # What this machine's GPU has to do with, on all cores. (The kernel's source run on a CPU is tested where there is no GPU.)

@@ -58,7 +58,7 @@ class Line : public learn::Learner {
 
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override {
     if (epochs_done % 2 != 0 && !is_last) return std::nullopt;
-    const at::NoGradGuard no_gradients;
+    const c10::NoGradGuard no_gradients;
     return squares_of(at::arange(kPoints)).mean().item<double>();
   }
 

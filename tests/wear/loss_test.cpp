@@ -86,7 +86,7 @@ TEST(StructuralDissimilarity, GradientIsItsFiniteDifference) {
   };
   loss().backward();
   const at::Tensor gradient = images.predicted.grad();
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   for (at::Tensor direction : {gradient.clone(), at::randn_like(gradient)}) {
     direction /= direction.norm();
     constexpr double kStep = 1e-5;

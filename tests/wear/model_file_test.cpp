@@ -135,7 +135,7 @@ TEST_F(ModelFile, WithWeightsThatAreNotFiniteIsNotWrittenAndTheOldOneStays) {
   save();
   WearNetwork broken(kShape, 5);
   {
-    const at::NoGradGuard no_gradients;
+    const c10::NoGradGuard no_gradients;
     broken.parameters()[3].view(-1)[0] = std::numeric_limits<float>::quiet_NaN();
   }
   EXPECT_THAT(message_of<DataError>([&] { save_model(folder_ / "model.h5", broken, kTraining); }),

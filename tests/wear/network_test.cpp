@@ -108,7 +108,7 @@ void expect_finite_differences(NetworkKind kind) {
   std::vector<std::pair<std::string, at::Tensor>> tensors = {{"image", x}};
   for (const auto& named : network.named_parameters()) tensors.emplace_back(named.key(), named.value());
   EXPECT_EQ(tensors.size(), 1 + 2 * 12);
-  const at::NoGradGuard no_gradients;
+  const c10::NoGradGuard no_gradients;
   for (auto& [name, tensor] : tensors) {
     // Along the gradient itself, so that the difference is large, and along a random direction.
     for (at::Tensor direction : {tensor.grad().clone(), at::randn_like(tensor) * tensor.grad().abs()}) {
@@ -258,7 +258,7 @@ TEST(WearNetwork, FlopsAreThoseOfTheOperationsOfAForwardPass) {
                                     NetworkShape{Task::kPrediction, 70, 40, 9, 2, NetworkKind::kResidual, 12}}) {
     WearNetwork network = double_network(shape);
     const at::Tensor x = images_of(shape, 1), times = times_of(shape, {4});
-    const at::NoGradGuard no_gradients;
+    const c10::NoGradGuard no_gradients;
     counted_flops = 0;
     const auto handle = at::addThreadLocalCallback(at::RecordFunctionCallback(count_flops).needsInputs(true));
     network.forward(x, times);

@@ -104,16 +104,33 @@ OUTSOLE_DEVICE Quad squared(const Quad& y) {
   return squares;
 }
 
-/// The shifts of a warp: in the frame, in a group's tables, and from the last shifts of its patch on.
-struct WarpShifts {
-  int shift_y[kWarpShifts], shift_x[kWarpShifts];
-  int more_rows[kWarpShifts], more_columns[kWarpShifts];  // cells; 0 where the shift does not exist
-  int pose[kWarpShifts];                                  // of the first view; 0 where it does not
-  bool exists[kWarpShifts];
+/// One of a warp's shifts. It is computed where it is needed: that takes fewer registers than to keep it.
+struct Shift {
+  int y, x;                 // of the group
+  int rows_on, columns_on;  // shifts from it to the last ones of its patch
+  bool exists;
 };
 
+/// Shift `number` of a warp: 0 to 3.
+OUTSOLE_DEVICE Shift shift_of(const ViewGroup& group, const Patch& patch, int number) {
+  const int in_patch = (thread_index() >> 5) * kWarpShifts + number;
+  const int dy = in_patch % group.patch_y, dx = in_patch / group.patch_y;
+  Shift shift;
+  shift.y = patch.shift_y + dy;
+  shift.x = patch.shift_x + dx;
+  shift.rows_on = group.patch_y - 1 - dy;
+  shift.columns_on = group.patch_x - 1 - dx;
+  shift.exists = shift.y < group.shifts_y && shift.x < group.shifts_x;
+  return shift;
+}
+
+/// The first of 16 views of a shift among a group's poses.
+OUTSOLE_DEVICE int pose_of(const ViewGroup& group, const Shift& shift) {
+  return shift.exists ? (shift.x * group.shifts_y + shift.y) * kGroupViews : 0;
+}
+
 /// Adds one band to the sums of a warp.
-OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Band& band, SharedAddress stage, const WarpShifts& shifts,
+OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Patch& patch, const Band& band, SharedAddress stage,
                              Sums& sums) {
   const int lane = thread_index() & 31;
   const int cell_of_lane = (lane & 7) | ((lane >> 4) << 3), half = (lane >> 3) & 1;
@@ -124,7 +141,10 @@ OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Band& band, SharedAdd
   SharedAddress x_at = stage + lane * 16;
   int shift_offset[kWarpShifts];
   OUTSOLE_UNROLL
-  for (int s = 0; s < kWarpShifts; ++s) shift_offset[s] = shifts.more_columns[s] * band.rows + shifts.more_rows[s];
+  for (int s = 0; s < kWarpShifts; ++s) {
+    const Shift shift = shift_of(group, patch, s);
+    shift_offset[s] = shift.exists ? (shift.columns_on * band.rows + shift.rows_on) * group.step : 0;
+  }
   int next_offset = offsets[0];
   for (int chunk = 0; chunk < band.core_chunks; ++chunk) {
     const int offset = next_offset;
@@ -236,14 +256,16 @@ OUTSOLE_DEVICE float scale_of(const SearchWork& work, float variance_sum, float 
 }
 
 /// Normalizes the sums of one channel and adds them to the scores, weighed.
-OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, int channel, int exemplars,
-                                const WarpShifts& shifts, const Sums& sums, float (&score)[kWarpShifts][2][4]) {
+OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, const Patch& patch, int channel,
+                                int exemplars, const Sums& sums, float (&score)[kWarpShifts][2][4]) {
   const int lane = thread_index() & 31;
   const Terms* terms = group.terms + static_cast<long long>(channel) * group.cuts;
   const float flat_square = work.flat_square[channel];
   unsigned doubtful = 0;  // a bit a value
   OUTSOLE_UNROLL
   for (int s = 0; s < kWarpShifts; ++s) {
+    const Shift shift = shift_of(group, patch, s);
+    const int first_pose = pose_of(group, shift);
     float core_sum[2], core_squares[2];
     OUTSOLE_UNROLL
     for (int row = 0; row < 2; ++row) {
@@ -254,8 +276,8 @@ OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, 
     for (int v = 0; v < 2; ++v) {
       OUTSOLE_UNROLL
       for (int i = 0; i < 4; ++i) {
-        const int row = i >> 1, pose = shifts.pose[s] + v * 8 + 2 * (lane & 3) + (i & 1);
-        const float inverse_count = shifts.exists[s] ? group.inverse_count[pose] : 0.0f;
+        const int row = i >> 1, pose = first_pose + v * 8 + 2 * (lane & 3) + (i & 1);
+        const float inverse_count = shift.exists ? group.inverse_count[pose] : 0.0f;
         const Terms of_x = terms[group.cut[pose]];
         const float sum = sums.sum[s][v][i] + core_sum[row], squares = sums.squares[s][v][i] + core_squares[row];
         const float product = sums.product[s][v][i] - of_x.x_mean * sum;
@@ -278,14 +300,10 @@ OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, 
       window.channel = channel;
       window.exemplar = exemplars * kExemplars + (owner >> 2) + 8 * (i >> 1);
       window.view = v * 8 + 2 * (owner & 3) + (i & 1);
-      int pose = 0;
-      OUTSOLE_UNROLL
-      for (int t = 0; t < kWarpShifts; ++t) {
-        if (t != s) continue;
-        pose = shifts.pose[t] + window.view;
-        window.shift_y = shifts.shift_y[t];
-        window.shift_x = shifts.shift_x[t];
-      }
+      const Shift shift = shift_of(group, patch, s);
+      const int pose = pose_of(group, shift) + window.view;
+      window.shift_y = shift.y;
+      window.shift_x = shift.x;
       const Terms of_x = terms[group.cut[pose]];
       window.inverse_count = group.inverse_count[pose];
       window.x_mean = of_x.x_mean;
@@ -302,7 +320,7 @@ OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, 
 }
 
 /// The best pose of each exemplar of a warp, merged into the best of all.
-OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, int exemplars, const WarpShifts& shifts,
+OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, const Patch& patch, int exemplars,
                               const float (&score)[kWarpShifts][2][4]) {
   const int lane = thread_index() & 31;
   OUTSOLE_UNROLL
@@ -310,12 +328,13 @@ OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, in
     unsigned long long best = 0;
     OUTSOLE_UNROLL
     for (int s = 0; s < kWarpShifts; ++s) {
+      const Shift shift = shift_of(group, patch, s);
       OUTSOLE_UNROLL
       for (int v = 0; v < 2; ++v) {
         OUTSOLE_UNROLL
         for (int i = 0; i < 2; ++i) {
-          const int pose = shifts.pose[s] + v * 8 + 2 * (lane & 3) + i;
-          if (!shifts.exists[s] || group.inverse_count[pose] == 0) continue;
+          const int pose = pose_of(group, shift) + v * 8 + 2 * (lane & 3) + i;
+          if (!shift.exists || group.inverse_count[pose] == 0) continue;
           const unsigned long long key = key_of(score[s][v][2 * row + i], group.rank[pose]);
           best = key > best ? key : best;
         }
@@ -328,22 +347,11 @@ OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, in
 /// One patch of one group of views, against 16 exemplars.
 OUTSOLE_DEVICE void search_patch(const SearchWork& work) {
   const Patch patch = work.patches[block_index_x()];
-  const ViewGroup group = work.groups[patch.group];
-  const int exemplars = block_index_y(), warp = thread_index() >> 5;
-  WarpShifts shifts;
+  const ViewGroup& group = work.groups[patch.group];
+  const int exemplars = block_index_y();
   bool any_exists = false;
   OUTSOLE_UNROLL
-  for (int s = 0; s < kWarpShifts; ++s) {
-    const int number = warp * kWarpShifts + s, dy = number % group.patch_y, dx = number / group.patch_y;
-    shifts.shift_y[s] = patch.shift_y + dy;
-    shifts.shift_x[s] = patch.shift_x + dx;
-    const bool exists = shifts.shift_y[s] < group.shifts_y && shifts.shift_x[s] < group.shifts_x;
-    shifts.exists[s] = exists;
-    shifts.pose[s] = exists ? (shifts.shift_x[s] * group.shifts_y + shifts.shift_y[s]) * kGroupViews : 0;
-    shifts.more_rows[s] = exists ? (group.patch_y - 1 - dy) * group.step : 0;
-    shifts.more_columns[s] = exists ? (group.patch_x - 1 - dx) * group.step : 0;
-    any_exists = any_exists || exists;
-  }
+  for (int s = 0; s < kWarpShifts; ++s) any_exists = any_exists || shift_of(group, patch, s).exists;
   const int stages = work.channels * group.band_count;
   const SharedAddress shared = shared_memory();
   int next_channel = 0, next_band = 0;
@@ -370,13 +378,13 @@ OUTSOLE_DEVICE void search_patch(const SearchWork& work) {
       meet_block();  // the stage is there for all, and all are done with the one before it
       begin_next(stage + kStages - 1);
       if (any_exists) {
-        add_band(group, group.bands[band], shared + stage % kStages * work.stage_bytes, shifts, sums);
+        add_band(group, patch, group.bands[band], shared + stage % kStages * work.stage_bytes, sums);
       }
     }
-    if (any_exists) add_channel(work, group, channel, exemplars, shifts, sums, score);
+    if (any_exists) add_channel(work, group, patch, channel, exemplars, sums, score);
   }
   wait_for_copies<0>();
-  if (any_exists) keep_best(work, group, exemplars, shifts, score);
+  if (any_exists) keep_best(work, group, patch, exemplars, score);
 }
 
 /// A block of 32 exemplars to halves. Grid: any; every thread takes pairs of exemplars in turn.
