@@ -74,6 +74,26 @@ OUTSOLE_DEVICE void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(Sets) : "memory");
 }
 
+/// The same of 8 bytes, always.
+OUTSOLE_DEVICE void begin_copy_of_8(SharedAddress to, const void* from) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 8;" ::"r"(to), "l"(from) : "memory");
+}
+
+OUTSOLE_DEVICE void store_float(SharedAddress to, float value) {
+  asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
+}
+
+OUTSOLE_DEVICE int load_short(SharedAddress from) {
+  unsigned short value;
+  asm volatile("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(from));
+  return value;
+}
+
+/// Two floats one after another, at a multiple of 8 bytes.
+OUTSOLE_DEVICE void load_pair(SharedAddress from, float& first, float& second) {
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(first), "=f"(second) : "r"(from));
+}
+
 OUTSOLE_DEVICE Quad load_quad(SharedAddress from) {
   Quad quad;
   asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
@@ -106,6 +126,20 @@ OUTSOLE_DEVICE unsigned squares_of(unsigned halves) {
   return squares;
 }
 
+/// a + b, of two halves each.
+OUTSOLE_DEVICE unsigned sum_of_halves(unsigned a, unsigned b) {
+  unsigned sum;
+  asm("add.rn.f16x2 %0, %1, %2;" : "=r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
+/// a^2 + b, of two halves each.
+OUTSOLE_DEVICE unsigned multiply_add_halves(unsigned a, unsigned b) {
+  unsigned sum;
+  asm("fma.rn.f16x2 %0, %1, %1, %2;" : "=r"(sum) : "r"(a), "r"(b));
+  return sum;
+}
+
 OUTSOLE_DEVICE unsigned short to_half(float value) {
   unsigned short half;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(half) : "f"(value));
@@ -120,7 +154,7 @@ OUTSOLE_DEVICE float from_half(unsigned short half) {
 
 OUTSOLE_DEVICE float reciprocal_root(float value) {
   float root;
-  asm("rsqrt.approx.f32 %0, %1;" : "=f"(root) : "f"(value));
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(root) : "f"(value));
   return root;
 }
 
@@ -128,6 +162,12 @@ OUTSOLE_DEVICE unsigned bits_of(float value) {
   unsigned bits;
   asm("mov.b32 %0, %1;" : "=r"(bits) : "f"(value));
   return bits;
+}
+
+OUTSOLE_DEVICE float float_of(unsigned bits) {
+  float value;
+  asm("mov.b32 %0, %1;" : "=f"(value) : "r"(bits));
+  return value;
 }
 
 /// `value` of another lane of the warp. All lanes come here.

@@ -42,7 +42,7 @@ class Packing {
 
 /// The kernels, loaded once on each GPU.
 struct Kernels {
-  GpuKernel search, pack;
+  GpuKernel search, search_products, pack;
 
   static const Kernels& on(const Gpu& gpu) {
     static std::mutex mutex;
@@ -54,8 +54,9 @@ struct Kernels {
     if (gpu.compute_capability() < kLeast) {
       throw EnvironmentError(gpu.name() + " is of a generation before those that the kernel needs (Ampere)");
     }
-    const std::vector<GpuKernel> kernels = gpu.load(kPtx, {"outsole_search", "outsole_pack"});
-    return all.insert({&gpu, Kernels{kernels[0], kernels[1]}}).first->second;
+    const std::vector<GpuKernel> kernels =
+        gpu.load(kPtx, {"outsole_search", "outsole_search_products", "outsole_pack"});
+    return all.insert({&gpu, Kernels{kernels[0], kernels[1], kernels[2]}}).first->second;
   }
 };
 
@@ -145,7 +146,8 @@ class Residents {
     work.channels = mark.channels;
     work.cells = mark.height * mark.width;
     const std::int64_t pairs = std::int64_t{work.channels} * work.cells * kLanes / 2;
-    gpu.launch(Kernels::on(gpu).pack, {.x = std::min(kBlocks, divide_up(pairs, kThreads)), .threads = kThreads}, work);
+    gpu.launch(Kernels::on(gpu).pack, {.x = std::min(kBlocks, divide_up(pairs, kMostThreads)), .threads = kMostThreads},
+               work);
     not_finite.read(block.not_finite.data(), sizeof block.not_finite);
     block.gain = mark.gain;
   }
@@ -165,11 +167,12 @@ void search_there(const Gpu& gpu, const MarkArrays& mark, SearchWork work,
   keys_there.clear();
   work.blocks = table_there.as<ExemplarBlock>();
   work.best = keys_there.as<unsigned long long>();
-  gpu.launch(Kernels::on(gpu).search,
+  const Kernels& kernels = Kernels::on(gpu);
+  gpu.launch(mark.normalizes ? kernels.search : kernels.search_products,
              {.x = std::ssize(mark.patches),
               .y = std::ssize(blocks) * (kLanes / kExemplars),
-              .threads = kThreads,
-              .shared_bytes = kStages * mark.stage_bytes},
+              .threads = 32 * mark.warps,
+              .shared_bytes = mark.shared_bytes()},
              work);
   keys_there.read(keys.data(), keys_bytes);
   for (std::size_t i = 0; i < keys.size(); ++i) {

@@ -17,6 +17,7 @@ namespace outsole::match::gpu {
 namespace {
 
 constexpr std::int64_t kStageAlignment = 128;
+constexpr std::int64_t kSharedOfBlock = 1024;  // that the driver takes of a block's shared memory
 
 /// One view of the mark, wherever PreparedMark laid it.
 struct SeenView {
@@ -78,35 +79,55 @@ SupportBox support_box(std::span<const SeenView> views) {
 
 /// Cells of a band, by column, then row: numbers of the box's [columns][rows].
 struct BandCells {
-  std::vector<std::int64_t> core, edge;
+  std::vector<std::int64_t> core, edge, half[2];  // as Band has them
 
-  std::int64_t chunks() const {
-    const auto cores = std::ssize(core);
-    return cores / kChunkCells + divide_up(cores % kChunkCells + std::ssize(edge), kChunkCells);
+  /// At most so many chunks will hold them, and so many of those have cells that are not in the core.
+  std::int64_t chunks() const { return std::ssize(core) / kChunkCells + edges(); }
+  std::int64_t edges() const {
+    std::int64_t count = 2;  // what is left of the core
+    for (const auto* cells : {&edge, &half[0], &half[1]}) count += divide_up(std::ssize(*cells), kChunkCells);
+    return count;
   }
   void add_column(SupportBox& box, std::int64_t column, std::int64_t first_row, std::int64_t last_row,
                   std::uint32_t all_views) {
+    constexpr std::uint32_t kFirstHalf = 0xff;
     for (std::int64_t row = first_row; row < last_row; ++row) {
       const std::uint32_t views = box.at(column, row);
-      if (views != 0) (views == all_views ? core : edge).push_back(column * box.rows + row);
+      if (views == 0) continue;
+      const std::int64_t cell = column * box.rows + row;
+      if (views == all_views) {
+        core.push_back(cell);
+      } else if ((views & kFirstHalf) == 0 || (views & ~kFirstHalf) == 0) {
+        half[(views & kFirstHalf) == 0 ? 1 : 0].push_back(cell);
+      } else {
+        edge.push_back(cell);
+      }
     }
   }
 };
 
-/// The shape of a patch: the fewest patches, then the fewest cells that its shifts add to a band.
-void choose_patch(ViewGroup& group, std::int64_t rows) {
-  std::int64_t best_patches = std::numeric_limits<std::int64_t>::max(), best_cells = 0;
-  for (int y = 1; y <= kPatchShifts; y *= 2) {
-    const int x = kPatchShifts / y;
+/// How long a group's blocks of `warps` warps take for a channel, by its instructions, with the best shape of patch;
+/// the group gets that shape.
+double choose_patch(ViewGroup& group, const SupportBox& box, int warps) {
+  // Instructions of a warp: of a chunk, of 16 bytes copied by it, of a channel.
+  constexpr double kOfChunk = 60, kOfCopy = 8.0 / 32, kOfChannel = 800;
+  const int shifts = warps * kWarpShifts;
+  const double chunks = static_cast<double>(divide_up(box.rows * box.columns, kChunkCells));
+  double least = std::numeric_limits<double>::infinity();
+  for (int y = 1; y <= std::min(shifts, group.shifts_y); ++y) {
+    const int x = std::min(shifts / y, group.shifts_x);
     const std::int64_t patches =
         divide_up(std::int64_t{group.shifts_y}, y) * divide_up(std::int64_t{group.shifts_x}, x);
-    const std::int64_t cells = (rows + (y - 1) * group.step) * (8 + (x - 1) * group.step);
-    if (patches > best_patches || (patches == best_patches && cells >= best_cells)) continue;
-    best_patches = patches;
-    best_cells = cells;
+    const std::int64_t cells = (box.rows + (y - 1) * group.step) * (box.columns + (x - 1) * group.step);
+    // Warps without a shift of theirs wait for the others of their block.
+    const double cost = static_cast<double>(patches) * (warps * (chunks * kOfChunk + kOfChannel) +
+                                                        (2 * static_cast<double>(cells) + 32 * chunks) * kOfCopy);
+    if (cost >= least) continue;
+    least = cost;
     group.patch_y = y;
     group.patch_x = x;
   }
+  return least;
 }
 
 /// Where x of a view and a cell of a chunk lies among the chunk's 256 halves (multiply_add of device.h).
@@ -120,21 +141,33 @@ std::uint16_t half_of(double value) { return c10::Half(static_cast<float>(value)
 /// A cell of a chunk that holds none.
 constexpr std::int64_t kNoCell = -1;
 
-/// Shared memory that a band takes.
-std::int64_t band_bytes(const ViewGroup& group, std::int64_t rows, std::int64_t columns, std::int64_t chunks) {
-  const std::int64_t with_shifts =
-      (rows + (group.patch_y - 1) * group.step) * (columns + (group.patch_x - 1) * group.step);
-  return chunks * kChunkBytes + with_shifts * kCellBytes;
+/// Rows of a band with what its shifts add, as columns lie in shared memory.
+std::int64_t pitch_of(const ViewGroup& group, std::int64_t rows) {
+  return divide_up(rows + (group.patch_y - 1) * group.step, 8) * 8;
 }
 
-/// Rows of a band: all of the box, or as many as leave room for some columns.
+/// Shared memory that a band takes at most, beside the terms of its poses.
+std::int64_t band_bytes(const ViewGroup& group, std::int64_t rows, std::int64_t columns, std::int64_t chunks,
+                        std::int64_t edges) {
+  return chunks * (kChunkBytes + kOffsetBytes) + edges * kChunkBytes +
+         pitch_of(group, rows) * (columns + (group.patch_x - 1) * group.step) * kCellBytes;
+}
+
+/// Shared memory for a stage, beside the terms of its poses: blocks of fewer warps share a multiprocessor.
+std::int64_t most_stage_bytes(std::int64_t shared_bytes, int warps) {
+  const std::int64_t of_block = shared_bytes * warps / kMostWarps - kSharedOfBlock - warps * kCountBytes;
+  return of_block / kStages - kStageAlignment - warps * kTermsBytes;
+}
+
+/// Rows of a band: all of the box, or as many as leave room for some columns; 0: not even one does.
 std::int64_t rows_of_bands(const ViewGroup& group, const SupportBox& box, std::int64_t most_bytes) {
   const std::int64_t columns = std::min<std::int64_t>(box.columns, 4);
   std::int64_t rows = box.rows;
-  while (rows > 0 && band_bytes(group, rows, columns, divide_up(rows * columns, kChunkCells) + 1) > most_bytes) --rows;
-  if (rows == 0) {
-    throw UsageError("`kernel` gpu: the mark's shifts are too far apart for a GPU's shared memory; give a finer grid");
-  }
+  const auto bytes_of = [&](std::int64_t some_rows) {
+    const std::int64_t chunks = divide_up(some_rows * columns, kChunkCells) + 4;
+    return band_bytes(group, some_rows, columns, chunks, chunks);
+  };
+  while (rows > 0 && bytes_of(rows) > most_bytes) --rows;
   return rows;
 }
 
@@ -142,43 +175,56 @@ std::int64_t rows_of_bands(const ViewGroup& group, const SupportBox& box, std::i
 void add_band(const BandCells& band, const SupportBox& box, std::int64_t first_row, std::int64_t first_column,
               std::int64_t rows, std::int64_t columns, std::int64_t views, GroupArrays& group,
               std::vector<std::int64_t>& cells) {
-  const std::size_t whole = band.core.size() / kChunkCells * kChunkCells;
+  constexpr std::size_t kPair = 2 * kChunkCells;
+  const std::size_t whole = band.core.size() / kPair * kPair;
   const auto core_end = band.core.begin() + static_cast<std::ptrdiff_t>(whole);
   std::vector<std::int64_t> edge = band.edge;
   edge.insert(edge.end(), core_end, band.core.end());
   std::ranges::sort(edge);
-  while (edge.size() % kChunkCells != 0) edge.push_back(kNoCell);
   const auto chunks_of = [](std::size_t size) { return static_cast<int>(size / kChunkCells); };
-  const std::int64_t band_rows = rows + (group.sizes.patch_y - 1) * group.sizes.step;
-  group.bands.push_back({narrow<int>(first_column), narrow<int>(columns), narrow<int>(first_row),
-                         narrow<int>(band_rows), group.sizes.chunks, chunks_of(whole), chunks_of(edge.size()),
-                         chunks_of(group.support.size() / kGroupViews)});
-  group.sizes.chunks += chunks_of(whole + edge.size());
+  const std::int64_t pitch = pitch_of(group.sizes, rows);
+  Band laid{};
+  laid.column = narrow<int>(first_column);
+  laid.columns = narrow<int>(columns);
+  laid.row = narrow<int>(first_row);
+  laid.rows = narrow<int>(rows + (group.sizes.patch_y - 1) * group.sizes.step);
+  laid.pitch = narrow<int>(pitch);
+  laid.first_chunk = group.sizes.chunks;
+  laid.first_edge_chunk = chunks_of(group.support.size() / kGroupViews);
   const auto add_cell = [&](std::int64_t cell) {
     cells.push_back(cell);
     const std::int64_t column = cell == kNoCell ? first_column : cell / box.rows;
     const std::int64_t row = cell == kNoCell ? first_row : cell % box.rows;
     group.cells.push_back(static_cast<unsigned>(row | column << 16));
-    group.cell_offsets.push_back(narrow<unsigned short>((column - first_column) * band_rows + row - first_row));
+    group.cell_offsets.push_back(narrow<unsigned short>((column - first_column) * pitch + row - first_row));
+  };
+  const auto add_with_support = [&](std::vector<std::int64_t> some) {
+    while (some.size() % kChunkCells != 0) some.push_back(kNoCell);
+    for (std::size_t k = 0; k < some.size(); ++k) {
+      add_cell(some[k]);
+      if (k % kChunkCells == 0) group.support.resize(group.support.size() + kChunkBytes / 2);
+      if (some[k] == kNoCell) continue;
+      const std::uint32_t has = box.views[static_cast<std::size_t>(some[k])];
+      unsigned short* const chunk = group.support.data() + group.support.size() - kChunkBytes / 2;
+      for (std::int64_t v = 0; v < views; ++v) {
+        if (has >> v & 1) chunk[place_in_chunk(v, static_cast<std::int64_t>(k % kChunkCells))] = half_of(1);
+      }
+    }
+    return chunks_of(some.size());
   };
   std::for_each(band.core.begin(), core_end, add_cell);
-  std::ranges::for_each(edge, add_cell);
-  for (std::size_t k = 0; k < edge.size(); ++k) {
-    if (k % kChunkCells == 0) group.support.resize(group.support.size() + kChunkBytes / 2);
-    if (edge[k] == kNoCell) continue;
-    const std::uint32_t has = box.views[static_cast<std::size_t>(edge[k])];
-    unsigned short* const chunk = group.support.data() + group.support.size() - kChunkBytes / 2;
-    for (std::int64_t v = 0; v < views; ++v) {
-      if (has >> v & 1) chunk[place_in_chunk(v, static_cast<std::int64_t>(k % kChunkCells))] = half_of(1);
-    }
-  }
+  laid.core_chunks = chunks_of(whole);
+  laid.edge_chunks = add_with_support(std::move(edge));
+  for (int half = 0; half < 2; ++half) laid.half_chunks[half] = add_with_support(band.half[half]);
+  group.sizes.chunks += laid.core_chunks + laid.edge_chunks + laid.half_chunks[0] + laid.half_chunks[1];
+  group.bands.push_back(laid);
 }
 
 /// Cuts a group's cells into bands and chunks. Returns the cells of all chunks.
-std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std::int64_t most_stage_bytes,
+std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std::int64_t most_bytes,
                                         GroupArrays& group, std::int64_t& stage_bytes) {
   const std::uint32_t all_views = (1u << views) - 1;
-  const std::int64_t strip = rows_of_bands(group.sizes, box, most_stage_bytes);
+  const std::int64_t strip = rows_of_bands(group.sizes, box, most_bytes);
   std::vector<std::int64_t> cells;
   for (std::int64_t row = 0; row < box.rows; row += strip) {
     const std::int64_t rows = std::min(strip, box.rows - row);
@@ -188,13 +234,14 @@ std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std
       for (; column < box.columns; ++column) {
         BandCells wider = band;
         wider.add_column(box, column, row, row + rows, all_views);
-        if (column > first && band_bytes(group.sizes, rows, column + 1 - first, wider.chunks()) > most_stage_bytes) {
+        if (column > first &&
+            band_bytes(group.sizes, rows, column + 1 - first, wider.chunks(), wider.edges()) > most_bytes) {
           break;
         }
         band = std::move(wider);
       }
-      if (band.chunks() == 0) continue;  // no support there
-      stage_bytes = std::max(stage_bytes, band_bytes(group.sizes, rows, column - first, band.chunks()));
+      if (band.core.empty() && band.edge.empty() && band.half[0].empty() && band.half[1].empty()) continue;
+      stage_bytes = std::max(stage_bytes, band_bytes(group.sizes, rows, column - first, band.chunks(), band.edges()));
       add_band(band, box, row, first, rows, column - first, views, group, cells);
     }
   }
@@ -300,6 +347,51 @@ float gain_of(float flat_square) {
   return static_cast<float>(std::exp2(-17 - std::round(std::log2(flat_square) / 2)));
 }
 
+/// Group after group of views.
+std::span<const SeenView> views_of_group(const std::vector<SeenView>& views, std::size_t first) {
+  return std::span(views).subspan(first, std::min<std::size_t>(kGroupViews, views.size() - first));
+}
+
+ViewGroup sizes_of(std::span<const SeenView> views, const SupportBox& box, const FrameCells& frame) {
+  ViewGroup sizes{};
+  sizes.origin_y = narrow<int>(box.origin_y - frame.border);
+  sizes.origin_x = narrow<int>(box.origin_x - frame.border);
+  sizes.step = narrow<int>(views.front().view.offset.step_cells);
+  for (const SeenView& seen : views) {
+    sizes.shifts_y = std::max(sizes.shifts_y, narrow<int>(seen.view.offset.shifts_y));
+    sizes.shifts_x = std::max(sizes.shifts_x, narrow<int>(seen.view.offset.shifts_x));
+  }
+  return sizes;
+}
+
+/// The warps of a block with which the fewest wait, and the groups' patches for them. Throws UsageError when a patch
+/// does not fit into a block's shared memory.
+int choose_warps(std::vector<GroupArrays>& groups, const std::vector<SupportBox>& boxes, std::int64_t shared_bytes) {
+  constexpr double kWorthFewer = 0.8;  // fewer warps see the same cells more often
+  const auto cost_of = [&](int warps) {
+    double cost = 0;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      cost += choose_patch(groups[g].sizes, boxes[g], warps);
+      const bool fits = rows_of_bands(groups[g].sizes, boxes[g], most_stage_bytes(shared_bytes, warps)) > 0;
+      if (!fits) return std::numeric_limits<double>::infinity();
+    }
+    return cost;
+  };
+  int best = kMostWarps;
+  double least = cost_of(best);
+  if (std::isinf(least)) {
+    throw UsageError("`kernel` gpu: the mark's shifts are too far apart for a GPU's shared memory; give a finer grid");
+  }
+  for (const int warps : {4, 2}) {
+    if (const double cost = cost_of(warps); cost < kWorthFewer * least) {
+      least = cost;
+      best = warps;
+    }
+  }
+  cost_of(best);
+  return best;
+}
+
 }  // namespace
 
 Pose MarkArrays::pose_of(std::uint32_t rank) const {
@@ -334,32 +426,28 @@ MarkArrays lay_out_mark(const PreparedMark::Layout& layout, std::int64_t shared_
   sort_and_keep_one(mark.angles);
   sort_and_keep_one(mark.ys_px);
   sort_and_keep_one(mark.xs_px);
-  const std::int64_t most_stage_bytes = shared_bytes / kStages / kStageAlignment * kStageAlignment;
+  std::vector<SupportBox> boxes;
   for (std::size_t first = 0; first < views.size(); first += kGroupViews) {
-    const auto some = std::span(views).subspan(first, std::min<std::size_t>(kGroupViews, views.size() - first));
-    GroupArrays& group = mark.groups.emplace_back();
-    SupportBox box = support_box(some);
-    group.sizes.origin_y = narrow<int>(box.origin_y - layout.frame.border);
-    group.sizes.origin_x = narrow<int>(box.origin_x - layout.frame.border);
-    group.sizes.step = narrow<int>(some.front().view.offset.step_cells);
-    for (const SeenView& seen : some) {
-      group.sizes.shifts_y = std::max(group.sizes.shifts_y, narrow<int>(seen.view.offset.shifts_y));
-      group.sizes.shifts_x = std::max(group.sizes.shifts_x, narrow<int>(seen.view.offset.shifts_x));
-    }
-    choose_patch(group.sizes, box.rows);
+    boxes.push_back(support_box(views_of_group(views, first)));
+    mark.groups.emplace_back().sizes = sizes_of(views_of_group(views, first), boxes.back(), layout.frame);
+  }
+  mark.warps = choose_warps(mark.groups, boxes, shared_bytes);
+  for (std::size_t g = 0; g < mark.groups.size(); ++g) {
+    const std::span<const SeenView> some = views_of_group(views, g * kGroupViews);
+    GroupArrays& group = mark.groups[g];
     const std::vector<std::int64_t> cells =
-        lay_out_cells(box, std::ssize(some), most_stage_bytes, group, mark.stage_bytes);
+        lay_out_cells(boxes[g], std::ssize(some), most_stage_bytes(shared_bytes, mark.warps), group, mark.stage_bytes);
     lay_out_poses(some, mark, layout.frame, group);
     // Where windows are normalized the gain of y cancels.
-    lay_out_x(some, layout, box, cells, mark.normalizes ? std::vector<float>(mark.gain.size(), 1.0f) : mark.gain,
+    lay_out_x(some, layout, boxes[g], cells, mark.normalizes ? std::vector<float>(mark.gain.size(), 1.0f) : mark.gain,
               group);
     for (int x = 0; x < group.sizes.shifts_x; x += group.sizes.patch_x) {
       for (int y = 0; y < group.sizes.shifts_y; y += group.sizes.patch_y) {
-        mark.patches.push_back({narrow<int>(mark.groups.size()) - 1, y, x});
+        mark.patches.push_back({narrow<int>(g), y, x});
       }
     }
   }
-  mark.stage_bytes = divide_up(mark.stage_bytes, kStageAlignment) * kStageAlignment;
+  mark.stage_bytes = divide_up(mark.stage_bytes + mark.warps * kTermsBytes, kStageAlignment) * kStageAlignment;
   return mark;
 }
 

@@ -30,8 +30,12 @@ struct MarkArrays {
   std::vector<float> gain, flat_square;  // [C]
   int channels = 0, height = 0, width = 0, margin = 0;
   float centring = 1;
-  bool normalizes = true;
-  std::int64_t stage_bytes = 0;  // kStages of them are a block's shared memory
+  bool normalizes = true;  // each channel by its windows' deviations; otherwise products are added up as they are
+  int warps = kMostWarps;  // of a block
+  std::int64_t stage_bytes = 0;
+
+  /// A block's shared memory.
+  std::int64_t shared_bytes() const { return warps * kCountBytes + kStages * stage_bytes; }
   std::vector<std::int32_t> angles, ys_px, xs_px;
 
   /// The pose of a rank.
@@ -69,8 +73,8 @@ SearchWork work_at(const MarkArrays& mark, std::vector<ViewGroup>& groups, const
   work.width = mark.width;
   work.margin = mark.margin;
   work.centring = mark.centring;
-  work.normalizes = mark.normalizes;
   work.stage_bytes = static_cast<int>(mark.stage_bytes);
+  work.warps = mark.warps;
   return work;
 }
 

@@ -8,12 +8,14 @@
 //   x    [16 cells x 8 views]        twice, for 16 views
 //
 // Views of neighbouring angles cover nearly the same cells. A group of 16 has one list of cells, in chunks of 16: core
-// chunks of cells where all 16 views have support, and edge chunks where some have. Sums of y and y^2 over windows are
-// products, too: in the core with ones, once for all views, at the edge with the views' supports.
+// chunks of cells where all 16 views have support, edge chunks where some have. Sums of y and y^2 over windows are
+// products, too: in the core with ones, once for all views and for two chunks added up before; at the edge with the
+// views' supports. Chunks where only half of the views have any know nothing of the other half.
 //
 //            products a chunk and shift      x y    y    y^2
-//            core                             2     1     1
+//            core                             2    1/2   1/2
 //            edge                             2     2     2
+//            edge of one half                 1     1     1
 //
 // Channels follow one another; each is normalized in registers and added to the scores, which never leave them. While a
 // band of columns of one channel is worked on, the next ones come to shared memory.
@@ -38,6 +40,7 @@ inline constexpr float kFlush = 1.0f / (1 << 18);
 inline constexpr unsigned kOnes = 0x3c003c00;  // two halves
 
 /// Where a cell and eight of its exemplars lie in a band: neighbouring cells in different banks of shared memory.
+/// Columns are of whole eights of cells, so that it is a matter of the row alone.
 OUTSOLE_DEVICE int place_in_band(int cell, int half) { return cell * kCellBytes + ((half << 4) ^ ((cell << 2) & 16)); }
 
 /// Of poses, higher is better; 0: none.
@@ -47,30 +50,121 @@ OUTSOLE_DEVICE unsigned long long key_of(float score, unsigned rank) {
   return static_cast<unsigned long long>(ordered) << 32 | (0xffffffffu - rank);
 }
 
-/// Begins to copy one band of one channel to shared memory: x of its chunks, then its cells of the exemplars. Cells off
-/// the frame, or in its margin, are zeros.
-OUTSOLE_DEVICE void begin_stage(const SearchWork& work, const ViewGroup& group, const Patch& patch, const Band& band,
-                                int channel, int exemplars, SharedAddress stage) {
-  const int thread = thread_index(), lane = thread & 31, warp = thread >> 5;
-  const int chunks = band.core_chunks + band.edge_chunks;
-  const unsigned short* x =
-      group.x + (static_cast<long long>(channel) * group.chunks + band.first_chunk) * (kChunkBytes / 2);
-  for (int i = thread; i < chunks * (kChunkBytes / 16); i += kThreads) begin_copy(stage + i * 16, x + i * 8, true);
+/// What a thread knows of its patch from the beginning.
+struct Own {
+  int exemplars;           // of its block: their number
+  int shift[kWarpShifts];  // of its warp: rows_on | columns_on << 16, shifts from it to the last ones of the patch; or
+                           // kNone
+  int cut[2];              // of the poses lane and lane + 32 of its warp's 64
 
-  const SharedAddress cells = stage + chunks * kChunkBytes;
-  const int columns = band.columns + (group.patch_x - 1) * group.step;
+  static constexpr int kNone = -1;
+};
+
+/// A shift of a warp's, in its group.
+struct Shift {
+  int y, x;
+  int pose;  // of its first view; 0 where it does not exist
+};
+
+OUTSOLE_DEVICE Shift shift_of(const ViewGroup& group, const Patch& patch, int packed) {
+  if (packed == Own::kNone) return {0, 0, 0};
+  const int y = patch.shift_y + group.patch_y - 1 - (packed & 0xffff);
+  const int x = patch.shift_x + group.patch_x - 1 - (packed >> 16);
+  return {y, x, (x * group.shifts_y + y) * kGroupViews};
+}
+
+/// Where the 1 / |P| of a warp's 64 poses lie in shared memory.
+OUTSOLE_DEVICE SharedAddress counts_of_warp(SharedAddress shared) {
+  return shared + (thread_index() >> 5) * kCountBytes;
+}
+
+OUTSOLE_DEVICE Own look_around(const ViewGroup& group, const Patch& patch, SharedAddress shared) {
+  const int lane = thread_index() & 31, warp = thread_index() >> 5;
+  Own own;
+  own.exemplars = block_index_y();
+  OUTSOLE_UNROLL
+  for (int s = 0; s < kWarpShifts; ++s) {
+    const int in_patch = warp * kWarpShifts + s;
+    const int dy = in_patch % group.patch_y, dx = in_patch / group.patch_y;
+    const bool exists =
+        dx < group.patch_x && patch.shift_y + dy < group.shifts_y && patch.shift_x + dx < group.shifts_x;
+    own.shift[s] = exists ? (group.patch_y - 1 - dy) | (group.patch_x - 1 - dx) << 16 : Own::kNone;
+  }
+  OUTSOLE_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    // The first or the second two shifts; lanes of the first 16 views see one, the others the other.
+    const int packed = lane < 16 ? own.shift[2 * i] : own.shift[2 * i + 1];
+    const int pose = shift_of(group, patch, packed).pose + (lane & 15);
+    own.cut[i] = packed == Own::kNone ? 0 : group.cut[pose];
+    store_float(counts_of_warp(shared) + (i * 32 + lane) * 4, packed == Own::kNone ? 0 : group.inverse_count[pose]);
+  }
+  return own;
+}
+
+OUTSOLE_DEVICE int edges_of(const Band& band) { return band.edge_chunks + band.half_chunks[0] + band.half_chunks[1]; }
+
+/// What shared memory holds of one band of one channel, from its beginning on.
+struct Stage {
+  SharedAddress x, support, offsets, cells, terms;
+};
+
+OUTSOLE_DEVICE Stage stage_at(const SearchWork& work, const Band& band, SharedAddress begin) {
+  const int chunks = band.core_chunks + edges_of(band);
+  Stage stage;
+  stage.terms = begin;  // of the channel's last band only
+  stage.x = stage.terms + work.warps * kTermsBytes;
+  stage.support = stage.x + chunks * kChunkBytes;
+  stage.offsets = stage.support + edges_of(band) * kChunkBytes;
+  stage.cells = stage.offsets + chunks * kOffsetBytes;
+  return stage;
+}
+
+/// Begins to copy `pieces` of 16 bytes, by all threads.
+OUTSOLE_DEVICE void begin_copies(SharedAddress to, const void* from, int pieces, int threads) {
+  const char* bytes = static_cast<const char*>(from);
+  for (int i = thread_index(); i < pieces; i += threads) begin_copy(to + i * 16, bytes + i * 16, true);
+}
+
+/// Begins to copy one band of one channel to shared memory. Cells off the frame, or in its margin, are zeros.
+OUTSOLE_DEVICE void begin_stage(const SearchWork& work, const ViewGroup& group, const Patch& patch, const Own& own,
+                                int band_index, int channel, SharedAddress begin) {
+  const Band band = group.bands[band_index];
+  const Stage stage = stage_at(work, band, begin);
+  const int lane = thread_index() & 31, warp = thread_index() >> 5, warps = work.warps, threads = 32 * warps;
+  const int chunks = band.core_chunks + edges_of(band);
+  const long long first_chunk = static_cast<long long>(channel) * group.chunks + band.first_chunk;
+  begin_copies(stage.x, group.x + first_chunk * (kChunkBytes / 2), chunks * (kChunkBytes / 16), threads);
+  begin_copies(stage.support, group.support + band.first_edge_chunk * (kChunkBytes / 2),
+               edges_of(band) * (kChunkBytes / 16), threads);
+  begin_copies(stage.offsets, group.cell_offsets + band.first_chunk * kChunkCells, chunks * (kOffsetBytes / 16),
+               threads);
+  if (band_index + 1 == group.band_count) {
+    const Terms* terms = group.terms + static_cast<long long>(channel) * group.cuts;
+    const SharedAddress to = stage.terms + warp * kTermsBytes + lane * 8;
+    begin_copy_of_8(to, terms + own.cut[0]);
+    begin_copy_of_8(to + 32 * 8, terms + own.cut[1]);
+  }
+
+  // A lane takes a piece of a column after another, always at the same row.
+  const int height = work.height,
+            first_row = group.origin_y + band.row - (patch.shift_y + group.patch_y - 1) * group.step;
   const int first_column = group.origin_x + band.column - (patch.shift_x + group.patch_x - 1) * group.step;
-  const int first_row = group.origin_y + band.row - (patch.shift_y + group.patch_y - 1) * group.step;
-  const long long map_halves = static_cast<long long>(work.width) * work.height * kExemplars;
-  const unsigned short* map = work.blocks[exemplars / 2].y + ((exemplars & 1) * work.channels + channel) * map_halves;
-  for (int c = warp; c < columns; c += kWarps) {
-    const int column = first_column + c;
-    const bool has_column = column >= work.margin && column < work.width - work.margin;
-    const unsigned short* from = map + (static_cast<long long>(column) * work.height + first_row) * kExemplars;
-    for (int i = lane; i < 2 * band.rows; i += 32) {
-      const int r = i >> 1, row = first_row + r;
-      const bool wanted = has_column && row >= work.margin && row < work.height - work.margin;
-      begin_copy(cells + place_in_band(c * band.rows + r, i & 1), wanted ? from + i * 8 : map, wanted);
+  const int end_column = first_column + band.columns + (group.patch_x - 1) * group.step;
+  const int margin = work.margin, end_row = height - margin, last_column = work.width - margin - 1;
+  const int to_step = warps * band.pitch * kCellBytes, from_step = warps * height * kExemplars;
+  const unsigned short* map =
+      work.blocks[own.exemplars / 2].y +
+      (static_cast<long long>(own.exemplars & 1) * work.channels + channel) * work.width * height * kExemplars;
+  for (int i = lane; i < 2 * band.rows; i += 32) {
+    const int r = i >> 1, row = first_row + r;
+    const bool has_row = row >= margin && row < end_row;
+    SharedAddress to = stage.cells + place_in_band(warp * band.pitch + r, i & 1);
+    int from = ((first_column + warp) * height + row) * kExemplars + (i & 1) * 8;
+    for (int column = first_column + warp; column < end_column; column += warps) {
+      const bool wanted = has_row && column >= margin && column <= last_column;
+      begin_copy(to, map + (wanted ? from : 0), wanted);
+      to += to_step;
+      from += from_step;
     }
   }
 }
@@ -104,83 +198,129 @@ OUTSOLE_DEVICE Quad squared(const Quad& y) {
   return squares;
 }
 
-/// One of a warp's shifts. It is computed where it is needed: that takes fewer registers than to keep it.
-struct Shift {
-  int y, x;                 // of the group
-  int rows_on, columns_on;  // shifts from it to the last ones of its patch
-  bool exists;
-};
-
-/// Shift `number` of a warp: 0 to 3.
-OUTSOLE_DEVICE Shift shift_of(const ViewGroup& group, const Patch& patch, int number) {
-  const int in_patch = (thread_index() >> 5) * kWarpShifts + number;
-  const int dy = in_patch % group.patch_y, dx = in_patch / group.patch_y;
-  Shift shift;
-  shift.y = patch.shift_y + dy;
-  shift.x = patch.shift_x + dx;
-  shift.rows_on = group.patch_y - 1 - dy;
-  shift.columns_on = group.patch_x - 1 - dx;
-  shift.exists = shift.y < group.shifts_y && shift.x < group.shifts_x;
-  return shift;
+OUTSOLE_DEVICE Quad sum_of(const Quad& a, const Quad& b) {
+  Quad sum;
+  OUTSOLE_UNROLL
+  for (int i = 0; i < 4; ++i) sum.part[i] = sum_of_halves(a.part[i], b.part[i]);
+  return sum;
 }
 
-/// The first of 16 views of a shift among a group's poses.
-OUTSOLE_DEVICE int pose_of(const ViewGroup& group, const Shift& shift) {
-  return shift.exists ? (shift.x * group.shifts_y + shift.y) * kGroupViews : 0;
+OUTSOLE_DEVICE Quad sum_of_squares(const Quad& a, const Quad& b) {
+  Quad sum;
+  OUTSOLE_UNROLL
+  for (int i = 0; i < 4; ++i) sum.part[i] = multiply_add_halves(a.part[i], squares_of(b.part[i]));
+  return sum;
+}
+
+/// What a warp reads of a band in shared memory: chunk after chunk.
+struct Reader {
+  SharedAddress x, support, cells;
+  SharedAddress offset;  // of this lane's cell in the next chunk, to be read
+  int next_offset;       // in the chunk to come
+  int half;              // of the exemplars, whose rows this lane names
+  int shift_offset[kWarpShifts];
+
+  OUTSOLE_DEVICE Quad x_of_chunk() {
+    const Quad quad = load_quad(x);
+    x += kChunkBytes;
+    return quad;
+  }
+  OUTSOLE_DEVICE Quad support_of_chunk() {
+    const Quad quad = load_quad(support);
+    support += kChunkBytes;
+    return quad;
+  }
+  /// y of the chunk at each shift. The next chunk's offset is asked for meanwhile: behind the last one that is of
+  /// something else, and not used.
+  OUTSOLE_DEVICE void y_of_chunk(Quad (&y)[kWarpShifts]) {
+    const int cell = next_offset;
+    offset += kOffsetBytes;
+    next_offset = load_short(offset);
+    OUTSOLE_UNROLL
+    for (int s = 0; s < kWarpShifts; ++s) {
+      y[s] = load_matrices_transposed(cells + place_in_band(cell + shift_offset[s], half));
+    }
+  }
+};
+
+/// Chunks where views of half `Half` have support, or of both halves where that is 2.
+template <int Half>
+OUTSOLE_DEVICE void add_edge(Reader& reader, int chunks, Sums& sums) {
+  for (int chunk = 0; chunk < chunks; ++chunk) {
+    Quad y[kWarpShifts];
+    const Quad x = reader.x_of_chunk(), in = reader.support_of_chunk();
+    reader.y_of_chunk(y);
+    OUTSOLE_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      if (Half != 2 && Half != half) continue;
+      OUTSOLE_UNROLL
+      for (int s = 0; s < kWarpShifts; ++s) {
+        multiply_add(sums.product[s][half], y[s], x.part[2 * half], x.part[2 * half + 1]);
+      }
+      OUTSOLE_UNROLL
+      for (int s = 0; s < kWarpShifts; ++s) {
+        multiply_add(sums.sum[s][half], y[s], in.part[2 * half], in.part[2 * half + 1]);
+      }
+    }
+    OUTSOLE_UNROLL
+    for (int s = 0; s < kWarpShifts; ++s) {
+      const Quad squares = squared(y[s]);
+      OUTSOLE_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        if (Half != 2 && Half != half) continue;
+        multiply_add(sums.squares[s][half], squares, in.part[2 * half], in.part[2 * half + 1]);
+      }
+    }
+  }
 }
 
 /// Adds one band to the sums of a warp.
-OUTSOLE_DEVICE void add_band(const ViewGroup& group, const Patch& patch, const Band& band, SharedAddress stage,
-                             Sums& sums) {
-  const int lane = thread_index() & 31;
-  const int cell_of_lane = (lane & 7) | ((lane >> 4) << 3), half = (lane >> 3) & 1;
-  const unsigned ones_of_sum = lane < 16 ? kOnes : 0, ones_of_squares = kOnes - ones_of_sum;
-  const int chunks = band.core_chunks + band.edge_chunks;
-  const SharedAddress cells = stage + chunks * kChunkBytes;
-  const unsigned short* offsets = group.cell_offsets + band.first_chunk * kChunkCells + cell_of_lane;
-  SharedAddress x_at = stage + lane * 16;
-  int shift_offset[kWarpShifts];
+OUTSOLE_DEVICE void add_band(const SearchWork& work, const ViewGroup& group, const Own& own, int band_index,
+                             SharedAddress begin, Sums& sums) {
+  const Band band = group.bands[band_index];
+  const Stage stage = stage_at(work, band, begin);
+  const int lane = thread_index() & 31, step = group.step;
+  const int cell_of_lane = (lane & 7) | ((lane >> 4) << 3);
+  Reader reader;
+  reader.x = stage.x + lane * 16;
+  reader.support = stage.support + lane * 16;
+  reader.cells = stage.cells;
+  reader.offset = stage.offsets + cell_of_lane * 2;
+  reader.next_offset = load_short(reader.offset);
+  reader.half = (lane >> 3) & 1;
   OUTSOLE_UNROLL
   for (int s = 0; s < kWarpShifts; ++s) {
-    const Shift shift = shift_of(group, patch, s);
-    shift_offset[s] = shift.exists ? (shift.columns_on * band.rows + shift.rows_on) * group.step : 0;
+    const int packed = own.shift[s];
+    reader.shift_offset[s] = packed == Own::kNone ? 0 : ((packed >> 16) * band.pitch + (packed & 0xffff)) * step;
   }
-  int next_offset = offsets[0];
-  for (int chunk = 0; chunk < band.core_chunks; ++chunk) {
-    const int offset = next_offset;
-    next_offset = offsets[min_of(chunk + 1, chunks - 1) * kChunkCells];
-    const Quad x = load_quad(x_at);
-    x_at += kChunkBytes;
+  const unsigned ones_of_sum = lane < 16 ? kOnes : 0, ones_of_squares = kOnes - ones_of_sum;
+  for (int pair = 0; pair < band.core_chunks / 2; ++pair) {
+    Quad y[kWarpShifts], more_y[kWarpShifts];
+    const Quad x = reader.x_of_chunk(), more_x = reader.x_of_chunk();
+    reader.y_of_chunk(y);
+    reader.y_of_chunk(more_y);
     OUTSOLE_UNROLL
     for (int s = 0; s < kWarpShifts; ++s) {
-      const Quad y = load_matrices_transposed(cells + place_in_band(offset + shift_offset[s], half));
-      multiply_add(sums.product[s][0], y, x.part[0], x.part[1]);
-      multiply_add(sums.product[s][1], y, x.part[2], x.part[3]);
-      multiply_add(sums.core[s], y, ones_of_sum, ones_of_sum);
-      multiply_add(sums.core[s], squared(y), ones_of_squares, ones_of_squares);
+      multiply_add(sums.product[s][0], y[s], x.part[0], x.part[1]);
+      multiply_add(sums.product[s][1], y[s], x.part[2], x.part[3]);
     }
-  }
-  const Quad* support = reinterpret_cast<const Quad*>(group.support) + band.first_edge_chunk * 32 + lane;
-  Quad next_support = support[0];
-  for (int chunk = band.core_chunks; chunk < chunks; ++chunk) {
-    const int offset = next_offset;
-    const Quad in = next_support;
-    next_offset = offsets[min_of(chunk + 1, chunks - 1) * kChunkCells];
-    next_support = support[min_of(chunk + 1 - band.core_chunks, band.edge_chunks - 1) * 32];
-    const Quad x = load_quad(x_at);
-    x_at += kChunkBytes;
     OUTSOLE_UNROLL
     for (int s = 0; s < kWarpShifts; ++s) {
-      const Quad y = load_matrices_transposed(cells + place_in_band(offset + shift_offset[s], half));
-      multiply_add(sums.product[s][0], y, x.part[0], x.part[1]);
-      multiply_add(sums.product[s][1], y, x.part[2], x.part[3]);
-      multiply_add(sums.sum[s][0], y, in.part[0], in.part[1]);
-      multiply_add(sums.sum[s][1], y, in.part[2], in.part[3]);
-      const Quad squares = squared(y);
-      multiply_add(sums.squares[s][0], squares, in.part[0], in.part[1]);
-      multiply_add(sums.squares[s][1], squares, in.part[2], in.part[3]);
+      multiply_add(sums.core[s], sum_of(y[s], more_y[s]), ones_of_sum, ones_of_sum);
+    }
+    OUTSOLE_UNROLL
+    for (int s = 0; s < kWarpShifts; ++s) {
+      multiply_add(sums.product[s][0], more_y[s], more_x.part[0], more_x.part[1]);
+      multiply_add(sums.product[s][1], more_y[s], more_x.part[2], more_x.part[3]);
+    }
+    OUTSOLE_UNROLL
+    for (int s = 0; s < kWarpShifts; ++s) {
+      multiply_add(sums.core[s], sum_of_squares(y[s], more_y[s]), ones_of_squares, ones_of_squares);
     }
   }
+  add_edge<2>(reader, band.edge_chunks, sums);
+  add_edge<0>(reader, band.half_chunks[0], sums);
+  add_edge<1>(reader, band.half_chunks[1], sums);
 }
 
 /// A window that is summed anew.
@@ -215,7 +355,7 @@ OUTSOLE_DEVICE_RARE void sum_anew(const SearchWork& work, const ViewGroup& group
     sum = product = variance_sum = 0;
     for (int band_index = 0; band_index < group.band_count; ++band_index) {
       const Band band = group.bands[band_index];
-      const int cells = (band.core_chunks + band.edge_chunks) * kChunkCells;
+      const int cells = (band.core_chunks + edges_of(band)) * kChunkCells;
       for (int i = lane; i < cells; i += 32) {
         const int chunk = i / kChunkCells, k = i % kChunkCells;
         // As a product wants x: lane 4 view + (k / 2) % 4, its halves k % 2 + 2 (k / 8).
@@ -250,66 +390,37 @@ OUTSOLE_DEVICE_RARE void sum_anew(const SearchWork& work, const ViewGroup& group
 }
 
 /// What y's side scales a product by: one over the root of its window's sum of squares; 0 where that is flat.
-OUTSOLE_DEVICE float scale_of(const SearchWork& work, float variance_sum, float inverse_count, float flat_square) {
-  if (!work.normalizes) return 1;
+template <bool Normalizes>
+OUTSOLE_DEVICE float scale_of(float variance_sum, float inverse_count, float flat_square) {
+  if (!Normalizes) return 1;
   return variance_sum * inverse_count > flat_square ? reciprocal_root(variance_sum) : 0.0f;
 }
 
-/// Normalizes the sums of one channel and adds them to the scores, weighed.
-OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, const Patch& patch, int channel,
-                                int exemplars, const Sums& sums, float (&score)[kWarpShifts][2][4]) {
+/// Sums the windows of a channel anew that are marked, a bit a value of the scores, and adds them.
+template <bool Normalizes>
+OUTSOLE_DEVICE void add_doubtful(const SearchWork& work, const ViewGroup& group, const Patch& patch, const Own& own,
+                                 int channel, float flat_square, unsigned doubtful, float (&score)[kWarpShifts][2][4]) {
   const int lane = thread_index() & 31;
   const Terms* terms = group.terms + static_cast<long long>(channel) * group.cuts;
-  const float flat_square = work.flat_square[channel];
-  unsigned doubtful = 0;  // a bit a value
-  OUTSOLE_UNROLL
-  for (int s = 0; s < kWarpShifts; ++s) {
-    const Shift shift = shift_of(group, patch, s);
-    const int first_pose = pose_of(group, shift);
-    float core_sum[2], core_squares[2];
-    OUTSOLE_UNROLL
-    for (int row = 0; row < 2; ++row) {
-      core_sum[row] = from_lane(sums.core[s][2 * row], lane & ~3);
-      core_squares[row] = from_lane(sums.core[s][2 * row], lane | 3);
-    }
-    OUTSOLE_UNROLL
-    for (int v = 0; v < 2; ++v) {
-      OUTSOLE_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int row = i >> 1, pose = first_pose + v * 8 + 2 * (lane & 3) + (i & 1);
-        const float inverse_count = shift.exists ? group.inverse_count[pose] : 0.0f;
-        const Terms of_x = terms[group.cut[pose]];
-        const float sum = sums.sum[s][v][i] + core_sum[row], squares = sums.squares[s][v][i] + core_squares[row];
-        const float product = sums.product[s][v][i] - of_x.x_mean * sum;
-        const float variance_sum = squares - work.centring * sum * sum * inverse_count;
-        const float mean_square = squares * inverse_count;
-        const bool counts = of_x.x_scale != 0 && inverse_count != 0 && !(sum == 0 && squares == 0);
-        const bool has_digits = variance_sum >= kNearDead * squares && mean_square >= kFaint;
-        const bool is_doubtful = !(squares < kOverflow) || (work.normalizes && !has_digits);
-        doubtful |= counts && is_doubtful ? 1u << (s * 8 + v * 4 + i) : 0u;
-        const float scale = scale_of(work, variance_sum, inverse_count, flat_square) * of_x.x_scale;
-        score[s][v][i] += counts && !is_doubtful ? product * scale : 0.0f;
-      }
-    }
-  }
-  if (lanes_where(doubtful != 0) == 0) return;
   for (int slot = 0; slot < kWarpShifts * 8; ++slot) {
     for (unsigned lanes = lanes_where((doubtful >> slot) & 1); lanes != 0; lanes &= lanes - 1) {
       const int owner = first_bit(lanes), s = slot >> 3, v = (slot >> 2) & 1, i = slot & 3;
+      const int packed = s == 0 ? own.shift[0] : s == 1 ? own.shift[1] : s == 2 ? own.shift[2] : own.shift[3];
+      const Shift shift = shift_of(group, patch, packed);
       Window window{};
       window.channel = channel;
-      window.exemplar = exemplars * kExemplars + (owner >> 2) + 8 * (i >> 1);
+      window.exemplar = own.exemplars * kExemplars + (owner >> 2) + 8 * (i >> 1);
       window.view = v * 8 + 2 * (owner & 3) + (i & 1);
-      const Shift shift = shift_of(group, patch, s);
-      const int pose = pose_of(group, shift) + window.view;
       window.shift_y = shift.y;
       window.shift_x = shift.x;
+      const int pose = shift.pose + window.view;
       const Terms of_x = terms[group.cut[pose]];
       window.inverse_count = group.inverse_count[pose];
       window.x_mean = of_x.x_mean;
+      if (packed == Own::kNone || window.inverse_count == 0 || of_x.x_scale == 0) continue;
       float product, variance_sum;
       sum_anew(work, group, window, product, variance_sum);
-      const float scale = scale_of(work, variance_sum, window.inverse_count, flat_square) * of_x.x_scale;
+      const float scale = scale_of<Normalizes>(variance_sum, window.inverse_count, flat_square) * of_x.x_scale;
       const float ncc = lane == owner ? product * scale : 0.0f;
       OUTSOLE_UNROLL
       for (int t = 0; t < kWarpShifts * 8; ++t) {
@@ -319,8 +430,60 @@ OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, 
   }
 }
 
+/// Normalizes the sums of one channel and adds them to the scores, weighed.
+template <bool Normalizes>
+OUTSOLE_DEVICE void add_channel(const SearchWork& work, const ViewGroup& group, const Patch& patch, const Own& own,
+                                int channel, SharedAddress counts, SharedAddress terms, const Sums& sums,
+                                float (&score)[kWarpShifts][2][4]) {
+  const int lane = thread_index() & 31;
+  const float flat_square = work.flat_square[channel], centring = work.centring;
+  unsigned doubtful = 0;  // a bit a value
+  OUTSOLE_UNROLL
+  for (int s = 0; s < kWarpShifts; ++s) {
+    float core_sum[2], core_squares[2];
+    OUTSOLE_UNROLL
+    for (int row = 0; row < 2; ++row) {
+      core_sum[row] = from_lane(sums.core[s][2 * row], lane & ~3);
+      core_squares[row] = from_lane(sums.core[s][2 * row], lane | 3);
+    }
+    OUTSOLE_UNROLL
+    for (int v = 0; v < 2; ++v) {
+      const int pose = s * kGroupViews + v * 8 + 2 * (lane & 3);  // and the one after it
+      float inverse_count[2];
+      Terms of_x[2];
+      load_pair(counts + pose * 4, inverse_count[0], inverse_count[1]);
+      const Quad both = load_quad(terms + pose * 8);
+      bool counts_at[2];  // whether there is such a pose, and x is not flat there
+      OUTSOLE_UNROLL
+      for (int j = 0; j < 2; ++j) {
+        of_x[j] = {float_of(both.part[2 * j]), float_of(both.part[2 * j + 1])};
+        counts_at[j] = inverse_count[j] != 0 && of_x[j].x_scale != 0;
+      }
+      OUTSOLE_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const int row = i >> 1, j = i & 1;
+        const float sum = sums.sum[s][v][i] + core_sum[row], squares = sums.squares[s][v][i] + core_squares[row];
+        const float product = sums.product[s][v][i] - of_x[j].x_mean * sum;
+        const float variance_sum = squares - centring * sum * sum * inverse_count[j];
+        bool is_sure = squares < kOverflow;
+        if (Normalizes) {
+          const bool has_digits = variance_sum >= kNearDead * squares && squares * inverse_count[j] >= kFaint;
+          is_sure = is_sure && (has_digits || (sum == 0 && squares == 0));
+        }
+        is_sure = is_sure || !counts_at[j];
+        const float scale = scale_of<Normalizes>(variance_sum, inverse_count[j], flat_square) * of_x[j].x_scale;
+        score[s][v][i] += is_sure && counts_at[j] ? product * scale : 0.0f;
+        doubtful |= is_sure ? 0u : 1u << (s * 8 + v * 4 + i);
+      }
+    }
+  }
+  if (lanes_where(doubtful != 0) != 0) {
+    add_doubtful<Normalizes>(work, group, patch, own, channel, flat_square, doubtful, score);
+  }
+}
+
 /// The best pose of each exemplar of a warp, merged into the best of all.
-OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, const Patch& patch, int exemplars,
+OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, const Patch& patch, const Own& own,
                               const float (&score)[kWarpShifts][2][4]) {
   const int lane = thread_index() & 31;
   OUTSOLE_UNROLL
@@ -328,63 +491,69 @@ OUTSOLE_DEVICE void keep_best(const SearchWork& work, const ViewGroup& group, co
     unsigned long long best = 0;
     OUTSOLE_UNROLL
     for (int s = 0; s < kWarpShifts; ++s) {
-      const Shift shift = shift_of(group, patch, s);
+      if (own.shift[s] == Own::kNone) continue;
+      const int first_pose = shift_of(group, patch, own.shift[s]).pose + 2 * (lane & 3);
       OUTSOLE_UNROLL
       for (int v = 0; v < 2; ++v) {
         OUTSOLE_UNROLL
         for (int i = 0; i < 2; ++i) {
-          const int pose = pose_of(group, shift) + v * 8 + 2 * (lane & 3) + i;
-          if (!shift.exists || group.inverse_count[pose] == 0) continue;
+          const int pose = first_pose + v * 8 + i;
+          if (group.inverse_count[pose] == 0) continue;
           const unsigned long long key = key_of(score[s][v][2 * row + i], group.rank[pose]);
           best = key > best ? key : best;
         }
       }
     }
-    if (best != 0) raise_to(work.best + exemplars * kExemplars + (lane >> 2) + 8 * row, best);
+    if (best != 0) raise_to(work.best + own.exemplars * kExemplars + (lane >> 2) + 8 * row, best);
   }
 }
 
 /// One patch of one group of views, against 16 exemplars.
+template <bool Normalizes>
 OUTSOLE_DEVICE void search_patch(const SearchWork& work) {
   const Patch patch = work.patches[block_index_x()];
   const ViewGroup& group = work.groups[patch.group];
-  const int exemplars = block_index_y();
+  const SharedAddress shared = shared_memory(), stages_begin = shared + work.warps * kCountBytes;
+  const Own own = look_around(group, patch, shared);
   bool any_exists = false;
   OUTSOLE_UNROLL
-  for (int s = 0; s < kWarpShifts; ++s) any_exists = any_exists || shift_of(group, patch, s).exists;
-  const int stages = work.channels * group.band_count;
-  const SharedAddress shared = shared_memory();
-  int next_channel = 0, next_band = 0;
-  const auto begin_next = [&](int stage) {
-    if (stage < stages) {
-      begin_stage(work, group, patch, group.bands[next_band], next_channel, exemplars,
-                  shared + stage % kStages * work.stage_bytes);
-      if (++next_band == group.band_count) {
+  for (int s = 0; s < kWarpShifts; ++s) any_exists = any_exists || own.shift[s] != Own::kNone;
+  const int bands = group.band_count, stages = work.channels * bands;
+  int next_channel = 0, next_band = 0, next_slot = 0;
+  const auto begin_next = [&]() {
+    if (next_channel < work.channels) {
+      begin_stage(work, group, patch, own, next_band, next_channel, stages_begin + next_slot * work.stage_bytes);
+      if (++next_band == bands) {
         next_band = 0;
         ++next_channel;
       }
+      if (++next_slot == kStages) next_slot = 0;
     }
     end_copies();
   };
-  for (int stage = 0; stage < kStages - 1; ++stage) begin_next(stage);
+  for (int stage = 0; stage < kStages - 1; ++stage) begin_next();
 
   float score[kWarpShifts][2][4] = {};
   Sums sums;
-  int stage = 0;
-  for (int channel = 0; channel < work.channels; ++channel) {
-    sums.clear();
-    for (int band = 0; band < group.band_count; ++band, ++stage) {
-      wait_for_copies<kStages - 2>();
-      meet_block();  // the stage is there for all, and all are done with the one before it
-      begin_next(stage + kStages - 1);
-      if (any_exists) {
-        add_band(group, patch, group.bands[band], shared + stage % kStages * work.stage_bytes, sums);
-      }
+  int channel = 0, band = 0, slot = 0;
+  for (int stage = 0; stage < stages; ++stage) {
+    const SharedAddress begin = stages_begin + slot * work.stage_bytes;
+    wait_for_copies<kStages - 2>();
+    meet_block();  // the stage is there for all, and all are done with the one before it
+    begin_next();
+    if (band == 0) sums.clear();
+    if (any_exists) add_band(work, group, own, band, begin, sums);
+    if (++slot == kStages) slot = 0;
+    if (++band < bands) continue;
+    if (any_exists) {
+      add_channel<Normalizes>(work, group, patch, own, channel, counts_of_warp(shared),
+                              begin + (thread_index() >> 5) * kTermsBytes, sums, score);
     }
-    if (any_exists) add_channel(work, group, patch, channel, exemplars, sums, score);
+    band = 0;
+    ++channel;
   }
   wait_for_copies<0>();
-  if (any_exists) keep_best(work, group, patch, exemplars, score);
+  if (any_exists) keep_best(work, group, patch, own, score);
 }
 
 /// A block of 32 exemplars to halves. Grid: any; every thread takes pairs of exemplars in turn.

@@ -3,24 +3,30 @@
 
 namespace outsole::match::gpu {
 
-inline constexpr int kWarps = 8;  // of a block
-inline constexpr int kThreads = 32 * kWarps;
-inline constexpr int kExemplars = 16;   // of a block: the rows of a product
-inline constexpr int kGroupViews = 16;  // of a mark, on one list of cells: the columns of two products
-inline constexpr int kWarpShifts = 4;   // of a warp
-inline constexpr int kPatchShifts = kWarps * kWarpShifts;
+inline constexpr int kMostWarps = 8;  // of a block, and of a multiprocessor: each takes 255 registers a thread
+inline constexpr int kMostThreads = 32 * kMostWarps;
+inline constexpr int kExemplars = 16;    // of a block: the rows of a product
+inline constexpr int kGroupViews = 16;   // of a mark, on one list of cells: the columns of two products
+inline constexpr int kWarpShifts = 4;    // of a warp
 inline constexpr int kChunkCells = 16;   // that one product adds up
 inline constexpr int kChunkBytes = 512;  // of x: 16 cells of 16 views
+inline constexpr int kOffsetBytes = 32;  // of a chunk's cell_offsets
 inline constexpr int kCellBytes = 2 * kExemplars;
+inline constexpr int kWarpPoses = kWarpShifts * kGroupViews;
+inline constexpr int kTermsBytes = 8 * kWarpPoses;  // of a warp
+inline constexpr int kCountBytes = 4 * kWarpPoses;
 inline constexpr int kStages = 3;  // of shared memory: one is worked on while the others are filled
 
 /// A part of a group's box of cells: what a block holds of a channel at a time.
 struct Band {
-  int column, columns;   // of the box
-  int row, rows;         // with what a patch's shifts add to them
-  int first_chunk;       // of the group
-  int core_chunks;       // first those of cells where all views have support,
-  int edge_chunks;       // then those where some have
+  int column, columns;  // of the box
+  int row, rows;        // with what a patch's shifts add to them
+  int pitch;            // cells from column to column in shared memory, a multiple of 8
+  int first_chunk;      // of the group
+  // By where its cells have support, in this order:
+  int core_chunks;       // in all views; an even number
+  int edge_chunks;       // in some of both halves of the views
+  int half_chunks[2];    // in some of the first eight views only; of the others only
   int first_edge_chunk;  // in `support`
 };
 
@@ -34,7 +40,7 @@ struct ViewGroup {
   const unsigned short* cell_offsets;  // [chunks][16] where a cell lies in its band at the patch's last shifts
   const unsigned* cells;               // [chunks][16] row | column << 16 in the box
   const unsigned short* x;             // [C][chunks] as two products want it: [32 lanes][2][4]
-  const unsigned short* support;       // [edge chunks] the same, 0 or 1
+  const unsigned short* support;       // [chunks but core ones] the same, 0 or 1
   const float* inverse_count;          // of each pose 1 / |P|; 0: no such pose, or no support
   const int* cut;                      // of each pose: the way the frame cuts the view
   const unsigned* rank;                // of each pose, in the order of poses
@@ -65,10 +71,10 @@ struct SearchWork {
   const float* flat_square;     // [C] of y
   unsigned long long* best;     // [exemplars] see key_of
   int channels, height, width;
-  int margin;       // cells at the frame's edge that are never support
-  float centring;   // 1: means over windows are subtracted; 0: they are not
-  bool normalizes;  // each channel by its windows' deviations; otherwise products are added up as they are
+  int margin;      // cells at the frame's edge that are never support
+  float centring;  // 1: means over windows are subtracted; 0: they are not
   int stage_bytes;
+  int warps;  // of a block
 };
 
 /// A block as it comes, to halves.

@@ -23,6 +23,7 @@ constexpr std::size_t kStackBytes = 64 << 10;
 
 struct Copy {
   SharedAddress to;
+  std::size_t bytes;
   const void* from;  // null: zeros
 };
 
@@ -138,9 +139,36 @@ void meet_block() {
   for (const int met = block->barriers; block->barriers == met;) give_way();
 }
 
+/// Where `bytes` of shared memory begin, at a multiple of them.
+char* shared_at(SharedAddress address, std::size_t bytes) {
+  if (address % bytes != 0 || address + bytes > block->shared.size()) {
+    throw std::runtime_error("an address outside of shared memory, or not aligned");
+  }
+  return block->shared.data() + address;
+}
+
 void begin_copy(SharedAddress to, const void* from, bool wanted) {
-  if (to % 16 != 0 || to + 16 > block->shared.size()) throw std::runtime_error("a copy to outside of shared memory");
-  self().begun.push_back({to, wanted ? from : nullptr});
+  shared_at(to, 16);
+  self().begun.push_back({to, 16, wanted ? from : nullptr});
+}
+
+void begin_copy_of_8(SharedAddress to, const void* from) {
+  shared_at(to, 8);
+  self().begun.push_back({to, 8, from});
+}
+
+void store_float(SharedAddress to, float value) { std::memcpy(shared_at(to, 4), &value, 4); }
+
+int load_short(SharedAddress from) {
+  unsigned short value;
+  std::memcpy(&value, shared_at(from, 2), 2);
+  return value;
+}
+
+void load_pair(SharedAddress from, float& first, float& second) {
+  const char* const pair = shared_at(from, 8);
+  std::memcpy(&first, pair, 4);
+  std::memcpy(&second, pair + 4, 4);
 }
 
 void end_copies() { self().copies.push_back(std::exchange(self().begun, {})); }
@@ -150,8 +178,11 @@ void wait_for_copies_but(int sets) {
   while (std::ssize(copies) > sets) {
     for (const Copy& copy : copies.front()) {
       char* const to = block->shared.data() + copy.to;
-      copy.from == nullptr ? static_cast<void>(std::memset(to, 0, 16))
-                           : static_cast<void>(std::memcpy(to, copy.from, 16));
+      if (copy.from == nullptr) {
+        std::memset(to, 0, copy.bytes);
+      } else {
+        std::memcpy(to, copy.from, copy.bytes);
+      }
     }
     copies.erase(copies.begin());
   }
@@ -159,13 +190,12 @@ void wait_for_copies_but(int sets) {
 
 Quad load_quad(SharedAddress from) {
   Quad quad;
-  if (from % 16 != 0 || from + 16 > block->shared.size()) throw std::runtime_error("a load outside of shared memory");
-  std::memcpy(&quad, block->shared.data() + from, 16);
+  std::memcpy(&quad, shared_at(from, 16), 16);
   return quad;
 }
 
 Quad load_matrices_transposed(SharedAddress row) {
-  if (row % 16 != 0 || row + 16 > block->shared.size()) throw std::runtime_error("a load outside of shared memory");
+  shared_at(row, 16);
   Quad quad{};
   meet_warp(kLoad, &row, &quad, [](auto& lanes) {
     for (int lane = 0; lane < kLanesOfWarp; ++lane) {
@@ -214,13 +244,20 @@ void multiply_add(float (&sum)[4], const Quad& a, unsigned b0, unsigned b1) {
   });
 }
 
-unsigned squares_of(unsigned halves) {
-  const auto square = [&](int index) -> unsigned {
-    const float value = half_at(&halves, index);
-    return c10::Half(value * value).x;
+unsigned multiply_add_halves(unsigned a, unsigned b) {
+  const auto of = [&](int index) -> unsigned {
+    const float value = half_at(&a, index);
+    return c10::Half(value * value + half_at(&b, index)).x;
   };
-  return square(0) | square(1) << 16;
+  return of(0) | of(1) << 16;
 }
+
+unsigned sum_of_halves(unsigned a, unsigned b) {
+  const auto of = [&](int index) -> unsigned { return c10::Half(half_at(&a, index) + half_at(&b, index)).x; };
+  return of(0) | of(1) << 16;
+}
+
+unsigned squares_of(unsigned halves) { return multiply_add_halves(halves, 0); }
 
 unsigned short to_half(float value) { return c10::Half(value).x; }
 float from_half(unsigned short half) { return half_at(&half, 0); }

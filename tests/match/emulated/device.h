@@ -26,20 +26,27 @@ int grid_width();
 SharedAddress shared_memory();
 void meet_block();
 void begin_copy(SharedAddress to, const void* from, bool wanted);
+void begin_copy_of_8(SharedAddress to, const void* from);
 void end_copies();
 void wait_for_copies_but(int sets);
 template <int Sets>
 void wait_for_copies() {
   wait_for_copies_but(Sets);
 }
+void store_float(SharedAddress to, float value);
+int load_short(SharedAddress from);
+void load_pair(SharedAddress from, float& first, float& second);
 Quad load_quad(SharedAddress from);
 Quad load_matrices_transposed(SharedAddress row);
 void multiply_add(float (&sum)[4], const Quad& a, unsigned b0, unsigned b1);
 unsigned squares_of(unsigned halves);
+unsigned sum_of_halves(unsigned a, unsigned b);
+unsigned multiply_add_halves(unsigned a, unsigned b);
 unsigned short to_half(float value);
 float from_half(unsigned short half);
 float reciprocal_root(float value);
 inline unsigned bits_of(float value) { return std::bit_cast<unsigned>(value); }
+inline float float_of(unsigned bits) { return std::bit_cast<float>(bits); }
 inline int min_of(int a, int b) { return a < b ? a : b; }
 inline int first_bit(unsigned bits) { return std::countr_zero(bits); }
 unsigned from_lane(unsigned value, int lane);

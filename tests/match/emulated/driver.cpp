@@ -26,7 +26,9 @@ constexpr int kSharedBytes = 160 << 10;
 std::mutex mutex;
 std::map<std::uint64_t, std::size_t> allocated[kGpus];
 thread_local int current = 0;  // GPU of this thread
-int contexts[kGpus], kernels[2];
+int contexts[kGpus], kernels[3];
+
+constexpr const char* kNames[] = {"outsole_search", "outsole_search_products", "outsole_pack"};
 
 std::size_t memory_bytes() {
   const char* mib = std::getenv("OUTSOLE_EMULATED_GPU_MIB");
@@ -39,11 +41,14 @@ std::size_t used_bytes() {
   return used;
 }
 
-void run_search(const void* work) { gpu::search_patch(*static_cast<const gpu::SearchWork*>(work)); }
+template <bool Normalizes>
+void run_search(const void* work) {
+  gpu::search_patch<Normalizes>(*static_cast<const gpu::SearchWork*>(work));
+}
 
 void run_pack(const void* work) {
-  gpu::pack(*static_cast<const gpu::PackWork*>(work), gpu::block_index_x() * gpu::kThreads + gpu::thread_index(),
-            gpu::grid_width() * gpu::kThreads);
+  gpu::pack(*static_cast<const gpu::PackWork*>(work), gpu::block_index_x() * gpu::kMostThreads + gpu::thread_index(),
+            gpu::grid_width() * gpu::kMostThreads);
 }
 
 }  // namespace
@@ -102,8 +107,11 @@ OUTSOLE_EXPORT int cuModuleLoadData(void** module, const void* image) {
 }
 
 OUTSOLE_EXPORT int cuModuleGetFunction(void** function, void*, const char* name) {
-  *function = &kernels[std::strcmp(name, "outsole_search") == 0 ? 0 : 1];
-  return kDone;
+  *function = nullptr;
+  for (int i = 0; i < 3; ++i) {
+    if (std::strcmp(name, kNames[i]) == 0) *function = &kernels[i];
+  }
+  return *function == nullptr ? kInvalid : kDone;
 }
 
 OUTSOLE_EXPORT int cuFuncSetAttribute(void*, int, int) { return kDone; }
@@ -112,9 +120,10 @@ OUTSOLE_EXPORT int cuLaunchKernel(void* function, unsigned grid_x, unsigned grid
                                   unsigned, unsigned, unsigned shared_bytes, void*, void** arguments, void**) {
   const std::lock_guard lock(mutex);
   if (shared_bytes > kSharedBytes) return kInvalid;
+  constexpr void (*run_of[])(const void*) = {run_search<true>, run_search<false>, run_pack};
   try {
     gpu::run_grid(static_cast<int>(grid_x), static_cast<int>(grid_y), static_cast<int>(block_x),
-                  static_cast<int>(shared_bytes), function == &kernels[0] ? run_search : run_pack, arguments[0]);
+                  static_cast<int>(shared_bytes), run_of[static_cast<int*>(function) - kernels], arguments[0]);
   } catch (const std::exception&) {
     return kInvalid;
   }
