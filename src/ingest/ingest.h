@@ -72,7 +72,7 @@ struct IngestSummary {
   std::int64_t sixteen_bit_images = 0;
   std::int64_t mirrored_images = 0;
   std::map<double, std::int64_t> images_of_dpi;  // how many have which resolution; 0: they do not say it
-  bool was_finished = false;  // the store was there already, made by the same command
+  bool was_finished = false;                     // the store was there already, made by the same command
   std::vector<SkippedFile> skipped;
   std::vector<NotRead> not_read;  // what lies among the inputs besides
   std::vector<std::string> manifest_mismatches;
