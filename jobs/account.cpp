@@ -10,28 +10,6 @@ namespace outsole::jobs {
 
 namespace {
 
-std::string words_of(NotReadBecause reason) {
-  switch (reason) {
-    case NotReadBecause::kExtension:
-      return "of other extensions";
-    case NotReadBecause::kHidden:
-      return "hidden";
-    case NotReadBecause::kSystem:
-      return "left by macOS or Windows";
-    case NotReadBecause::kMask:
-      return "masks of marks";
-    case NotReadBecause::kFolder:
-      return "in folders below (--recursive)";
-    case NotReadBecause::kLink:
-      return "links to folders that are listed already";
-    case NotReadBecause::kSpecial:
-      return "neither files nor folders";
-    case NotReadBecause::kDuplicate:
-      return "duplicates, named before";
-  }
-  return "";
-}
-
 /// Without the folder, which is long and mostly the same.
 std::string name_of_entry(const std::filesystem::path& path) {
   const auto name = path.has_filename() ? path.filename() : path.parent_path().filename();
@@ -53,8 +31,8 @@ std::string account_text(std::int64_t image_files, const std::vector<NotRead>& n
   }
   std::string text = fmt::format("inputs: {} image files, {} not read\n", image_files, not_read.size());
   for (const auto& [reason, kind] : kinds) {
-    text +=
-        fmt::format("  {} {}: {}{}\n", kind.count, words_of(reason), kind.first, kind.count > kNamed ? ", ..." : "");
+    text += fmt::format("  {} {}: {}{}\n", kind.count, text_of(reason).words, kind.first,
+                        kind.count > kNamed ? ", ..." : "");
   }
   return text;
 }

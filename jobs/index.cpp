@@ -1,5 +1,6 @@
 #include <spdlog/fmt/fmt.h>
 
+#include "image/image.h"
 #include "job.h"
 #include "machine/device.h"
 #include "plan.h"
@@ -43,6 +44,13 @@ void declare_index(IndexJob& own, Options& options) {
   options.add_parsed("frame", "HxW|max", index.frame, parse_frame, "max",
                      "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer "
                      "columns");
+  options
+      .add("exemplar-dpi", "N", index.exemplar_dpi,
+           "resolution of all exemplars, whatever they say: a search brings marks of another to it (default: as they "
+           "say, if they agree)")
+      .at_least(image::kLeastDpi)
+      .at_most(image::kMostDpi)
+      .in("dpi");
   options.add("metric", "METRIC.h5", index.metric,
               "store the maps as the metric projects them, of its components alone; the search takes the same metric");
   options.add("precision", "32|16", index.precision_bits, "bits of a stored value").one_of({"32", "16"});

@@ -36,7 +36,8 @@ void declare_ingest(IngestJob& own, Options& options) {
                      "with the folders below; without, those files that the manifest names");
   options
       .add("manifest", "CSV", ingest.manifest,
-           "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use); scans: "
+           "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use), 'dpi'; "
+           "scans: "
            "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")
       .required_with("kind", {"scans"});
   options
@@ -73,6 +74,23 @@ std::string duplicates_text(const std::vector<std::vector<std::string>>& duplica
   return text + (duplicates.size() > kNamed ? "  ...\n" : "");
 }
 
+/// "resolution: 12 of 100 dpi, 1 of 300 dpi; 3 do not say theirs".
+std::string image_resolutions_text(const std::map<double, std::int64_t>& images_of_dpi) {
+  constexpr std::size_t kNamed = 5;
+  std::size_t named = 0;
+  std::string known, unknown;
+  for (const auto& [dpi, images] : images_of_dpi) {
+    if (dpi == 0) {
+      unknown = fmt::format("{} do not say theirs", images);
+    } else if (++named <= kNamed) {
+      known += fmt::format("{}{} of {:g} dpi", known.empty() ? "" : ", ", images, dpi);
+    }
+  }
+  if (named > kNamed) known += ", ...";
+  if (known.empty() && unknown.empty()) return "";
+  return "resolution: " + known + (known.empty() || unknown.empty() ? "" : "; ") + unknown + "\n";
+}
+
 std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& own) {
   const std::string output = own.ingest.output.string();
   std::string text;
@@ -84,6 +102,7 @@ std::string summary_text(const ingest::IngestSummary& summary, const IngestJob& 
     text += fmt::format("{} in colour, converted to grey (0.299 R + 0.587 G + 0.114 B)\n", summary.colour_images);
   }
   if (summary.mirrored_images > 0) text += fmt::format("{} to be mirrored before use\n", summary.mirrored_images);
+  text += image_resolutions_text(summary.images_of_dpi);
   if (!summary.manifest_mismatches.empty()) {
     text += fmt::format("{} rows or files of the manifest do not fit together\n", summary.manifest_mismatches.size());
   }

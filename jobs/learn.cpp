@@ -1,7 +1,10 @@
 #include <spdlog/fmt/fmt.h>
 
+#include "account.h"
+#include "image/image.h"
 #include "job.h"
 #include "machine/device.h"
+#include "mark_resolutions.h"
 #include "plan.h"
 #include "retrieval/learn_metric.h"
 #include "retrieval/search_plan.h"
@@ -30,6 +33,10 @@ void declare_positive_search(retrieval::SearchOptions& search, Options& options)
            "supports are eroded by this share of the exemplar map's short side")
       .at_least(0)
       .below(0.5);
+  options.add("mark-dpi", "N", search.protocol.mark_dpi, "resolution of all marks, whatever they say, as for a search")
+      .at_least(image::kLeastDpi)
+      .at_most(image::kMostDpi)
+      .in("dpi");
 }
 
 void declare_terms(retrieval::LearnOptions& learn, Options& options) {
@@ -137,7 +144,8 @@ machine::Plan plan_of(const JobContext& context, const LearnJob& own) {
   return plan;
 }
 
-std::string summary_text(const retrieval::LearnSummary& summary, const fs::path& output) {
+/// `learns`: from marks, which an import does not.
+std::string summary_text(const retrieval::LearnSummary& summary, const fs::path& output, bool learns) {
   std::string text;
   if (summary.was_finished) text += fmt::format("{} was complete already\n", output.string());
   text += fmt::format("{}: {} metric{} of {} components of {} channels", output.string(), summary.metrics,
@@ -149,7 +157,9 @@ std::string summary_text(const retrieval::LearnSummary& summary, const fs::path&
     for (const double correlation : summary.correlations) text += fmt::format(" {:.3f}", correlation);
     text += "\n";
   }
-  return text;
+  if (!learns) return text;
+  return text + resolutions_text(summary.exemplar_dpi, summary.resolutions) +
+         account_text(summary.mark_files, summary.not_read);
 }
 
 Report run_learn(LearnJob& own, const JobContext& context) {
@@ -168,7 +178,7 @@ Report run_learn(LearnJob& own, const JobContext& context) {
   const retrieval::LearnSummary summary = own.import_file.empty()
                                               ? retrieval::learn_metric(context.comm, learn)
                                               : retrieval::import_metric(context.comm, own.import_file, learn);
-  return [=] { return summary_text(summary, own.learn.output); };
+  return [=] { return summary_text(summary, own.learn.output, own.import_file.empty()); };
 }
 
 }  // namespace

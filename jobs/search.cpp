@@ -5,8 +5,10 @@
 #include "account.h"
 #include "core/progress.h"
 #include "core/text.h"
+#include "image/image.h"
 #include "job.h"
 #include "machine/device.h"
+#include "mark_resolutions.h"
 #include "plan.h"
 #include "retrieval/search_plan.h"
 
@@ -52,6 +54,13 @@ void declare_search(SearchJob& own, Options& options) {
       "support, mu_c, sigma_c by channel, mu_bar_c, sigma_bar_c by channel over all exemplars, or none; "
       "mu_c,sigma_c is mcncc, none,sigma is cosine, none,none is correlation; or euclidean: minus the "
       "mean squared distance");
+  options
+      .add("mark-dpi", "N", search.protocol.mark_dpi,
+           "resolution of all marks, whatever they say: they are brought to that of the exemplars (default: as each "
+           "says; one that does not is taken to have the exemplars')")
+      .at_least(image::kLeastDpi)
+      .at_most(image::kMostDpi)
+      .in("dpi");
   options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
   options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
   options
@@ -97,7 +106,7 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
     text += fmt::format("took {}, of it {} to prepare marks\n", format_duration(summary.seconds_search),
                         format_duration(summary.seconds_features));
   }
-  text += recall_text(summary.coarse_recall);
+  text += recall_text(summary.coarse_recall) + resolutions_text(summary.exemplar_dpi, summary.resolutions);
   if (!summary.skipped.empty()) text += fmt::format("{} marks skipped:\n", summary.skipped.size());
   for (const std::string& reason : summary.skipped) text += fmt::format("  {}\n", printable(reason));
   return text + account_text(summary.marks + std::ssize(summary.skipped), summary.not_read);
@@ -126,6 +135,9 @@ Job search_job() {
        "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
        "Images that are aligned with those of the index, by the cosine of their features:\n"
        "  outsole search --index index.h5 --marks photos/ --no-search --similarity cosine --output results.h5\n"
+       "Marks of another resolution than the exemplars' are scaled to it where both are known; the summary, the "
+       "results\n"
+       "(`mark_dpi`) and provenance say which.\n"
        "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
        "counter-clockwise;\n"
        "then its centre lies at (y_px, x_px) of the exemplar's own image.\n"},

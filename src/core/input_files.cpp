@@ -240,24 +240,24 @@ class FolderOfMasks {
 
 }  // namespace
 
-std::string name_of(NotReadBecause reason) {
+NotReadText text_of(NotReadBecause reason) {
   switch (reason) {
     case NotReadBecause::kExtension:
-      return "extension";
+      return {"extension", "of other extensions"};
     case NotReadBecause::kHidden:
-      return "hidden";
+      return {"hidden", "hidden"};
     case NotReadBecause::kSystem:
-      return "system";
+      return {"system", "left by macOS or Windows"};
     case NotReadBecause::kMask:
-      return "mask";
+      return {"mask", "masks of marks"};
     case NotReadBecause::kFolder:
-      return "folder";
+      return {"folder", "in folders below (--recursive)"};
     case NotReadBecause::kLink:
-      return "link";
+      return {"link", "links to folders that are listed already"};
     case NotReadBecause::kSpecial:
-      return "special";
+      return {"special", "neither files nor folders"};
     case NotReadBecause::kDuplicate:
-      return "duplicate";
+      return {"duplicate", "duplicates, named before"};
   }
   throw Bug("no such reason");
 }
@@ -296,7 +296,7 @@ fs::path find_mask(const fs::path& mark, const std::vector<std::string>& extensi
 nlohmann::json account_of(std::size_t files_read, const std::vector<NotRead>& not_read) {
   nlohmann::json entries = nlohmann::json::array();
   for (const NotRead& entry : not_read) {
-    entries.push_back({{"path", entry.path.string()}, {"reason", name_of(entry.reason)}});
+    entries.push_back({{"path", entry.path.string()}, {"reason", text_of(entry.reason).name}});
   }
   return {{"read", files_read}, {"not_read", entries}};
 }

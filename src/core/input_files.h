@@ -20,8 +20,12 @@ enum class NotReadBecause {
   kDuplicate,  // named before
 };
 
-/// "extension", "hidden", "system", "mask", "folder", "link", "special" or "duplicate".
-std::string name_of(NotReadBecause reason);
+/// How a reason is told: in provenance, and to people, after a number of files.
+struct NotReadText {
+  const char* name;   // "extension", "hidden", "system", "mask", "folder", "link", "special" or "duplicate"
+  const char* words;  // "of other extensions"
+};
+NotReadText text_of(NotReadBecause reason);
 
 struct NotRead {
   std::filesystem::path path;

@@ -48,10 +48,15 @@ std::vector<std::pair<Shape, std::string>> pixels_of(const store::Store& store, 
              widths = store::read_values<std::int32_t>(store, "width_px"),
              depths = store::read_values<std::int32_t>(store, "bit_depth");
   std::map<Shape, std::int64_t> images_of_shape;
+  const std::vector<std::string> stored = stored_pixels_digests(store);
   std::vector<std::pair<Shape, std::string>> pixels;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto known = digests.find(ids[i]);
-    pixels.push_back({{heights[i], widths[i], depths[i]}, known == digests.end() ? "" : known->second});
+    pixels.push_back({{heights[i], widths[i], depths[i]}, {}});
+    if (!stored.empty()) {
+      pixels.back().second = stored[i];
+    } else if (const auto known = digests.find(ids[i]); known != digests.end()) {
+      pixels.back().second = known->second;
+    }
     ++images_of_shape[pixels.back().first];
   }
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -65,6 +70,16 @@ std::vector<std::pair<Shape, std::string>> pixels_of(const store::Store& store, 
 }
 
 }  // namespace
+
+std::vector<std::string> stored_pixels_digests(const store::Store& store) {
+  if (!store.has(kPixelsDigests)) return {};
+  const auto bytes = store::read_values<std::uint8_t>(store, kPixelsDigests);
+  std::vector<std::string> digests;
+  for (std::size_t at = 0; at < bytes.size(); at += kPixelsDigestBytes) {
+    digests.emplace_back(reinterpret_cast<const char*>(bytes.data()) + at, kPixelsDigestBytes);
+  }
+  return digests;
+}
 
 std::vector<std::vector<std::string>> find_duplicates(const store::Store& store,
                                                       const std::map<std::string, std::string>& digests,

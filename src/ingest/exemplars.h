@@ -13,6 +13,7 @@
 namespace outsole::ingest {
 
 inline constexpr char kExemplarsSchema[] = "outsole.exemplars";
+inline constexpr std::int32_t kExemplarsVersion = 2;  // that is written; version 1, without dpi, is read
 /// The longest id a store holds, in bytes of UTF-8.
 inline constexpr std::size_t kMaxIdBytes = 128;
 
@@ -27,6 +28,7 @@ struct ExemplarRecord {
   std::string source_sha256;                           // of the file
   nlohmann::json metadata = nlohmann::json::object();  // the manifest's other columns
   std::vector<std::uint8_t> pixels;                    // [height_px, width_px], 16 bit as two bytes, low byte first
+  double dpi = 0;                                      // pixels an inch; 0: not known
 };
 
 /// The records as a unit of a store of schema outsole.exemplars.
@@ -40,6 +42,7 @@ struct ExemplarInfo {
   std::int32_t bit_depth = 8;
   bool was_colour = false;
   bool mirror = false;
+  double dpi = 0;  // 0: not known
 
   std::int64_t pixel_bytes() const { return std::int64_t{height_px} * width_px * (bit_depth / 8); }
 };
@@ -47,8 +50,8 @@ struct ExemplarInfo {
 /// A finished collection, opened for reading. Every row is checked before it is believed.
 class ExemplarStore {
  public:
-  /// Reads all but metadata and pixels. Throws DataError naming file and row when the store is broken, a size is
-  /// impossible or an id appears twice.
+  /// Reads all but metadata and pixels. Throws DataError naming file and row when the store is broken, a size or a
+  /// resolution is impossible or an id appears twice. A store of version 1 knows no resolution.
   explicit ExemplarStore(const std::filesystem::path& path) : ExemplarStore(store::Store(path, kExemplarsSchema)) {}
 
   /// The same on every rank, of which rank 0 alone reads. Collective; throws on every rank.

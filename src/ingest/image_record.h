@@ -1,10 +1,14 @@
 #pragma once
 // From a decoded file to the record of a store, and back to an image, for every kind of record that holds one.
 
+#include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <opencv2/core.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,6 +53,14 @@ inline cv::Mat1b byte_image(const std::vector<std::uint8_t>& bytes, std::int64_t
   ensure(bytes.size() == image.total(), "an image has as many bytes as its size says");
   std::memcpy(image.data, bytes.data(), bytes.size());
   return image;
+}
+
+/// Odd where the file is believed to say another resolution than the manifest.
+inline image::Oddity contradiction_of(std::optional<double> manifest_dpi, double file_dpi) {
+  if (!manifest_dpi || file_dpi <= 0 || std::abs(file_dpi - *manifest_dpi) <= 0.01 * *manifest_dpi) return {};
+  std::array<char, 64> detail{};
+  std::snprintf(detail.data(), detail.size(), "%.1f dpi, manifest %.1f", file_dpi, *manifest_dpi);
+  return {"the file says another resolution than the manifest, which counts", detail.data()};
 }
 
 /// Takes a column of the manifest out of the metadata; empty where it is missing.

@@ -33,12 +33,12 @@ void check_id(const ImageSource& source) {
 /// Says what there is instead.
 [[noreturn]] void refuse_empty(const SourceOptions& options, const SourceList& list) {
   std::map<std::string, std::size_t> counts;
-  for (const NotRead& entry : list.not_read) ++counts[name_of(entry.reason)];
+  for (const NotRead& entry : list.not_read) ++counts[text_of(entry.reason).name];
   std::string text;
   for (const auto& [reason, count] : counts) {
     text += (text.empty() ? "; not read are " : ", ") + std::to_string(count) + " (" + reason + ")";
   }
-  const bool has_folders = counts.contains(name_of(NotReadBecause::kFolder));
+  const bool has_folders = counts.contains(text_of(NotReadBecause::kFolder).name);
   if (has_folders) text += "; folders below are read with `recursive`";
   const bool is_folder = fs::is_directory(options.inputs.front());
   throw DataError(options.inputs.front().string() + (is_folder ? ": no image in this folder" : ": no image") + text);

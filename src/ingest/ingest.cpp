@@ -172,7 +172,7 @@ store::StoreHeader header_of(std::span<const ImageSource> sources, const image::
   parameters["inputs_sha256"] = digest_of(sources);
   parameters["max_file_bytes"] = limits.max_file_bytes;
   parameters["max_pixels"] = limits.max_pixels;
-  return {kind.schema, 1, std::move(parameters)};
+  return {kind.schema, kind.version, std::move(parameters)};
 }
 
 // --- One unit -------------------------------------------------------------------------------------------------------
@@ -245,7 +245,7 @@ class UnitMaker {
   /// The files without a row.
   const Reasons& reasons() const { return reasons_; }
   const Remarks& remarks() const { return remarks_; }
-  /// Of the images' pixels.
+  /// Of the images' pixels, where the store does not keep them.
   const Digests& digests() const { return digests_; }
 
  private:
@@ -253,8 +253,10 @@ class UnitMaker {
     require_listed_size(source);
     const image::DecodedImage image = image::read_image(source.file, options_.limits);
     store::Columns row = kind_.row(source, &image);
-    const auto& pixels = std::get<std::vector<std::uint8_t>>(row.at("pixels").values);
-    digests_[source.id] = sha256_of(std::as_bytes(std::span(pixels)));
+    if (!row.contains(kPixelsDigests)) {
+      const auto& pixels = std::get<std::vector<std::uint8_t>>(row.at("pixels").values);
+      digests_[source.id] = sha256_of(std::as_bytes(std::span(pixels)));
+    }
     remarks_.add(source, transparency_of(image));
     for (const Oddity& oddity : image.oddities) remarks_.add(source, oddity);
     if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
@@ -353,6 +355,10 @@ IngestSummary summarize(const IngestOptions& options, const SourceList& list, co
   if (store.has("mirror")) {
     summary.mirrored_images = std::ranges::count(store::read_values<std::uint8_t>(store, "mirror"), 1);
   }
+  if (store.has("dpi")) {
+    const auto all = store::read_values<double>(store, "dpi");
+    for (const double dpi : all) ++summary.images_of_dpi[dpi];
+  }
   for (const ImageSource& source : list.sources) {
     if (stored_ids.contains(source.id)) continue;
     const auto reason = reasons.find(source.id);
@@ -362,12 +368,19 @@ IngestSummary summarize(const IngestOptions& options, const SourceList& list, co
   return summary;
 }
 
+nlohmann::json json_of(const std::map<double, std::int64_t>& images_of_dpi) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const auto& [dpi, images] : images_of_dpi) all.push_back({{"dpi", dpi}, {"images", images}});
+  return all;
+}
+
 nlohmann::json details_of(const IngestSummary& summary) {
   nlohmann::json skipped = nlohmann::json::array();
   for (const SkippedFile& file : summary.skipped) skipped.push_back({{"file", file.file}, {"reason", file.reason}});
   return {{"files", summary.files},
           {"images", summary.images},
           {"colour_images", summary.colour_images},
+          {"resolutions", json_of(summary.images_of_dpi)},
           {"account", account_of(static_cast<std::size_t>(summary.files), summary.not_read)},
           {"manifest_mismatches", summary.manifest_mismatches},
           {"assumptions", summary.assumptions},
@@ -376,8 +389,7 @@ nlohmann::json details_of(const IngestSummary& summary) {
           {"skipped", skipped}};
 }
 
-// --- Files that were edited once their store was finished
-// -------------------------------------------------------------
+// --- Files that were edited once their store was finished -----------------------------------------------------------
 
 /// Of all files as they are now: for provenance, so that a later run of the command sees whether one may have changed.
 std::string stamp_of_all(std::span<const std::string> stamps) {

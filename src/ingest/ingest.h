@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -21,6 +22,7 @@ using image::Oddity;
 /// What differs between kinds of images: the store's layout, and what the manifest must say.
 struct IngestKind {
   std::string schema;
+  std::int32_t version = 1;                              // of the schema
   nlohmann::json parameters = nlohmann::json::object();  // of the store's header, besides what every ingest notes there
   std::vector<std::string> columns;  // of the manifest, those that mean something here; others are kept as text
   /// A unit is at least so many files or bytes of files.
@@ -69,7 +71,8 @@ struct IngestSummary {
   std::int64_t colour_images = 0;  // converted to grey
   std::int64_t sixteen_bit_images = 0;
   std::int64_t mirrored_images = 0;
-  bool was_finished = false;  // the store was there already, made by the same command
+  std::map<double, std::int64_t> images_of_dpi;  // how many have which resolution; 0: they do not say it
+  bool was_finished = false;                     // the store was there already, made by the same command
   std::vector<SkippedFile> skipped;
   std::vector<NotRead> not_read;  // what lies among the inputs besides
   std::vector<std::string> manifest_mismatches;

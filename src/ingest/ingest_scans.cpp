@@ -1,9 +1,6 @@
 #include "ingest/ingest_scans.h"
 
-#include <array>
 #include <charconv>
-#include <cmath>
-#include <cstdio>
 #include <optional>
 
 #include "core/errors.h"
@@ -91,11 +88,7 @@ ScanFacts take_facts(const ImageSource& source, const std::string& week_column, 
 
 Oddity oddity_of(const ImageSource& source, const image::DecodedImage& image, const std::string& week_column) {
   nlohmann::json metadata = source.metadata;
-  const std::optional<double> dpi = take_facts(source, week_column, metadata).dpi;
-  if (!dpi || image.dpi <= 0 || std::abs(image.dpi - *dpi) <= 0.01 * *dpi) return {};
-  std::array<char, 64> detail{};
-  std::snprintf(detail.data(), detail.size(), "%.1f dpi, manifest %.1f", image.dpi, *dpi);
-  return {"the file says another resolution than the manifest, which counts", detail.data()};
+  return contradiction_of(take_facts(source, week_column, metadata).dpi, image.dpi);
 }
 
 store::Columns row(const ImageSource& source, const image::DecodedImage* image, const std::string& week_column) {

@@ -297,7 +297,7 @@ std::string sentence_without_file(const CsvTable& table, std::size_t row, const 
   for (const NotRead& entry : list.not_read) {
     const bool is_meant = by_file ? folded(entry.path.filename().string()) == folded(path.filename().string())
                                   : folded(entry.path.stem().string()) == folded(key);
-    if (is_meant) return text + "'" + key + "' is there, but not read (" + name_of(entry.reason) + ")";
+    if (is_meant) return text + "'" + key + "' is there, but not read (" + text_of(entry.reason).name + ")";
   }
   return text + "'" + key + "' is not among the inputs" + spoilt_by_spreadsheet(key);
 }

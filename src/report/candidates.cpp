@@ -110,11 +110,12 @@ cv::Mat3b side_by_side(std::span<const Panel> panels) {
 }
 
 /// The mark at the candidates' scale, or smaller where it would not fit.
-Panel mark_panel(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note, double factor) {
+Panel mark_panel(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note, const std::string& scale,
+                 double factor) {
   cv::Mat3b colour;
   cv::cvtColor(mark, colour, cv::COLOR_GRAY2BGR);
   return {resized(colour, std::min(factor, fitting_factor(mark.size()))),
-          {"mark " + printable(mark_id, 14), printable(note, 22), ""},
+          {"mark " + printable(mark_id, 14), printable(note, 22), scale},
           false};
 }
 
@@ -130,11 +131,20 @@ Panel candidate_panel(const cv::Mat1b& mark, const Candidate& candidate) {
 
 }  // namespace
 
+std::string scale_note(double mark_dpi, double scale) {
+  std::array<char, 64> text{};
+  if (mark_dpi > 0 && scale == 1) std::snprintf(text.data(), text.size(), "%.4g dpi", mark_dpi);
+  if (mark_dpi > 0 && scale != 1) std::snprintf(text.data(), text.size(), "%.4g dpi, scale %.3g", mark_dpi, scale);
+  if (mark_dpi <= 0 && scale != 1) std::snprintf(text.data(), text.size(), "scale %.3g", scale);
+  return text.data();
+}
+
 cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
-                             std::span<const Candidate> candidates) {
+                             std::span<const Candidate> candidates, double mark_dpi) {
   double factor = fitting_factor(mark.size());
   if (!candidates.empty()) factor = fitting_factor(candidates[0].exemplar.size()) * candidates[0].pose.scale;
-  std::vector<Panel> panels{mark_panel(mark, mark_id, note, factor)};
+  const double scale = candidates.empty() ? 1 : candidates[0].pose.scale;
+  std::vector<Panel> panels{mark_panel(mark, mark_id, note, scale_note(mark_dpi, scale), factor)};
   for (const Candidate& candidate : candidates) panels.push_back(candidate_panel(mark, candidate));
   return side_by_side(panels);
 }
@@ -162,9 +172,9 @@ void write_candidate_pictures(const CandidatePicturesOptions& options) {
                             std::ranges::binary_search(mark.true_exemplars, entry.exemplar)});
     }
     // The file's own name, not the stored id: it cannot lead out of the folder.
-    image::write_image(
-        options.output / (id_of(file) + ".png"),
-        candidates_picture(image::to_8_bit(image::read_image(file).grey), lists.mark_ids[row], mark.note, candidates));
+    image::write_image(options.output / (id_of(file) + ".png"),
+                       candidates_picture(image::to_8_bit(image::read_image(file).grey), lists.mark_ids[row], mark.note,
+                                          candidates, lists.mark_dpi[row]));
   }
 }
 

@@ -27,9 +27,13 @@ struct Candidate {
 
 /// A colour picture (CV_8UC3, BGR): the mark at the left, then each candidate in the order given with the mark's ink
 /// laid on in red and its frame outlined, rank, id and score below; the true exemplar is framed green. `note` stands
-/// under the mark's id. Exemplars are drawn at one height. Characters other than printable ASCII appear as '?'.
+/// under the mark's id, and below that its resolution (0: not known) and what it was scaled by, if it was. Exemplars
+/// are drawn at one height. Characters other than printable ASCII appear as '?'.
 cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
-                             std::span<const Candidate> candidates);
+                             std::span<const Candidate> candidates, double mark_dpi = 0);
+
+/// "200 dpi, scale 0.5": what of it is known, or other than 1.
+std::string scale_note(double mark_dpi, double scale);
 
 struct CandidatePicturesOptions {
   std::filesystem::path results;             // search results

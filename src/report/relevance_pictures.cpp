@@ -26,6 +26,7 @@ retrieval::SearchProtocol protocol_of(const store::Store& results) {
   protocol.as_they_lie = parameters.value("as_they_lie", false);
   protocol.stride_px = parameters.value("stride_px", protocol.stride_px);
   protocol.erosion_fraction = parameters.value("erosion_fraction", protocol.erosion_fraction);
+  if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();
   return protocol;
 }
 

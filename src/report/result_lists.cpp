@@ -40,6 +40,7 @@ ResultLists::ResultLists(const store::Store& results)
       exemplar_ids(retrieval::read_ids(results, "exemplar_id")),
       length(results.shape("top_exemplar").at(1)),
       scale(values<double>(results, "scale")),
+      mark_dpi(results.has("mark_dpi") ? values<double>(results, "mark_dpi") : std::vector<double>(scale.size(), 0)),
       exemplar(values<std::int32_t>(results, "top_exemplar")),
       score(values<float>(results, "top_score")),
       angle_deg(values<double>(results, "top_angle_deg")),

@@ -32,7 +32,7 @@ struct ResultLists {
 
   std::vector<std::string> mark_ids, mark_sha256, exemplar_ids;
   std::int64_t length;
-  std::vector<double> scale;
+  std::vector<double> scale, mark_dpi;  // 0: not known
   std::vector<std::int32_t> exemplar;
   std::vector<float> score;
   std::vector<double> angle_deg, y_px, x_px;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 #include <future>
 #include <map>
@@ -17,6 +18,8 @@
 #include "core/parallel.h"
 #include "core/sha256.h"
 #include "image/geometry.h"
+#include "image/image.h"
+#include "ingest/duplicates.h"
 #include "ingest/exemplars.h"
 #include "machine/memory_budget.h"
 #include "match/exemplar_block.h"
@@ -59,6 +62,45 @@ std::optional<MetricFile> projecting_metric(const BuildIndexOptions& options, co
   return file;
 }
 
+/// The one resolution of all exemplars; 0 where it is not known of all. Throws DataError where they differ.
+double resolution_of(const ingest::ExemplarStore& exemplars, const BuildIndexOptions& options, BuildIndexFacts& facts) {
+  if (options.exemplar_dpi) {
+    if (*options.exemplar_dpi >= image::kLeastDpi && *options.exemplar_dpi <= image::kMostDpi)
+      return *options.exemplar_dpi;
+    throw UsageError("`exemplar_dpi`: from " + std::to_string(std::lround(image::kLeastDpi)) + " to " +
+                     std::to_string(std::lround(image::kMostDpi)));
+  }
+  const ingest::ExemplarInfo* first = nullptr;  // that says it
+  std::int64_t without = 0;
+  for (const ingest::ExemplarInfo& exemplar : exemplars.exemplars()) {
+    without += exemplar.dpi == 0;
+    if (exemplar.dpi == 0) continue;
+    if (first == nullptr) first = &exemplar;
+    if (is_same_dpi(first->dpi, exemplar.dpi)) continue;
+    throw DataError(options.exemplars.string() + ": exemplar '" + exemplar.id + "' has " +
+                    std::to_string(exemplar.dpi) + " dpi, '" + first->id + "' " + std::to_string(first->dpi) +
+                    "; an index is of one resolution: ingest those of one alone, or say by `exemplar_dpi` which all "
+                    "of them have");
+  }
+  if (first == nullptr) return 0;
+  facts.without_dpi = without;
+  return without == 0 ? first->dpi : 0;
+}
+
+void tell_resolution(const BuildIndexFacts& facts) {
+  const IndexParameters& p = facts.parameters;
+  if (facts.without_dpi > 0) {
+    spdlog::warn(
+        "{} of {} exemplars do not say their resolution: it counts as not known, and no search will scale marks to "
+        "it; --exemplar-dpi says it",
+        facts.without_dpi, p.exemplars);
+  } else if (p.exemplar_dpi > 0) {
+    spdlog::info("the exemplars have {:g} dpi: a search brings marks that say theirs to it", p.exemplar_dpi);
+  } else {
+    spdlog::info("the exemplars do not say their resolution: a search takes marks to have the same");
+  }
+}
+
 BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
                            const BuildIndexOptions& options) {
   if (options.precision_bits != 16 && options.precision_bits != 32) {
@@ -85,6 +127,7 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   p.precision_bits = options.precision_bits;
   p.exemplars = exemplars.size();
   p.exemplars_sha256 = exemplars.store().sha256();
+  p.exemplar_dpi = resolution_of(exemplars, options, facts);
   if (const auto metric = projecting_metric(options, p)) {
     p.metric = {metric->sha256, metric->metrics.front().components()};
   }
@@ -130,6 +173,7 @@ class FramedExemplars {
   FramedExemplars(const ingest::ExemplarStore& exemplars, const IndexParameters& parameters, std::int64_t memory_bytes)
       : exemplars_(exemplars),
         parameters_(parameters),
+        takes_digests_(!exemplars.store().has(ingest::kPixelsDigests)),
         most_kept_(memory_bytes / (match::kLanes * parameters.search_height_px * parameters.search_width_px)) {}
 
   /// [n, H, W] of whole grey levels, uint8.
@@ -138,7 +182,7 @@ class FramedExemplars {
     const auto records = records_of(block);
     at::Tensor images =
         at::empty({std::ssize(records), parameters_.search_height_px, parameters_.search_width_px}, at::kByte);
-    std::vector<std::string> digests(digests_.contains(block) ? 0 : records.size());
+    std::vector<std::string> digests(takes_digests_ && !digests_.contains(block) ? records.size() : 0);
     // Threads share the images.
     for_each_on_threads(records.size(), [&](std::size_t i) {
       images[static_cast<std::int64_t>(i)].copy_(framed_exemplar(records[i], parameters_));
@@ -149,7 +193,7 @@ class FramedExemplars {
     return images;
   }
 
-  /// Of the pixels of all exemplars that were framed here, in their order.
+  /// Of the pixels of all exemplars that were framed here, in their order; none where their store has them.
   std::string digests() const {
     std::string all;
     for (const auto& [block, digests] : digests_) all += digests;
@@ -173,6 +217,7 @@ class FramedExemplars {
 
   const ingest::ExemplarStore& exemplars_;
   const IndexParameters& parameters_;
+  bool takes_digests_;
   std::int64_t most_kept_;
   std::map<std::int64_t, at::Tensor> kept_;
   std::map<std::int64_t, std::string> digests_;  // by block
@@ -197,18 +242,50 @@ double mean_grey_of(const comm::Communicator& comm, const BuildIndexFacts& facts
   return static_cast<double>(comm.sum(sum)) / pixels;
 }
 
-/// The exemplars whose pixels are equal, by id: groups of two or more, on rank 0. Each rank tells of those it has
-/// framed. Collective.
-std::vector<std::vector<std::string>> find_duplicates(const comm::Communicator& comm, const FramedExemplars& framed,
-                                                      const ingest::ExemplarStore& exemplars) {
+/// Of each exemplar a text that is the same for equal pixels, on rank 0: of the store's SHA-256 and the size, or, where
+/// the store is of the version without, of what each rank tells of those it has framed. Collective.
+std::vector<std::string> keys_of_pixels(const comm::Communicator& comm, const FramedExemplars& framed,
+                                        const ingest::ExemplarStore& exemplars) {
   const std::string own = framed.digests();
   const std::vector<char> all = comm.gatherv(std::span<const char>(own)).values;
-  std::map<std::string_view, std::vector<std::string>> ids_of_digest;
-  for (std::size_t i = 0; (i + 1) * kDigestBytes <= all.size(); ++i) {
-    ids_of_digest[{all.data() + i * kDigestBytes, kDigestBytes}].push_back(exemplars.exemplars()[i].id);
+  std::vector<std::string> keys;
+  comm.together([&] {
+    if (!comm.is_root()) return;
+    keys = ingest::stored_pixels_digests(exemplars.store());
+    for (std::size_t i = 0; i < keys.size(); ++i) {
+      const ingest::ExemplarInfo& info = exemplars.exemplars()[i];
+      keys[i] +=
+          std::to_string(info.height_px) + "x" + std::to_string(info.width_px) + "x" + std::to_string(info.bit_depth);
+    }
+    for (std::size_t at = 0; at + kDigestBytes <= all.size(); at += kDigestBytes) {
+      keys.emplace_back(all.data() + at, kDigestBytes);
+    }
+    ensure(std::ssize(keys) == exemplars.size(), "every exemplar's pixels are known");
+  });
+  return keys;
+}
+
+/// Of each exemplar the first one with equal pixels, on rank 0. Collective.
+std::vector<std::int32_t> find_equals(const comm::Communicator& comm, const FramedExemplars& framed,
+                                      const ingest::ExemplarStore& exemplars) {
+  const std::vector<std::string> keys = keys_of_pixels(comm, framed, exemplars);
+  std::map<std::string_view, std::int32_t> first_of_key;
+  std::vector<std::int32_t> equal_to;
+  for (const std::string& key : keys) {
+    equal_to.push_back(first_of_key.emplace(key, narrow<std::int32_t>(std::ssize(equal_to))).first->second);
+  }
+  return equal_to;
+}
+
+/// The exemplars whose pixels are equal, by id: groups of two or more.
+std::vector<std::vector<std::string>> groups_of_equals(std::span<const std::int32_t> equal_to,
+                                                       const ingest::ExemplarStore& exemplars) {
+  std::map<std::int32_t, std::vector<std::string>> ids_of_first;
+  for (std::size_t i = 0; i < equal_to.size(); ++i) {
+    ids_of_first[equal_to[i]].push_back(exemplars.exemplars()[i].id);
   }
   std::vector<std::vector<std::string>> groups;
-  for (auto& [digest, ids] : ids_of_digest) {
+  for (auto& [first, ids] : ids_of_first) {
     if (ids.size() > 1) groups.push_back(std::move(ids));
   }
   std::ranges::sort(groups);
@@ -322,7 +399,8 @@ class UnitMaker {
   at::Tensor packed_;  // a block in 32 bit, on its way to 16, or to be projected
 };
 
-store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const at::Tensor& white_response) {
+store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const std::vector<std::int32_t>& equal_to,
+                             const at::Tensor& white_response) {
   const std::vector<std::int64_t> shape = {exemplars.size()};
   std::vector<std::int32_t> heights, widths;
   std::vector<std::uint8_t> mirrored;
@@ -337,6 +415,7 @@ store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const at::T
       {"exemplar_height_px", {shape, heights, {}}},
       {"exemplar_width_px", {shape, widths, {}}},
       {"exemplar_mirror", {shape, mirrored, {}}},
+      {"exemplar_equal_to", {shape, equal_to, {}}},
       {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
 }
 
@@ -357,9 +436,11 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
                  facts.cropped_exemplars, parameters.frame_height_px, parameters.frame_width_px);
   }
+  if (comm.is_root()) tell_resolution(facts);
   FramedExemplars framed(exemplars, parameters, options.memory_bytes - facts.memory_bytes);
   parameters.mean_grey = mean_grey_of(comm, facts, framed);
-  const auto duplicates = find_duplicates(comm, framed, exemplars);
+  const std::vector<std::int32_t> equal_to = find_equals(comm, framed, exemplars);
+  const auto duplicates = groups_of_equals(equal_to, exemplars);
   tell_duplicates(duplicates);
 
   at::Tensor white_response;
@@ -389,7 +470,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   job.doing = "indexing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);
-  job.whole = [&] { return whole_columns(exemplars, stored_white_response); };
+  job.whole = [&] { return whole_columns(exemplars, equal_to, stored_white_response); };
   job.conclude = [&](bool was_finished) {
     if (was_finished) spdlog::info("{} is complete already", options.output.string());
     nlohmann::json details = job.header.parameters;

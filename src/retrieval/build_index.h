@@ -26,9 +26,10 @@ struct BuildIndexOptions {
   std::filesystem::path metric;       // METRIC.h5, whose projections the maps go through; empty: none
   features::ExtractorSpec extractor;  // mean_grey is found from the exemplars
   double image_scale = 0.5;
-  std::optional<FrameSize> frame;    // of the exemplars' own resolution; the largest height and width if not given
-  std::int64_t precision_bits = 32;  // or 16
-  double erosion_fraction = 0.1;     // of the search to come: decides the default border
+  std::optional<FrameSize> frame;      // of the exemplars' own resolution; the largest height and width if not given
+  std::int64_t precision_bits = 32;    // or 16
+  double erosion_fraction = 0.1;       // of the search to come: decides the default border
+  std::optional<double> exemplar_dpi;  // of all exemplars, whatever their store says; none: as that says
   std::optional<std::int64_t> border_cells;           // left out of the maps: no support can lie there
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank, the whole process
   at::Device device = at::Device(at::kCPU);
@@ -43,16 +44,18 @@ struct BuildIndexFacts {
   double flops = 0;                    // of all forward passes
   std::int64_t memory_bytes = 0;       // that a rank needs at least
   std::int64_t cropped_exemplars = 0;  // larger than the frame: only their first rows and middle columns are seen
+  std::int64_t without_dpi = 0;        // exemplars that do not say their resolution, where others do
 };
 
 /// What build_index would do. Reads the exemplars' sizes, not their pixels (mean_grey is 0). Not collective.
 BuildIndexFacts index_facts(const BuildIndexOptions& options);
 
 /// Brings every exemplar to the frame (mirrored where its record says so; white around it: below, and on both sides),
-/// scales it, computes its maps, and writes them as blocks. Warns of exemplars of equal pixels; provenance names all. A
-/// unit is some blocks, cut by the data alone: the bytes do not depend on the ranks. Carries on from the shards of an
-/// interrupted run. Collective; throws on every rank: UsageError, DataError, EnvironmentError, StopRequested at the end
-/// of a unit after a signal.
+/// scales it, computes its maps, and writes them as blocks. Warns of exemplars of equal pixels; provenance names all.
+/// The resolution that all exemplars have is kept; where only some say theirs, it is not known. A unit is some blocks,
+/// cut by the data alone: the bytes do not depend on the ranks. Carries on from the shards of an interrupted run.
+/// Collective; throws on every rank: UsageError, DataError (also where exemplars differ in resolution),
+/// EnvironmentError, StopRequested at the end of a unit after a signal.
 void build_index(const comm::Communicator& comm, const BuildIndexOptions& options);
 
 }  // namespace outsole::retrieval

@@ -12,7 +12,7 @@ namespace outsole::retrieval {
 
 namespace {
 
-/// Groups that a mark with several true exemplars joins.
+/// Groups that a mark with several true exemplars joins, or exemplars of equal pixels.
 class JoinedGroups {
  public:
   explicit JoinedGroups(std::size_t groups) : joined_to_(groups) {
@@ -94,6 +94,17 @@ std::vector<std::int64_t> read_exemplar_groups(const std::filesystem::path& csv,
     groups[static_cast<std::size_t>(*exemplar)] =
         group_numbers.try_emplace(table.rows[row][group_column], *exemplar).first->second;
   }
+  return groups;
+}
+
+std::vector<std::int64_t> joined_by_equals(std::vector<std::int64_t> groups, std::span<const std::int32_t> equal_to) {
+  if (equal_to.empty()) return groups;
+  ensure(equal_to.size() == groups.size(), "each exemplar has a group, and an equal");
+  JoinedGroups joined(groups.size());
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    joined.join(groups[i], groups[static_cast<std::size_t>(equal_to[i])]);
+  }
+  for (std::int64_t& group : groups) group = joined.find(group);
   return groups;
 }
 

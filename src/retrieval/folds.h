@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,10 @@ namespace outsole::retrieval {
 /// with an empty path each, is a group of its own. Throws DataError naming the line for an exemplar that is not among
 /// `ids`.
 std::vector<std::int64_t> read_exemplar_groups(const std::filesystem::path& csv, const std::vector<std::string>& ids);
+
+/// The groups, joined where they hold exemplars of equal pixels: `equal_to` is of each exemplar the first such one, or
+/// empty where nobody knows.
+std::vector<std::int64_t> joined_by_equals(std::vector<std::int64_t> groups, std::span<const std::int32_t> equal_to);
 
 /// Marks and exemplars in folds. The metric of a fold has seen no pair with a mark or an exemplar of that fold.
 struct Folds {

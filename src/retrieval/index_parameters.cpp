@@ -1,15 +1,22 @@
 #include "retrieval/index_parameters.h"
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "core/checked.h"
 #include "core/errors.h"
+#include "image/image.h"
 #include "match/lanes.h"
 #include "retrieval/network_json.h"
 #include "retrieval/weights_identity.h"
 
 namespace outsole::retrieval {
+
+bool is_same_dpi(double a, double b) {
+  constexpr double kRounding = 1e-3;
+  return std::abs(a - b) <= kRounding * std::max(a, b);
+}
 
 match::FrameCells IndexParameters::frame_cells() const {
   return {map_height - 2 * border_cells, map_width - 2 * border_cells, border_cells, geometry.stride_px};
@@ -44,12 +51,13 @@ store::StoreHeader IndexParameters::header() const {
                          {"precision_bits", precision_bits},
                          {"exemplars", exemplars},
                          {"exemplars_sha256", exemplars_sha256}};
+  if (exemplar_dpi > 0) json["exemplar_dpi"] = exemplar_dpi;
   if (network) json["network"] = network_to_json(*network);
   if (metric) {
     json["metric_sha256"] = metric->sha256;
     json["components"] = metric->components;
   }
-  return {kIndexSchema, 3, std::move(json)};
+  return {kIndexSchema, 4, std::move(json)};
 }
 
 IndexParameters IndexParameters::from_header(const store::StoreHeader& header, const std::string& file) {
@@ -94,6 +102,7 @@ IndexParameters IndexParameters::from_header(const store::StoreHeader& header, c
   p.precision_bits = integer("precision_bits", 16, 32);
   p.exemplars = integer("exemplars", 1, std::int64_t{1} << 31);
   p.exemplars_sha256 = text("exemplars_sha256");
+  if (json.contains("exemplar_dpi")) p.exemplar_dpi = real("exemplar_dpi", image::kLeastDpi, image::kMostDpi);
   integer("lanes", match::kLanes, match::kLanes);
   if (json.contains("metric_sha256")) p.metric = {text("metric_sha256"), integer("components", 1, p.geometry.channels)};
   p.block_floats();

@@ -20,8 +20,11 @@ struct IndexMetric {
   std::int64_t components = 0;  // which stand in the maps for the extractor's channels
 };
 
+/// Whether two known resolutions differ by no more than what files round.
+bool is_same_dpi(double a, double b);
+
 struct IndexParameters {
-  std::int64_t version = 3;  // of the schema; in version 1 the three next were kept in other ways
+  std::int64_t version = 4;  // of the schema; in version 1 the three next were kept in other ways
   std::string extractor_kind;
   std::string weights_convention;  // empty without weights
   std::string weights_identity;    // SHA-256, in version 1 FNV-1a, of the tensors that were read; empty without weights
@@ -36,6 +39,7 @@ struct IndexParameters {
   std::int64_t precision_bits = 32;
   std::int64_t exemplars = 0;
   std::string exemplars_sha256;  // of the store they came from
+  double exemplar_dpi = 0;       // of all of them, pixels an inch; 0: not known
   std::optional<IndexMetric> metric;
 
   match::FrameCells frame_cells() const;

@@ -41,6 +41,7 @@ machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions
   if (facts.cropped_exemplars > 0) {
     plan.lines.push_back({"cropped", fmt::format("{} exemplars are larger than that", facts.cropped_exemplars)});
   }
+  plan.lines.push_back({"resolution", p.exemplar_dpi > 0 ? fmt::format("{:g} dpi", p.exemplar_dpi) : "not known"});
   plan.lines.push_back(
       {"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}", p.map_channels(),
                            p.map_height, p.map_width, p.geometry.stride_px, p.border_cells)});

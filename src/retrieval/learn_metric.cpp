@@ -1,5 +1,7 @@
 #include "retrieval/learn_metric.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -7,12 +9,14 @@
 #include "comm/from_root.h"
 #include "core/errors.h"
 #include "core/sha256.h"
+#include "ingest/image_sources.h"
 #include "machine/one_thread.h"
 #include "retrieval/fold_metric.h"
 #include "retrieval/folds.h"
 #include "retrieval/learning_pairs.h"
 #include "retrieval/metric.h"
 #include "retrieval/open_index.h"
+#include "retrieval/search_results.h"
 #include "store/make_store.h"
 
 namespace outsole::retrieval {
@@ -68,9 +72,10 @@ fs::path results_of(const comm::Communicator& comm, const LearnOptions& options)
 }
 
 /// The pairs, made or found made. Collective.
-fs::path pairs_of(const comm::Communicator& comm, const LearnOptions& options, const OpenIndex& index) {
+fs::path pairs_of(const comm::Communicator& comm, const LearnOptions& options, const OpenIndex& index,
+                  const fs::path& results) {
   PairOptions pairs;
-  pairs.results = results_of(comm, options);
+  pairs.results = results;
   pairs.marks = options.search.marks;
   pairs.recursive = options.search.recursive;
   pairs.labels = options.labels;
@@ -83,6 +88,16 @@ fs::path pairs_of(const comm::Communicator& comm, const LearnOptions& options, c
   pairs.command_line = options.search.command_line;
   make_learning_pairs(comm, pairs, index);
   return pairs.output;
+}
+
+/// What was read and what was not, and how marks were scaled, into the summary. On root.
+void tell_inputs(const LearnOptions& options, const OpenIndex& index, const fs::path& results, LearnSummary& summary) {
+  ingest::SourceList marks =
+      ingest::list_image_sources({.inputs = options.search.marks, .recursive = options.search.recursive});
+  summary.mark_files = std::ssize(marks.sources);
+  summary.not_read = std::move(marks.not_read);
+  summary.exemplar_dpi = index.parameters.exemplar_dpi;
+  summary.resolutions = resolutions_of(store::Store(results, kResultsSchema), summary.exemplar_dpi);
 }
 
 /// What decides the metrics.
@@ -214,13 +229,22 @@ LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& op
   if (!options.init.empty()) {
     init = read_metrics(comm, options.init, index.parameters, index.store.path().string());
   }
-  const fs::path pairs_path = pairs_of(comm, options, index);
+  if (comm.is_root() && options.folds > 1 && index.equal_to.empty()) {
+    spdlog::info("{} is of a version that does not tell exemplars of equal pixels: only --groups keep them in one fold",
+                 options.search.index.string());
+  }
+  const fs::path results = results_of(comm, options);
+  LearnSummary inputs;
+  comm.together([&] {
+    if (comm.is_root()) tell_inputs(options, index, results, inputs);
+  });
+  const fs::path pairs_path = pairs_of(comm, options, index, results);
   const LearningPairs pairs(comm, pairs_path);
   std::vector<std::int64_t> groups;
   Folds folds, folds_to_learn;
   FoldTask task = {comm, options, pairs, folds_to_learn, options.folds, {}, init, {}};
   comm.together([&] {
-    groups = read_exemplar_groups(options.groups, pairs.exemplar_ids());
+    groups = joined_by_equals(read_exemplar_groups(options.groups, pairs.exemplar_ids()), index.equal_to);
     folds = make_folds(options.folds, pairs.true_exemplars(), groups);
     folds_to_learn = folds_to_choose_by(options, folds, pairs.true_exemplars(), groups);
     if (init) require_init(*init, task.components());
@@ -252,10 +276,19 @@ LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& op
     }
   };
   job.whole = [&] { return whole_columns(pairs, folds); };
-  job.conclude = [&](bool) { return job.header.parameters; };
+  job.conclude = [&](bool) {
+    json details = job.header.parameters;
+    details["resolutions"] = json_of(inputs.resolutions);
+    details["account"] = account_of(static_cast<std::size_t>(inputs.mark_files), inputs.not_read);
+    return details;
+  };
   const bool was_finished = store::make_store(comm, job);
   LearnSummary summary;
   comm.together([&] { summary = learned_summary(options.output, index, was_finished); });
+  summary.mark_files = inputs.mark_files;
+  summary.not_read = std::move(inputs.not_read);
+  summary.exemplar_dpi = inputs.exemplar_dpi;
+  summary.resolutions = std::move(inputs.resolutions);
   ensure(summary.channels == channels, "a metric of the index's channels");
   return summary;
 }

@@ -50,6 +50,10 @@ struct LearnSummary {
   std::int64_t marks = 0, pairs = 0, metrics = 0, components = 0, channels = 0;
   std::vector<double> correlations;  // the first of the metric, if it has any
   bool was_finished = false;
+  std::int64_t mark_files = 0;              // image files among the marks; on rank 0, as the next; none after an import
+  std::vector<NotRead> not_read;            // what lies among them besides
+  double exemplar_dpi = 0;                  // 0: not known
+  std::vector<MarkResolution> resolutions;  // of the marks that were searched
 };
 
 /// What METRIC.h5 holds, in short. Not collective.
@@ -59,7 +63,7 @@ LearnSummary learned_summary(const std::filesystem::path& metric, const OpenInde
 /// METRIC.results.h5 and METRIC.pairs.h5 beside METRIC.h5, is kept: another method with the same `pairs` takes it from
 /// there. Carries on from an interrupted run. Statistics of statistics-based methods are the same bit for bit on any
 /// number of ranks; fine-tuning agrees to rounding. Collective; throws on every rank: UsageError, DataError,
-/// EnvironmentError, StopRequested. The summary is every rank's.
+/// EnvironmentError, StopRequested. The summary is every rank's, but for what rank 0 alone knows.
 LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& options);
 
 /// A metric from published tensors, for `index`: a safetensors file with `query_T` and `trace_T` [K, C] (rows are

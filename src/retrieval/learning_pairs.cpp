@@ -56,6 +56,12 @@ void require_results(const store::Store& results, const OpenIndex& index, const 
   require("stride_px", protocol.stride_px, "stride_px");
   require("erosion_fraction", protocol.erosion_fraction, "erosion");
   require("similarity", match::name_of(match::Similarity()), "similarity");
+  const json mark_dpi = protocol.mark_dpi ? json(*protocol.mark_dpi) : json();
+  if (parameters.value("mark_dpi", json()) != mark_dpi) {
+    throw DataError(name + ": results of another search: its 'mark_dpi' is not " +
+                    (protocol.mark_dpi ? mark_dpi.dump() : "what the files say") +
+                    "; give the `mark_dpi` it was made with");
+  }
   if (parameters.contains("metric_sha256")) throw DataError(name + ": found by a learned metric, not by plain MCNCC");
   if (!results.has("score") || parameters.contains("coarse")) {
     throw DataError(name + ": does not hold every exemplar's pose; search with --all-scores and without --coarse");
@@ -329,13 +335,15 @@ json header_parameters(const PairOptions& options, const OpenIndex& index, const
   json truth = json::array();
   for (const LabelledMark& mark : marks) truth.push_back({mark.id, mark.sha256, mark.true_exemplars});
   const std::string truth_text = truth.dump(-1, ' ', false, json::error_handler_t::replace);
-  return {{"index_sha256", index.store.sha256()},
-          {"angles_deg", options.protocol.angles_deg},
-          {"stride_px", options.protocol.stride_px},
-          {"erosion_fraction", options.protocol.erosion_fraction},
-          {"negatives", options.negatives},
-          {"labels_sha256", sha256_of(std::as_bytes(std::span(truth_text)))},
-          {"groups_sha256", options.groups.empty() ? "" : sha256_of_file(options.groups)}};
+  json parameters = {{"index_sha256", index.store.sha256()},
+                     {"angles_deg", options.protocol.angles_deg},
+                     {"stride_px", options.protocol.stride_px},
+                     {"erosion_fraction", options.protocol.erosion_fraction},
+                     {"negatives", options.negatives},
+                     {"labels_sha256", sha256_of(std::as_bytes(std::span(truth_text)))},
+                     {"groups_sha256", options.groups.empty() ? "" : sha256_of_file(options.groups)}};
+  if (options.protocol.mark_dpi) parameters["mark_dpi"] = *options.protocol.mark_dpi;
+  return parameters;
 }
 
 store::Columns whole_columns(const std::vector<LabelledMark>& marks, const OpenIndex& index) {
@@ -383,7 +391,7 @@ void make_learning_pairs(const comm::Communicator& comm, const PairOptions& opti
   const store::Store results = store::Store::open_together(comm, options.results, kResultsSchema);
   comm.together([&] { require_results(results, index, options.protocol); });
   std::vector<std::int64_t> groups;
-  comm.together([&] { groups = read_exemplar_groups(options.groups, index.ids); });
+  comm.together([&] { groups = joined_by_equals(read_exemplar_groups(options.groups, index.ids), index.equal_to); });
   std::vector<LabelledMark> marks;
   store::StoreJob job;
   const json told = comm::json_from_root(comm, [&] {

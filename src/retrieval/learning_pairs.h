@@ -23,7 +23,7 @@ struct PairOptions {
   std::vector<std::filesystem::path> marks;  // image files, or folders of them
   bool recursive = false;                    // with the folders below
   std::filesystem::path labels;              // which exemplars are true
-  std::filesystem::path groups;              // exemplars of the same tread, which are no wrong ones; empty: none are
+  std::filesystem::path groups;              // exemplars of the same tread, which are no wrong ones, nor are equal ones
   std::filesystem::path output;              // NAME.h5
   SearchProtocol protocol;                   // of the search
   std::int64_t negatives = 8;                // wrong exemplars a mark, those that score best

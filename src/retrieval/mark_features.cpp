@@ -7,6 +7,7 @@
 #include <cstring>
 #include <map>
 
+#include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/parallel.h"
@@ -66,22 +67,39 @@ void require_print(const std::filesystem::path& path, const image::DecodedImage&
   throw DataError(path.string() + ": blank: nothing but one grey within its support, so there is nothing to compare");
 }
 
-/// What the file says of the mark.
-ScaledMark described_mark(const std::filesystem::path& path, const image::DecodedImage& decoded) {
+/// What the file, or the protocol in its place, says of the mark.
+ScaledMark described_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
+                          const SearchProtocol& protocol) {
   ScaledMark mark;
   mark.id = id_of(path);
   mark.sha256 = decoded.source_sha256;
   mark.height_px = decoded.grey.rows;
   mark.width_px = decoded.grey.cols;
+  mark.dpi = protocol.mark_dpi.value_or(decoded.dpi);
   return mark;
+}
+
+/// The size of the mark at the exemplars' resolution, for an image in memory.
+cv::Size size_at(double factor, const ScaledMark& mark, const std::filesystem::path& path) {
+  const auto length = [factor](std::int64_t px) {
+    return std::max<std::int64_t>(1, std::llround(static_cast<double>(px) * factor));
+  };
+  const std::int64_t height_px = length(mark.height_px), width_px = length(mark.width_px);
+  if (factor > 1 && height_px > image::DecodeLimits().max_pixels / width_px) {
+    throw DataError(path.string() + ": at the exemplars' resolution it would have " + std::to_string(height_px) +
+                    " x " + std::to_string(width_px) + " pixels (height x width); is its resolution right?");
+  }
+  return {narrow<int>(width_px), narrow<int>(height_px)};
 }
 
 /// The mark on the frame, as an exemplar of its size would lie there.
 ScaledMark framed_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
-                       const IndexParameters& index) {
-  ScaledMark mark = described_mark(path, decoded);
-  const std::int64_t left = exemplar_left_px(mark.width_px, index.frame_width_px);
-  if (mark.height_px > index.frame_height_px || left < 0) {
+                       const IndexParameters& index, const SearchProtocol& protocol) {
+  ScaledMark mark = described_mark(path, decoded, protocol);
+  mark.scale = factor_to_exemplars(mark.dpi, index.exemplar_dpi);
+  const cv::Size size = size_at(mark.scale, mark, path);
+  const std::int64_t left = exemplar_left_px(size.width, index.frame_width_px);
+  if (size.height > index.frame_height_px || left < 0) {
     spdlog::warn("{}: larger than the exemplars' frame: only its first {} rows and middle {} columns are seen",
                  path.string(), index.frame_height_px, index.frame_width_px);
   }
@@ -89,9 +107,11 @@ ScaledMark framed_mark(const std::filesystem::path& path, const image::DecodedIm
     return image::placed_on_canvas(image, index.frame_height_px, index.frame_width_px, 0, left, around);
   };
   const cv::Mat mask = decoded.support.empty() ? cv::Mat(decoded.grey.size(), CV_8UC1, 255.0) : decoded.support;
-  mark.image = grey_tensor(image::resize_to_grey_levels(on_frame(image::to_float(decoded.grey), 255),
-                                                        index.search_height_px, index.search_width_px));
-  mark.support = mask_tensor(image::resize_mask(on_frame(mask, 0), index.search_height_px, index.search_width_px));
+  const cv::Mat grey = image::resize_antialiased(image::to_float(decoded.grey), size.height, size.width);
+  mark.image =
+      grey_tensor(image::resize_to_grey_levels(on_frame(grey, 255), index.search_height_px, index.search_width_px));
+  mark.support = mask_tensor(image::resize_mask(on_frame(image::resize_mask(mask, size.height, size.width), 0),
+                                                index.search_height_px, index.search_width_px));
   mark.grid = {{0},
                index.geometry.stride_px,
                index.search_height_px,
@@ -101,7 +121,7 @@ ScaledMark framed_mark(const std::filesystem::path& path, const image::DecodedIm
   const auto to_search = [](double px, std::int64_t search, std::int64_t frame) {
     return (px + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
-  const double height = mark.height_px, width = mark.width_px;
+  const double height = size.height, width = size.width;
   mark.centre_y_px = to_search((height - 1) / 2, index.search_height_px, index.frame_height_px);
   mark.centre_x_px =
       to_search(static_cast<double>(left) + (width - 1) / 2, index.search_width_px, index.frame_width_px);
@@ -154,23 +174,24 @@ std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& 
 
 namespace {
 
-/// The mark at the search scale, shrunk until it fits the frame.
+/// The mark at the exemplars' resolution and the search scale, shrunk until it fits the frame.
 ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
                        const IndexParameters& index, const SearchProtocol& protocol) {
+  ScaledMark mark = described_mark(path, decoded, protocol);
   const double height = decoded.grey.rows, width = decoded.grey.cols;
-  double scale = 1;
-  std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, index.image_scale);
-  std::int64_t scaled_width = image::scaled_length_px(decoded.grey.cols, index.image_scale);
+  const double to_exemplars = factor_to_exemplars(mark.dpi, index.exemplar_dpi);
+  const double to_search = index.image_scale * to_exemplars;
+  double shrink = 1;
+  std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, to_search);
+  std::int64_t scaled_width = image::scaled_length_px(decoded.grey.cols, to_search);
   if (scaled_height > index.search_height_px || scaled_width > index.search_width_px) {
-    scale = std::min(static_cast<double>(index.search_height_px) / static_cast<double>(scaled_height),
-                     static_cast<double>(index.search_width_px) / static_cast<double>(scaled_width));
-    scaled_height =
-        std::clamp<std::int64_t>(std::llround(height * index.image_scale * scale), 1, index.search_height_px);
-    scaled_width = std::clamp<std::int64_t>(std::llround(width * index.image_scale * scale), 1, index.search_width_px);
-    spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * scale);
+    shrink = std::min(static_cast<double>(index.search_height_px) / static_cast<double>(scaled_height),
+                      static_cast<double>(index.search_width_px) / static_cast<double>(scaled_width));
+    scaled_height = std::clamp<std::int64_t>(std::llround(height * to_search * shrink), 1, index.search_height_px);
+    scaled_width = std::clamp<std::int64_t>(std::llround(width * to_search * shrink), 1, index.search_width_px);
+    spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * shrink);
   }
-  ScaledMark mark = described_mark(path, decoded);
-  mark.scale = scale;
+  mark.scale = to_exemplars * shrink;
   mark.image = grey_tensor(image::resize_to_grey_levels(image::to_float(decoded.grey), scaled_height, scaled_width));
   mark.support = decoded.support.empty()
                      ? at::ones({scaled_height, scaled_width}, at::kBool)
@@ -184,11 +205,17 @@ ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedIm
 
 }  // namespace
 
+double factor_to_exemplars(double mark_dpi, double exemplar_dpi) {
+  const bool are_known = mark_dpi > 0 && exemplar_dpi > 0;
+  return are_known && !is_same_dpi(mark_dpi, exemplar_dpi) ? exemplar_dpi / mark_dpi : 1;
+}
+
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol) {
   const image::DecodedImage decoded = image::read_mark(path);
   require_print(path, decoded);
-  return protocol.as_they_lie ? framed_mark(path, decoded, index) : fitted_mark(path, decoded, index, protocol);
+  return protocol.as_they_lie ? framed_mark(path, decoded, index, protocol)
+                              : fitted_mark(path, decoded, index, protocol);
 }
 
 std::vector<ViewTask> view_tasks(const ScaledMark& mark, std::int64_t cell_px) {

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,7 @@ struct SearchProtocol {
   std::int64_t stride_px = 2;     // of translations, at the search scale
   double erosion_fraction = 0.1;  // of the exemplar map's short side
   match::Similarity similarity;
+  std::optional<double> mark_dpi;  // of every mark, whatever its file says; none: as the files say
 };
 
 /// A mark at the search scale.
@@ -33,7 +35,8 @@ struct ScaledMark {
   std::string id;
   std::string sha256;                        // of its file
   std::int64_t height_px = 0, width_px = 0;  // of its file
-  double scale = 1;    // mark to exemplar resolution: below 1 when it had to shrink to fit the frame
+  double dpi = 0;                            // pixels an inch that it was taken to have; 0: not known
+  double scale = 1;    // mark to exemplar resolution, and smaller than that when it had to shrink to fit the frame
   at::Tensor image;    // [h, w] float32, whole grey levels
   at::Tensor support;  // [h, w] bool
   match::PoseGrid grid;
@@ -44,9 +47,13 @@ struct ScaledMark {
 /// matter of the frame and not of the mark.
 std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& protocol);
 
-/// Reads a mark with its support mask, scales it, and shrinks it until it fits the frame; as they lie: brings it to the
-/// frame as an exemplar (larger ones lose their last rows and outer columns). Throws DataError naming the file, also
-/// when it shows nothing but one grey within its support.
+/// What brings a mark to the exemplars' resolution, both in pixels an inch, 0 where one is not known: 1 then, and where
+/// they differ by no more than files round.
+double factor_to_exemplars(double mark_dpi, double exemplar_dpi);
+
+/// Reads a mark with its support mask, brings it to the exemplars' resolution and to the search scale, and shrinks it
+/// until it fits the frame; as they lie: brings it to the frame as an exemplar (larger ones lose their last rows and
+/// outer columns). Throws DataError naming the file, also when it shows nothing but one grey within its support.
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol);
 

@@ -1,6 +1,7 @@
 #include "retrieval/open_index.h"
 
 #include <optional>
+#include <utility>
 
 #include "core/errors.h"
 #include "match/lanes.h"
@@ -40,6 +41,19 @@ match::ChannelModel channels_of(const store::Store& store, const IndexParameters
   return channels;
 }
 
+/// Empty where the version does not keep it.
+std::vector<std::int32_t> equal_to_of(const store::Store& store, const IndexParameters& p) {
+  if (p.version < 4) return {};
+  auto equal_to = std::get<std::vector<std::int32_t>>(store.read("exemplar_equal_to").values);
+  bool fits = std::ssize(equal_to) == p.exemplars;
+  for (std::size_t i = 0; fits && i < equal_to.size(); ++i) {
+    const std::int32_t first = equal_to[i];
+    fits = first >= 0 && std::cmp_less_equal(first, i) && equal_to[static_cast<std::size_t>(first)] == first;
+  }
+  if (!fits) throw DataError(store.path().string() + ": exemplar_equal_to names no first exemplar of equal pixels");
+  return equal_to;
+}
+
 }  // namespace
 
 OpenIndex open_index(store::Store store, const std::string& weights_path, at::Device device) {
@@ -61,12 +75,15 @@ OpenIndex open_index(store::Store store, const std::string& weights_path, at::De
     if (width_px[i] < 1) throw DataError(name + ": exemplar '" + ids[i] + "' has an impossible width");
   }
 
+  std::vector<std::int32_t> equal_to = equal_to_of(store, p);
   match::ChannelModel channels = channels_of(store, p);
   store.forget_told();
   auto extractor = extractor_of_index(p, weights_path, name);
   extractor->to(device);
-  return {std::move(store),    p, std::move(ids), std::move(width_px), std::move(mirrored), std::move(channels),
-          std::move(extractor)};
+  return {std::move(store),    p,
+          std::move(ids),      std::move(width_px),
+          std::move(mirrored), std::move(equal_to),
+          std::move(channels), std::move(extractor)};
 }
 
 OpenIndex open_plain_index(const comm::Communicator& comm, const std::filesystem::path& path,

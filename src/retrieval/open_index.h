@@ -24,13 +24,15 @@ struct OpenIndex {
   std::vector<std::string> ids;
   std::vector<std::int32_t> width_px;
   std::vector<std::uint8_t> mirrored;
+  std::vector<std::int32_t> equal_to;  // of each exemplar the first of equal pixels; empty: of a version without it
   match::ChannelModel channels;
   std::unique_ptr<features::Extractor> extractor;
 };
 
 /// What every rank reads of an index as it is opened: told by rank 0 (store::Store::open_together).
-inline const std::vector<std::string> kToldOfIndex = {"exemplar_id", "exemplar_width_px",  "exemplar_mirror",
-                                                      "channel_sum", "channel_square_sum", "white_response"};
+inline const std::vector<std::string> kToldOfIndex = {"exemplar_id",       "exemplar_width_px", "exemplar_mirror",
+                                                      "exemplar_equal_to", "channel_sum",       "channel_square_sum",
+                                                      "white_response"};
 
 /// Reads an index and makes its extractor on `device`. Throws DataError when the store is broken or its parts do not
 /// fit each other, and as extractor_of_index does. The channels' mean and deviation are undefined where the index is of

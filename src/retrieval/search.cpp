@@ -1,6 +1,7 @@
 #include "retrieval/search.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
@@ -87,6 +88,8 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
     parameters["angles_deg"] = {0.0};
     for (const char* unused : {"stride_px", "erosion_fraction"}) parameters.erase(unused);
   }
+  if (setup.index.parameters.exemplar_dpi > 0) parameters["exemplar_dpi"] = setup.index.parameters.exemplar_dpi;
+  if (options.protocol.mark_dpi) parameters["mark_dpi"] = *options.protocol.mark_dpi;
   if (options.coarse > 0) parameters["coarse"] = options.coarse;
   if (options.compute_precision != "auto" && options.compute_precision != "32") {
     parameters["compute_precision"] = options.compute_precision;
@@ -203,15 +206,38 @@ nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, 
   summary.marks = store::Store(options.output, kResultsSchema).rows();
   summary.not_read = setup.not_read;
   add_marks_skipped_before(options.output, setup.marks, summary);
+  summary.exemplar_dpi = setup.index.parameters.exemplar_dpi;
+  summary.resolutions = resolutions_of(store::Store(options.output, kResultsSchema), summary.exemplar_dpi);
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
+  details["resolutions"] = json_of(summary.resolutions);
   details["skipped"] = summary.skipped;
   details["account"] = account_of(setup.marks.size(), setup.not_read);
   return details;
 }
 
 }  // namespace
+
+std::vector<MarkResolution> resolutions_of(const store::Store& results, double exemplar_dpi) {
+  if (!results.has("mark_dpi")) return {};
+  const auto dpi_of_marks = std::get<std::vector<double>>(results.read("mark_dpi").values);
+  std::map<double, std::int64_t> marks_of_dpi;
+  for (const double dpi : dpi_of_marks) ++marks_of_dpi[dpi];
+  std::vector<MarkResolution> resolutions;
+  for (const auto& [dpi, marks] : marks_of_dpi) {
+    resolutions.push_back({dpi, factor_to_exemplars(dpi, exemplar_dpi), marks});
+  }
+  return resolutions;
+}
+
+nlohmann::json json_of(const std::vector<MarkResolution>& resolutions) {
+  nlohmann::json all = nlohmann::json::array();
+  for (const MarkResolution& one : resolutions) {
+    all.push_back({{"mark_dpi", one.dpi}, {"factor", one.factor}, {"marks", one.marks}});
+  }
+  return all;
+}
 
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options) {
   const SearchSetup setup = set_up_search(comm, options);
@@ -221,7 +247,7 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
 
   store::StoreJob job;
   job.output = options.output;
-  job.header = {kResultsSchema, 1, header_parameters(comm, options, setup)};
+  job.header = {kResultsSchema, kResultsVersion, header_parameters(comm, options, setup)};
   job.units = setup.units;
   job.doing = "searching";
   job.command_line = options.command_line;

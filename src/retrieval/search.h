@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "core/input_files.h"
 #include "machine/scaling.h"
 #include "retrieval/mark_features.h"
+#include "store/store.h"
 
 namespace outsole::retrieval {
 
@@ -73,11 +75,25 @@ struct CoarseRecall {
   std::int64_t top = 0, top_kept = 0;  // exemplars in the lists of their best `top`; those kept
 };
 
+/// The marks of one resolution, and what brought them to the exemplars'.
+struct MarkResolution {
+  double dpi = 0;  // 0: not known
+  double factor = 1;
+  std::int64_t marks = 0;
+};
+
+/// Of the marks in results, ascending; none where the version does not tell. `exemplar_dpi` is the index's. One rank.
+std::vector<MarkResolution> resolutions_of(const store::Store& results, double exemplar_dpi);
+/// For provenance: [{"mark_dpi", "factor", "marks"}...].
+nlohmann::json json_of(const std::vector<MarkResolution>& resolutions);
+
 struct SearchSummary {
   std::int64_t marks = 0, exemplars = 0;
   std::vector<std::string> skipped;  // a reason each, naming the file
   std::vector<NotRead> not_read;     // what lies among the marks besides
   bool was_finished = false;
+  double exemplar_dpi = 0;                  // 0: not known
+  std::vector<MarkResolution> resolutions;  // of the marks in the results, ascending
   CoarseRecall coarse_recall;
   /// Of this run on this rank: waiting for marks' features, and all of the search with it.
   double seconds_features = 0, seconds_search = 0;

@@ -118,16 +118,18 @@ void keep_best(std::vector<Candidate>& candidates, std::int64_t count) {
 store::Columns result_columns(const std::vector<MarkResult>& results, const OpenIndex& index, std::int64_t top,
                               bool all_scores, bool has_coarse_scores) {
   std::vector<std::string> ids, sha256;
-  std::vector<double> scale;
+  std::vector<double> scale, dpi;
   for (const MarkResult& result : results) {
     ids.push_back(result.mark.id);
     sha256.push_back(result.mark.sha256);
     scale.push_back(result.mark.scale);
+    dpi.push_back(result.mark.dpi);
   }
   const std::vector<std::int64_t> shape = {std::ssize(results)};
   store::Columns columns = {{"mark_id", {shape, std::move(ids), {}}},
                             {"mark_sha256", {shape, std::move(sha256), {}}},
-                            {"scale", {shape, std::move(scale), {}}}};
+                            {"scale", {shape, std::move(scale), {}}},
+                            {"mark_dpi", {shape, std::move(dpi), {}}}};
   add_top(results, index, top, columns);
   if (all_scores) add_all_scores(results, index, columns);
   if (all_scores && has_coarse_scores) add_coarse_scores(results, index.parameters.exemplars, columns);

@@ -14,6 +14,7 @@
 namespace outsole::retrieval {
 
 inline constexpr char kResultsSchema[] = "outsole.results";
+inline constexpr std::int32_t kResultsVersion = 2;  // that is written; version 1, without mark_dpi, is read
 
 /// An exemplar, by its position in the index, and the best pose found for it.
 struct Candidate {

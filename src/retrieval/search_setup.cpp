@@ -29,6 +29,15 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
     throw UsageError("`stride_px` " + std::to_string(protocol.stride_px) + ": larger than the index's frame of " +
                      std::to_string(index.search_height_px) + " x " + std::to_string(index.search_width_px) + " px");
   }
+  if (protocol.mark_dpi && !(*protocol.mark_dpi >= image::kLeastDpi && *protocol.mark_dpi <= image::kMostDpi)) {
+    throw UsageError("`mark_dpi`: from " + std::to_string(std::lround(image::kLeastDpi)) + " to " +
+                     std::to_string(std::lround(image::kMostDpi)));
+  }
+  if (protocol.mark_dpi && index.exemplar_dpi == 0) {
+    throw UsageError("`mark_dpi`: " + options.index.string() +
+                     " does not know the exemplars' resolution, so there is nothing to bring the marks to; make it "
+                     "anew with `outsole index --exemplar-dpi`");
+  }
   if (options.top < 1) throw UsageError("`top`: must be at least 1");
   if (options.coarse != 0 && options.coarse < std::min(options.top, index.exemplars)) {
     throw UsageError("`coarse` " + std::to_string(options.coarse) + ": keeps fewer exemplars than `top` lists");
@@ -77,7 +86,7 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
   for (const std::string& id : setup.index.ids) {
     const bool is_apart = id.capacity() > std::string().capacity();
     bytes += sizeof id + (is_apart ? id.capacity() + 1 : 0) + sizeof setup.index.width_px[0] +
-             sizeof setup.index.mirrored[0];
+             sizeof setup.index.mirrored[0] + sizeof setup.index.equal_to[0];
   }
   const double entry_bytes = static_cast<double>(bytes) / static_cast<double>(setup.index.ids.size());
   const std::int64_t a_mark =

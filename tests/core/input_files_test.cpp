@@ -48,7 +48,7 @@ class InputFilesOf : public testing::TemporaryFolder {
   std::vector<std::string> others(const InputFiles& found) const {
     std::vector<std::string> names;
     for (const auto& [path, reason] : found.not_read) {
-      names.push_back(path.lexically_relative(folder_).string() + ": " + name_of(reason));
+      names.push_back(path.lexically_relative(folder_).string() + ": " + text_of(reason).name);
     }
     return names;
   }

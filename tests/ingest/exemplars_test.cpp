@@ -2,7 +2,12 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/errors.h"
+#include "core/sha256.h"
+#include "ingest/duplicates.h"
 #include "temporary_folder.h"
 
 namespace outsole::ingest {
@@ -23,7 +28,7 @@ class Exemplars : public testing::TemporaryFolder {
   /// A store of two units.
   std::filesystem::path save(const std::vector<ExemplarRecord>& first,
                              const std::vector<ExemplarRecord>& second) const {
-    store::StoreWriter writer(folder_ / "e.h5", {kExemplarsSchema, 1, nlohmann::json::object()}, 2,
+    store::StoreWriter writer(folder_ / "e.h5", {kExemplarsSchema, kExemplarsVersion, nlohmann::json::object()}, 2,
                               /*create_folder=*/true);
     writer.write_unit(0, exemplar_columns(first));
     writer.write_unit(1, exemplar_columns(second));
@@ -32,6 +37,8 @@ class Exemplars : public testing::TemporaryFolder {
   }
 
   std::string refusal(const std::vector<ExemplarRecord>& records) const {
+    std::filesystem::remove_all(folder_ / "e.shards");
+    std::filesystem::remove(folder_ / "e.h5");
     try {
       ExemplarStore(save(records, {})).records(0, static_cast<std::int64_t>(records.size()));
     } catch (const DataError& error) {
@@ -47,6 +54,7 @@ TEST_F(Exemplars, ComeBackAsTheyWereAcrossUnits) {
                                          exemplar("c", 1, 1, 8)};
   records[0].was_colour = true;
   records[2].mirror = true;
+  records[1].dpi = 300;
   records[2].metadata = nlohmann::json::object();
   const ExemplarStore store(save({records[0], records[1]}, {records[2]}));
   ASSERT_EQ(store.size(), 3);
@@ -59,12 +67,62 @@ TEST_F(Exemplars, ComeBackAsTheyWereAcrossUnits) {
     EXPECT_EQ(read_back[i].bit_depth, records[i].bit_depth);
     EXPECT_EQ(read_back[i].was_colour, records[i].was_colour);
     EXPECT_EQ(read_back[i].mirror, records[i].mirror);
+    EXPECT_EQ(read_back[i].dpi, records[i].dpi);
+    EXPECT_EQ(store.exemplars()[i].dpi, records[i].dpi);
     EXPECT_EQ(read_back[i].source_sha256, records[i].source_sha256);
     EXPECT_EQ(read_back[i].metadata, records[i].metadata);
     EXPECT_EQ(read_back[i].pixels, records[i].pixels);
     EXPECT_EQ(store.record(static_cast<std::int64_t>(i)).pixels, records[i].pixels);
   }
   EXPECT_TRUE(store.records(3, 0).empty());
+}
+
+TEST_F(Exemplars, KeepTheSha256OfTheirPixels) {
+  const std::vector<ExemplarRecord> records = {exemplar("a", 3, 2, 8), exemplar("b", 5, 7, 16)};
+  const auto digests = stored_pixels_digests(ExemplarStore(save({records[0]}, {records[1]})).store());
+  ASSERT_EQ(digests.size(), 2U);
+  for (std::size_t i = 0; i < digests.size(); ++i) {
+    std::string hex;
+    for (const char byte : digests[i]) {
+      for (const int digit : {(byte >> 4) & 15, byte & 15}) hex += "0123456789abcdef"[digit];
+    }
+    EXPECT_EQ(hex, sha256_of(std::as_bytes(std::span(records[i].pixels))));
+  }
+}
+
+TEST_F(Exemplars, OfTheFirstVersionAreReadAndKnowNoResolution) {
+  ExemplarRecord record = exemplar("a", 3, 2, 8);
+  record.mirror = true;
+  record.dpi = 300;
+  store::Columns columns = exemplar_columns(std::span(&record, 1));
+  columns.erase("dpi");
+  columns.erase(kPixelsDigests);
+  store::StoreWriter writer(folder_ / "e.h5", {kExemplarsSchema, 1, nlohmann::json::object()}, 1,
+                            /*create_folder=*/true);
+  writer.write_unit(0, columns);
+  writer.finish();
+  const ExemplarStore store(folder_ / "e.h5");
+  const ExemplarRecord back = store.record(0);
+  EXPECT_EQ(back.pixels, record.pixels);
+  EXPECT_TRUE(back.mirror);
+  EXPECT_EQ(back.dpi, 0);
+  EXPECT_TRUE(stored_pixels_digests(store.store()).empty());
+  EXPECT_TRUE(find_duplicates(store.store(), {}, 0).empty());
+}
+
+TEST_F(Exemplars, ResolutionsThatNoScannerHasAreRefusedByName) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  for (const double dpi : {-300.0, -0.5, 1.0, 1e9, kInfinity, -kInfinity, 1e-300}) {
+    ExemplarRecord record = exemplar("odd", 2, 2, 8);
+    record.dpi = dpi;
+    EXPECT_THAT(refusal({exemplar("a", 2, 3, 8), record}), ::testing::AllOf(HasSubstr("'dpi'"), HasSubstr("'odd'")))
+        << dpi;
+  }
+  std::filesystem::remove_all(folder_ / "e.shards");
+  std::filesystem::remove(folder_ / "e.h5");
+  ExemplarRecord unknown = exemplar("a", 2, 2, 8);
+  unknown.dpi = std::nan("");
+  EXPECT_EQ(ExemplarStore(save({unknown}, {exemplar("b", 2, 3, 8)})).exemplars()[0].dpi, 0);
 }
 
 TEST_F(Exemplars, UnitsMayBeEmpty) { EXPECT_EQ(ExemplarStore(save({}, {exemplar("a", 2, 2, 8)})).size(), 1); }

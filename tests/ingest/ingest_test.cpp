@@ -14,6 +14,7 @@
 #include "core/files.h"
 #include "core/sha256.h"
 #include "image/geometry.h"
+#include "image/image.h"
 #include "ingest/duplicates.h"
 #include "ingest/exemplars.h"
 #include "ingest/ingest_exemplars.h"
@@ -234,10 +235,52 @@ TEST_F(Ingest, TellsImagesThatAreOneByTheirFilesOrTheirPixels) {
     EXPECT_EQ(summary.duplicates, expected);
     const auto details = nlohmann::json::parse(read_text_file(folder_ / "exemplars.provenance.json")).at("details");
     EXPECT_EQ(details.at("duplicates"), nlohmann::json(expected));
-    // What an interrupted run has written is read again; of a finished store only files are compared.
+    // The store keeps what tells them, so no pixel is read again.
     const store::Store store(options_.output);
-    EXPECT_EQ(find_duplicates(store, {}, 1 << 20), expected);
-    EXPECT_EQ(find_duplicates(store, {}, 0), (std::vector<std::vector<std::string>>{{"a", "y"}}));
+    EXPECT_EQ(find_duplicates(store, {}, 0), expected);
+    // Of a store that does not, what an interrupted run has written is read again; of a finished one only files are
+    // compared.
+    store::StoreWriter writer(folder_ / "first.h5", {kExemplarsSchema, 1, nlohmann::json::object()}, 1, true);
+    store::Columns columns;
+    for (const std::string& name : store.datasets()) {
+      if (name != "dpi" && name != kPixelsDigests) columns[name] = store.read(name);
+    }
+    writer.write_unit(0, columns);
+    writer.finish();
+    const store::Store first(folder_ / "first.h5");
+    EXPECT_EQ(find_duplicates(first, {}, 1 << 20), expected);
+    EXPECT_EQ(find_duplicates(first, {}, 0), (std::vector<std::vector<std::string>>{{"a", "y"}}));
+  }
+}
+
+TEST_F(Ingest, KeepsTheResolutionOfTheManifestOrOfTheFile) {
+  prepare([&] {
+    for (const char* name : {"a.tif", "b.tif", "c.tif"}) {
+      image::write_tiff(folder_ / "images" / name, pattern(20, 30, CV_8UC1, name[0]), 300);
+    }
+    image::write_tiff(folder_ / "images/phone.tif", pattern(20, 30, CV_8UC1, 9), 72);
+    write_pattern("z.png", 20, 30);
+    write("manifest.csv", "id,DPI,brand\na,100,x\nb,,x\nc,300,x\nphone,,x\nz,,x\n");
+  });
+  options_.manifest = folder_ / "manifest.csv";
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (comm_.is_root()) {
+    const ExemplarStore store(options_.output);
+    std::vector<double> dpi;
+    for (const ExemplarInfo& exemplar : store.exemplars()) dpi.push_back(exemplar.dpi);
+    EXPECT_EQ(dpi, (std::vector<double>{100, 300, 300, 0, 0}));
+    EXPECT_EQ(store.record(0).metadata, nlohmann::json({{"brand", "x"}}));
+    EXPECT_EQ(summary.images_of_dpi, (std::map<double, std::int64_t>{{0, 2}, {100, 1}, {300, 2}}));
+    ASSERT_EQ(summary.remarks.size(), 2U);  // of a.tif, and of the phone's 72
+    EXPECT_EQ(summary.remarks[0].first,
+              std::vector<std::string>{(folder_ / "images/a.tif").string() + " (300.0 dpi, manifest 100.0)"});
+    EXPECT_THAT(summary.remarks[1].what, ::testing::HasSubstr("not believed"));
+  }
+  options_.output = folder_ / "other.h5";
+  for (const char* dpi : {"-100", "0", "1", "inf", "nan", "100dpi", "1e9"}) {
+    prepare([&] { write("manifest.csv", std::string("id,dpi\na,") + dpi + "\n"); });
+    EXPECT_THAT(refusal<DataError>(), ::testing::AllOf(::testing::HasSubstr("manifest.csv, row 1"),
+                                                       ::testing::HasSubstr(std::string("dpi is '") + dpi + "'")));
   }
 }
 

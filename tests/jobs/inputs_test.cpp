@@ -4,8 +4,10 @@
 
 #include <nlohmann/json.hpp>
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "database.h"
+#include "image/image.h"
 
 namespace outsole::testing {
 namespace {
@@ -53,6 +55,57 @@ TEST_F(Inputs, EndJobsWithTheirAccount) {
   EXPECT_EQ(account("p/predictions").at("not_read").size(), 5u);
   EXPECT_EQ(run({"search", "--strict", "--index", base_ / "index.h5", "--marks", "in", "--output", "s.h5"}).exit_code,
             0);
+}
+
+TEST_F(Inputs, OfLearningAreAccountedForToo) {
+  fs::copy(base_ / "marks", folder_ / "marks");
+  write_bytes(folder_ / "marks/d.bmp", "x");
+  const JobResult learned =
+      run({"learn", "--index", base_ / "index.h5", "--marks", "marks", "--labels", "marks/labels.csv", "--method",
+           "weights", "--angles-deg", "0", "--stride-px", "4", "--output", "metric.h5"});
+  EXPECT_EQ(learned.exit_code, 0) << learned.errors;
+  EXPECT_THAT(learned.output, AllOf(HasSubstr("inputs: 3 image files, "), HasSubstr("of other extensions: d.bmp, "),
+                                    HasSubstr("resolution: known neither of exemplars nor of marks")));
+  EXPECT_EQ(account("metric").at("read"), 3);
+}
+
+TEST_F(Inputs, OfAnotherResolutionThanTheExemplarsAreScaledAndTold) {
+  const cv::Mat mark = cv::imread((base_ / "marks/mark00001.png").string(), cv::IMREAD_GRAYSCALE);
+  cv::Mat twice;
+  cv::resize(mark, twice, {}, 2, 2, cv::INTER_NEAREST);
+  fs::create_directory(folder_ / "scans");
+  image::write_tiff(folder_ / "scans/a.tiff", twice, 200);
+  image::write_tiff(folder_ / "scans/b.tiff", twice, 72);
+  const auto told = [&](const std::string& index, const std::string& output, const std::vector<std::string>& more) {
+    std::vector<std::string> command = search("scans", output);
+    command[2] = index;
+    command.insert(command.end(), more.begin(), more.end());
+    const JobResult result = run(command);
+    EXPECT_EQ(result.exit_code, 0) << result.errors;
+    return result.output;
+  };
+  EXPECT_THAT(told(base_ / "index.h5", "unknown.h5", {}),
+              HasSubstr("resolution: of the exemplars not known, so no mark was scaled, though 1 say theirs (1 of 200 "
+                        "dpi); `outsole index --exemplar-dpi` tells it\n"));
+  expect_done({"index", "--exemplars", base_ / "exemplars.h5", "--exemplar-dpi", "100", "--output", "i.h5"});
+  EXPECT_THAT(told("i.h5", "known.h5", {}),
+              AllOf(HasSubstr("resolution: 1 marks scaled to the exemplars' 100 dpi: 1 of 200 dpi by 0.5\n"),
+                    HasSubstr("resolution: 1 marks do not say theirs and are taken to have the exemplars' 100 dpi")));
+  EXPECT_THAT(told("i.h5", "told.h5", {"--mark-dpi", "200"}),
+              AllOf(HasSubstr("resolution: 2 marks scaled to the exemplars' 100 dpi: 2 of 200 dpi by 0.5\n"),
+                    Not(HasSubstr("do not say theirs"))));
+  std::vector<std::string> other = search("scans", "told.h5");
+  other[2] = "i.h5";
+  other.insert(other.end(), {"--mark-dpi", "150"});
+  const JobResult refused = run(other);
+  EXPECT_EQ(refused.exit_code, 3);
+  EXPECT_THAT(refused.errors, HasSubstr("mark_dpi"));
+  // The table's scale is what pictures are drawn by.
+  EXPECT_THAT(read_bytes(folder_ / "told.h5.csv"), HasSubstr(",0.5,0\n"));
+  const JobResult pictures =
+      run({"evaluate", "retrieval", "--results", "told.h5", "--candidates", "pictures", "--exemplars",
+           base_ / "exemplars.h5", "--marks", "scans", "--relevance", "parts", "--index", "i.h5"});
+  EXPECT_EQ(pictures.exit_code, 0) << pictures.errors;
 }
 
 TEST_F(Inputs, AreReadBelowFoldersWhenAskedFor) {

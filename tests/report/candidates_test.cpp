@@ -49,6 +49,18 @@ TEST(CandidatesPicture, LaysTheMarksInkOnTheExemplar) {
   EXPECT_EQ(red_pixels(candidates_picture(scene.mark.image, "m", "", off)), 0);
 }
 
+TEST(CandidatesPicture, SaysTheResolutionAndTheScaleOfTheMark) {
+  EXPECT_EQ(scale_note(0, 1), "");
+  EXPECT_EQ(scale_note(0, 0.8), "scale 0.8");
+  EXPECT_EQ(scale_note(200, 1), "200 dpi");
+  EXPECT_EQ(scale_note(200, 0.5), "200 dpi, scale 0.5");
+  Scene scene;
+  const std::vector<Candidate> candidates{{scene.exemplar, "00001", 1, 0.5, scene.mark.pose, false}};
+  const cv::Mat3b with = candidates_picture(scene.mark.image, "m", "", candidates, 200),
+                  without = candidates_picture(scene.mark.image, "m", "", candidates);
+  EXPECT_GT(cv::norm(with, without, cv::NORM_L1), 0);
+}
+
 TEST(CandidatesPicture, HoldsAnyShapeIdAndPose) {
   const cv::Mat1b line(1, 3000, std::uint8_t{10}), column(3000, 1, std::uint8_t{200}), dot(1, 1, std::uint8_t{0});
   const std::vector<Candidate> candidates{{line, std::string(200, 'x'), 1, 0, {45, 1e300, -1e300, 1e-3, true}, true},

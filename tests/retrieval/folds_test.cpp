@@ -47,6 +47,35 @@ TEST(Folds, ShareNoMarkNoExemplarAndNoGroup) {
   EXPECT_FALSE(folds.may_learn(folds.of_exemplar[7], 0, 7)) << "not as a wrong exemplar, either";
 }
 
+TEST(Folds, ExemplarsOfEqualPixelsJoinTheirGroups) {
+  // 2 and 6 are of the same pixels as 0 and 4; 4 and 5 of one tread.
+  const std::vector<std::int64_t> groups = {0, 1, 2, 3, 4, 4, 6, 7};
+  const std::vector<std::int32_t> equal_to = {0, 1, 0, 3, 4, 5, 4, 7};
+  EXPECT_EQ(joined_by_equals(groups, equal_to), (std::vector<std::int64_t>{0, 1, 0, 3, 4, 4, 4, 7}));
+  EXPECT_EQ(joined_by_equals(groups, {}), groups) << "of an index that does not tell";
+  // Groups whose number is not that of their first exemplar.
+  EXPECT_EQ(joined_by_equals({3, 1, 2, 3, 2}, std::vector<std::int32_t>{0, 1, 2, 3, 0}),
+            (std::vector<std::int64_t>{2, 1, 2, 2, 2}));
+}
+
+TEST(Folds, EqualPixelsAreNeverOnBothSides) {
+  std::vector<std::vector<std::int64_t>> truth;
+  std::vector<std::int64_t> groups;
+  std::vector<std::int32_t> equal_to;
+  for (std::int32_t exemplar = 0; exemplar < 24; ++exemplar) {
+    truth.push_back({exemplar});
+    groups.push_back(exemplar);
+    equal_to.push_back(exemplar == 14 || exemplar == 20 ? 5 : exemplar);
+  }
+  const auto parted = make_folds(4, truth, groups);
+  EXPECT_NE(parted.of_exemplar[5], parted.of_exemplar[20]) << "unless they are known to be equal";
+  const Folds folds = make_folds(4, truth, joined_by_equals(groups, equal_to));
+  for (const std::size_t copy : {14, 20}) {
+    EXPECT_EQ(folds.of_exemplar[copy], folds.of_exemplar[5]);
+    EXPECT_EQ(folds.of_mark[copy], folds.of_mark[5]);
+  }
+}
+
 TEST(Folds, OneKeepsNothingApart) {
   const Folds folds = make_folds(1, {{0}}, {0, 1});
   EXPECT_TRUE(folds.may_learn(0, 0, 1));

@@ -108,6 +108,19 @@ TEST_F(IndexHeader, KeepsTheNetworkAndOpensByIt) {
   EXPECT_FALSE(at::equal(extractor_of_index(divided, weights_, "i.h5")->extract(image), extractor->extract(image)));
 }
 
+TEST_F(IndexHeader, KeepsTheExemplarsResolutionAndRefusesImpossibleOnes) {
+  EXPECT_EQ(version_2().exemplar_dpi, 0);
+  EXPECT_FALSE(version_2().header().parameters.contains("exemplar_dpi"));
+  IndexParameters known = version_2();
+  known.exemplar_dpi = 299.5;
+  EXPECT_EQ(IndexParameters::from_header(known.header(), "i.h5").exemplar_dpi, 299.5);
+  for (const nlohmann::json& wrong : std::vector<nlohmann::json>{-300, 0, 1e-300, 1e9, "300", nullptr}) {
+    EXPECT_THAT(refusal([&] { reread([&](nlohmann::json& json) { json["exemplar_dpi"] = wrong; }); }),
+                AllOf(HasSubstr("i.h5"), HasSubstr("'exemplar_dpi'")))
+        << wrong;
+  }
+}
+
 TEST_F(IndexHeader, RefusesANetworkThatIsImpossible) {
   const auto refused = [&](const std::function<void(nlohmann::json&)>& change) {
     return refusal([&] { reread([&](nlohmann::json& json) { change(json["network"]); }); });
