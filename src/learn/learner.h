@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "learn/pending_number.h"
 #include "learn/tensor_file.h"
 
 namespace outsole::learn {
@@ -52,8 +53,9 @@ class Learner {
   /// step's loss: the sums over all ranks are the step's gradients and loss. Gradients are summed while the backward
   /// pass, of which there is one at most, still runs. An Error is thrown on every rank (see Communicator::together);
   /// whatever else is thrown, as where memory runs out, `run` tells the other ranks at the end of the step, which they
-  /// must reach: ranks that wait for each other within the step must see to that themselves.
-  virtual double add_gradients(std::int64_t step) = 0;
+  /// must reach: ranks that wait for each other within the step must see to that themselves. On a GPU nobody waits for
+  /// the loss, nor does a learner that wants to be fast wait for anything else there: the next step is begun meanwhile.
+  virtual PendingNumber add_gradients(std::int64_t step) = 0;
 
   /// What the steps [first, end) of this epoch, of which there is one at least, weigh in the mean of the losses of an
   /// epoch; more than 0.

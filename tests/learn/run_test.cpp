@@ -42,7 +42,7 @@ class PlainLoop {
           at::Tensor tensor = parameter.tensor;
           tensor.mutable_grad() = at::zeros_like(tensor);
         }
-        losses += line_.add_gradients(step) * line_.weight(step, step + 1);
+        losses += line_.add_gradients(step).value() * line_.weight(step, step + 1);
         adam_.step();
       }
       position_.epoch_loss = losses / line_.weight(0, kSteps);

@@ -40,7 +40,7 @@ class Line : public learn::Learner {
   std::int64_t steps_per_epoch() const override { return kSteps; }
   void begin_epoch(std::int64_t epoch) override { epoch_ = epoch; }
 
-  double add_gradients(std::int64_t step) override {
+  learn::PendingNumber add_gradients(std::int64_t step) override {
     if (before_step) before_step(epoch_, step);
     const comm::UnitRange mine = comm::units_of(examples(step), rank_, ranks_);
     if (mine.size() == 0) return 0;
