@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "core/errors.h"
 #include "match/lanes.h"
@@ -15,6 +17,16 @@
 namespace outsole::retrieval {
 
 namespace {
+
+/// Some at a time where images are large, so that the maps of the first layers find room.
+at::Tensor maps_of(const features::Extractor& extractor, const at::Tensor& images) {
+  constexpr std::int64_t kPixelsPerPass = std::int64_t{1} << 23;
+  const std::int64_t images_per_pass =
+      std::clamp<std::int64_t>(kPixelsPerPass / (images.size(1) * images.size(2)), 1, images.size(0));
+  std::vector<at::Tensor> maps;
+  for (const at::Tensor& pass : images.split(images_per_pass)) maps.push_back(extractor.extract(pass.to(at::kFloat)));
+  return maps.size() == 1 ? maps.front() : at::cat(maps);
+}
 
 /// [2, channels]: of each channel the sum, and that of the squares.
 at::Tensor channel_sums(const at::Tensor& maps, at::IntArrayRef all_but_channels) {
@@ -50,7 +62,7 @@ void DevicePacker::start(const at::Tensor& images) {
   const at::NoGradGuard no_gradients;
   const bool on_gpu = device_.is_cuda();
   const at::Tensor sent = on_gpu ? images.pin_memory().to(device_, at::kByte, /*non_blocking=*/true) : images;
-  const at::Tensor maps = extractor_.extract(sent.to(at::kFloat));
+  const at::Tensor maps = maps_of(extractor_, sent);
   at::Tensor sums = channel_sums(maps, {0, 2, 3});
   at::Tensor block = packed(maps, terms_.white_response, terms_.border_cells);
   if (terms_.projection.defined()) {

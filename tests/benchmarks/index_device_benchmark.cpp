@@ -59,6 +59,7 @@ void measure_indexing(const at::Device& device, Lines& lines) {
   const std::int64_t height = extractor->map_length(kHeightPx) - 2 * kBorderCells,
                      width = extractor->map_length(kWidthPx) - 2 * kBorderCells;
   for (const learn::Precision precision : {learn::Precision::k32, learn::Precision::kTf32}) {
+    if (precision != learn::Precision::k32 && !on_gpu) continue;
     learn::allow_tf32(precision);
     const double bare_s = seconds_of([&] { extractor->extract(there); }, device) / static_cast<double>(exemplars);
     const auto add = [&](const std::string& way, double image_s) {
