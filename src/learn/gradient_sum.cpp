@@ -80,10 +80,11 @@ c10::Stream current_stream(const at::Device& device) {
 /// Buckets are filled (their gradients are there, or on a GPU will be once its stream has got so far) and then started
 /// (MPI sums them), always in the same order, so that all ranks start the same sums in the same order.
 struct GradientSum::State {
+  using Accumulator = decltype(autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()));
   comm::Communicator comm;
   std::vector<Bucket> buckets;
   std::size_t filled = 0, started = 0;                                            // buckets so far
-  std::vector<std::pair<std::shared_ptr<autograd::Node>, std::uintptr_t>> hooks;  // accumulator and the hook's key
+  std::vector<std::pair<Accumulator, std::uintptr_t>> hooks;                      // accumulator and the hook's key
 
   void gradient_is_there(Bucket& bucket) {
     --bucket.missing;
@@ -136,7 +137,7 @@ GradientSum::GradientSum(std::vector<at::Tensor> parameters, const comm::Communi
     if (comm.size() == 1) continue;
     for (const at::Tensor& parameter : bucket.parameters) {
       auto accumulator = autograd::impl::grad_accumulator(parameter);
-      ensure(accumulator != nullptr, "GradientSum: a parameter that requires no gradient");
+      ensure(accumulator.get() != nullptr, "GradientSum: a parameter that requires no gradient");
       const auto key = accumulator->add_post_hook(
           std::make_unique<AfterAccumulation>([state = state_.get(), &bucket] { state->gradient_is_there(bucket); }));
       state_->hooks.emplace_back(std::move(accumulator), key);

@@ -53,9 +53,12 @@ class Learner {
   /// step's loss: the sums over all ranks are the step's gradients and loss. Gradients are summed while the backward
   /// pass, of which there is one at most, still runs. An Error is thrown on every rank (see Communicator::together);
   /// whatever else is thrown, as where memory runs out, `run` tells the other ranks at the end of the step, which they
-  /// must reach: ranks that wait for each other within the step must see to that themselves. On a GPU nobody waits for
-  /// the loss, nor does a learner that wants to be fast wait for anything else there: the next step is begun meanwhile.
+  /// must reach: ranks that wait for each other within the step must see to that themselves.
   virtual PendingNumber add_gradients(std::int64_t step) = 0;
+
+  /// Whether a step's loss comes after `add_gradients` has returned, as it does from a GPU that works while the next
+  /// step is got ready. It is then looked at a step later, and nobody waits for the GPU within a step.
+  virtual bool losses_are_late() const { return false; }
 
   /// What the steps [first, end) of this epoch, of which there is one at least, weigh in the mean of the losses of an
   /// epoch; more than 0.

@@ -1,6 +1,6 @@
 #pragma once
-// How exactly GPUs compute products and convolutions. Weights, their gradients, the optimizer and the loss are kept in 32
-// bit always.
+// How exactly GPUs compute products and convolutions. Weights, their gradients, the optimizer and the loss are kept in
+// 32 bit always.
 
 #include <string>
 

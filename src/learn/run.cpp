@@ -148,9 +148,8 @@ class Run {
 
   Position position_;
   bool time_over_ = false, stands_still_ = false;
-  /// GPUs' losses are looked at a step later, when they have come by themselves: the last step's.
-  bool losses_are_late_ = false;
-  std::optional<LossPart> loss_behind_;
+  bool losses_are_late_ = false;         // of one rank at least
+  std::optional<LossPart> loss_behind_;  // where they are: of the last step, still to be counted
   std::int64_t saved_steps_ = 0;  // of the newest checkpoint
   double seconds_before_ = 0;     // trained by earlier runs
   Clock::time_point start_ = Clock::now(), last_save_ = start_, epoch_start_ = start_;
@@ -202,7 +201,7 @@ fs::path Run::newest_good_checkpoint() {
 
 void Run::go_on() {
   start_ = last_save_ = Clock::now();
-  losses_are_late_ = comm_.any_of(!parameters_.front().tensor.is_cpu());
+  losses_are_late_ = comm_.any_of(learner_.losses_are_late());
   const bool by_time = options_.minutes.has_value();
   const std::int64_t total =
       by_time ? std::int64_t{std::llround(60 * *options_.minutes)} : options_.epochs * steps_per_epoch_;

@@ -307,7 +307,8 @@ class UnitMaker {
                     " are not finite; are the weights right?");
   }
 
-  /// Fills a block, on the CPU; each channel's sums. Images are seen some at a time, so that their maps stay near the processor.
+  /// Fills a block, on the CPU; each channel's sums. Images are seen some at a time, so that their maps stay near the
+  /// processor.
   match::ChannelSums make_block(std::int64_t number, const at::Tensor& stored) {
     const at::Tensor images = framed_.block(number);
     const bool is_stored_as_seen = p().precision_bits == 32 && !projection_.defined();

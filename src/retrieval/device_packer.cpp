@@ -1,6 +1,7 @@
 #include "retrieval/device_packer.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/StreamGuard.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
@@ -54,6 +55,7 @@ DevicePacker::DevicePacker(const features::Extractor& extractor, const Terms& te
     : extractor_(extractor), terms_(terms), device_(device) {
   terms_.white_response = terms.white_response.to(device);
   if (terms.projection.defined()) terms_.projection = terms.projection.to(device);
+  if (device.is_cuda()) copies_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
 }
 
 void DevicePacker::start(const at::Tensor& images) {
@@ -72,21 +74,25 @@ void DevicePacker::start(const at::Tensor& images) {
     sums = channel_sums(block, {1, 2, 3}) + unharmed;
   }
   if (terms_.stored_as == at::kHalf) block = block.clamp_(-65504.0, 65504.0).to(at::kHalf);
-  Block under_way{on_host(block), on_host(sums), {}};
-  if (on_gpu) {
-    under_way.arrived.emplace(device_.type());
-    under_way.arrived->record(c10::impl::VirtualGuardImpl(device_.type()).getStream(device_));
-  }
-  blocks_.push_back(std::move(under_way));
+  blocks_.push_back(on_gpu ? on_its_way(block, sums) : Block{block, sums, {}});
 }
 
-/// On its way there.
-at::Tensor DevicePacker::on_host(const at::Tensor& of_device) const {
-  if (!device_.is_cuda()) return of_device;
-  const at::Tensor copy =
-      at::empty(of_device.sizes(), of_device.options().device(at::kCPU).pinned_memory(true));
-  copy.copy_(of_device, /*non_blocking=*/true);
-  return copy;
+DevicePacker::Block DevicePacker::on_its_way(const at::Tensor& maps, const at::Tensor& sums) const {
+  const c10::impl::VirtualGuardImpl runtime(device_.type());
+  c10::Event made(device_.type());
+  made.record(runtime.getStream(device_));
+  made.block(*copies_);
+  const c10::StreamGuard beside(*copies_);
+  const auto on_host = [&](const at::Tensor& of_device) {
+    const at::Tensor copy = at::empty(of_device.sizes(), of_device.options().device(at::kCPU).pinned_memory(true));
+    copy.copy_(of_device, /*non_blocking=*/true);
+    of_device.record_stream(*copies_);  // its memory is not given to others before
+    return copy;
+  };
+  Block block{on_host(maps), on_host(sums), {}};
+  block.arrived.emplace(device_.type());
+  block.arrived->record(*copies_);
+  return block;
 }
 
 match::ChannelSums DevicePacker::finish(const at::Tensor& stored) {

@@ -1,9 +1,10 @@
 #pragma once
-// Blocks of an index made on a GPU: images go there in 8 bit, their maps are packed there, and blocks come back, as they
-// are stored, while the next one is made.
+// Blocks of an index made on a GPU: images go there in 8 bit, their maps are packed there, and blocks come back, as
+// they are stored, while the next one is made.
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/Event.h>
+#include <c10/core/Stream.h>
 
 #include <cstdint>
 #include <deque>
@@ -43,11 +44,12 @@ class DevicePacker {
     at::Tensor maps, sums;  // of the host; sums [2, C or K] float64
     std::optional<c10::Event> arrived;
   };
-  at::Tensor on_host(const at::Tensor& of_device) const;
+  Block on_its_way(const at::Tensor& maps, const at::Tensor& sums) const;
 
   const features::Extractor& extractor_;
   Terms terms_;
   at::Device device_;
+  std::optional<c10::Stream> copies_;  // of a GPU: blocks go back by it, beside the work on the next ones
   std::deque<Block> blocks_;
 };
 

@@ -39,6 +39,7 @@ class Learner : public learn::Learner {
   std::int64_t steps_per_epoch() const override;
   void begin_epoch(std::int64_t epoch) override;
   learn::PendingNumber add_gradients(std::int64_t step) override;
+  bool losses_are_late() const override { return !options_.device.is_cpu(); }
   double weight(std::int64_t first, std::int64_t end) const override;
   std::int64_t examples(std::int64_t step) const override;
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override;

@@ -19,7 +19,8 @@ struct ByteBatch {
   at::Tensor known;  // [N, 1, rows, width] uint8: 1 or 0
 };
 
-/// Memory for a batch that goes to `device`: pinned if that is a GPU. It may be let go of once `on_device` has returned.
+/// Memory for a batch that goes to `device`: pinned if that is a GPU. It may be let go of once `on_device` has
+/// returned.
 ByteBatch new_byte_batch(std::int64_t images, std::int64_t rows, std::int64_t width_px, at::Device device);
 
 /// The batch on that device, with the same numbers as on a CPU, to rounding. Of a GPU, it does not wait for the copies.

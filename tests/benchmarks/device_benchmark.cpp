@@ -17,9 +17,7 @@
 
 namespace outsole::benchmarks {
 
-at::Device device_at_hand() {
-  return torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
-}
+at::Device device_at_hand() { return torch::cuda::is_available() ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU); }
 
 void wait_for(const at::Device& device) {
   if (device.is_cuda()) torch::cuda::synchronize(device.index());
@@ -34,7 +32,7 @@ double seconds_of(const std::function<void()>& work, const at::Device& device, d
     return (now_s() - start) / calls;
   };
   constexpr double kLong_s = 0.05;  // one call tells enough
-  seconds(1);  // makes room, chooses algorithms
+  seconds(1);                       // makes room, chooses algorithms
   double once_s = seconds(1);
   if (once_s < kLong_s) once_s = seconds(3);
   const int calls = static_cast<int>(std::clamp(round_s / once_s, 1.0, 200.0));

@@ -149,10 +149,7 @@ class Run {
 class PlainLoop {
  public:
   PlainLoop(const Problem& problem, Precision precision, const HostBatch& batch, const at::Device& device)
-      : precision_(precision),
-        device_(device),
-        network_(std::make_shared<StockNetwork>(problem.shape)),
-        batch_(batch) {
+      : precision_(precision), device_(device), network_(std::make_shared<StockNetwork>(problem.shape)), batch_(batch) {
     network_->to(device);
     adam_ = std::make_unique<torch::optim::Adam>(network_->parameters(), torch::optim::AdamOptions(1e-5));
   }
@@ -179,7 +176,9 @@ class PlainLoop {
 
  private:
   static at::Tensor padded(const at::Tensor& x) {
-    const auto more = [&](std::int64_t axis) { return (wear::kSizeStep - x.size(axis) % wear::kSizeStep) % wear::kSizeStep; };
+    const auto more = [&](std::int64_t axis) {
+      return (wear::kSizeStep - x.size(axis) % wear::kSizeStep) % wear::kSizeStep;
+    };
     return more(2) + more(3) == 0 ? x : at::constant_pad_nd(x, {0, more(3), 0, more(2)}, 1);
   }
 

@@ -73,8 +73,11 @@ struct Step {
 /// The gradients of a step on that device, of weights that are the same everywhere.
 std::vector<at::Tensor> gradients(const at::Device& where, Precision precision, const Step& step) {
   learn::allow_tf32(precision);
-  const wear::NetworkShape shape{
-      .task = wear::Task::kPrediction, .height_px = kHeightPx, .width_px = kWidthPx, .kind = step.kind, .first_maps = 16};
+  const wear::NetworkShape shape{.task = wear::Task::kPrediction,
+                                 .height_px = kHeightPx,
+                                 .width_px = kWidthPx,
+                                 .kind = step.kind,
+                                 .first_maps = 16};
   const auto network = std::make_shared<wear::WearNetwork>(shape, 3);
   network->to(where);
   const Batch batch = random_batch().to(where);
@@ -195,6 +198,7 @@ class IndexingOnDevice : public ::testing::Test {
   static constexpr std::int64_t kBorderCells = 2;
 
   IndexingOnDevice() {
+    learn::allow_tf32(Precision::k32);
     features::write_safetensors(folder_ / "weights", features::random_resnet50(1, 0));
     at::manual_seed(2);
     images_ = at::empty({match::kLanes, 61, 45}, at::kByte).random_(0, 256);

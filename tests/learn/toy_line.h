@@ -51,6 +51,8 @@ class Line : public learn::Learner {
     return loss.item<double>();
   }
 
+  bool losses_are_late() const override { return is_late; }
+
   double weight(std::int64_t first, std::int64_t end) const override {
     return static_cast<double>(std::min(end * kBatch, kPoints) - first * kBatch);
   }
@@ -72,6 +74,7 @@ class Line : public learn::Learner {
 
   /// What a test does before a rank's part of a step.
   std::function<void(std::int64_t epoch, std::int64_t step)> before_step;
+  bool is_late = false;  // with its losses
 
  private:
   int rank_, ranks_;
