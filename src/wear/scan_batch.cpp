@@ -16,6 +16,11 @@ ScanBatch on_device(const ByteBatch& batch, at::Device device) {
   return {as_floats(batch.grey).div_(255.0), as_floats(batch.known)};
 }
 
+at::Tensor channels_innermost(const at::Tensor& images) {
+  const std::int64_t height = images.size(2), width = images.size(3);
+  return images.contiguous().as_strided(images.sizes(), {height * width, 1, width, 1});
+}
+
 at::Tensor on_device(const at::Tensor& of_host, at::Device device) {
   if (!device.is_cuda()) return of_host.to(device);
   return of_host.pin_memory().to(device, of_host.scalar_type(), /*non_blocking=*/true);

@@ -26,6 +26,10 @@ ByteBatch new_byte_batch(std::int64_t images, std::int64_t rows, std::int64_t wi
 /// The batch on that device, with the same numbers as on a CPU, to rounding. Of a GPU, it does not wait for the copies.
 ScanBatch on_device(const ByteBatch& batch, at::Device device);
 
+/// Images [N, 1, H, W] that LibTorch takes for ones whose channels lie innermost in memory: of a single channel that is
+/// the same memory, and the network keeps the maps it makes of them in that order. The same numbers, to rounding.
+at::Tensor channels_innermost(const at::Tensor& images);
+
 /// A small tensor of the host on that device, likewise.
 at::Tensor on_device(const at::Tensor& of_host, at::Device device);
 

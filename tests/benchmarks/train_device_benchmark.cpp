@@ -85,12 +85,6 @@ void set_up(const Way& way, const at::Device& device) {
   at::globalContext().setBenchmarkCuDNN(true);
 }
 
-/// One map, which lies in memory the same way whichever axis is called the innermost: LibTorch goes by the strides.
-at::Tensor innermost(const at::Tensor& images) {
-  const std::int64_t height = images.size(2), width = images.size(3);
-  return images.as_strided(images.sizes(), {height * width, 1, width, 1});
-}
-
 /// As wear::Learner and learn::run do it.
 class Run {
  public:
@@ -109,7 +103,7 @@ class Run {
     sum_->zero();
     const wear::ScanBatch scans = wear::on_device(batch_.scans, device_);
     at::Tensor x = scans.grey.chunk(2)[0];
-    if (way_.innermost) x = innermost(x);
+    if (way_.innermost) x = wear::channels_innermost(x);
     const at::Tensor times = wear::on_device(batch_.times, device_);
     const auto loss_of = [&](const at::Tensor& predicted) {
       const wear::Loss loss = wear::training_loss(predicted, scans.grey.chunk(2)[1], scans.known.chunk(2)[1],

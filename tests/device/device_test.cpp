@@ -81,8 +81,7 @@ std::vector<at::Tensor> gradients(const at::Device& where, Precision precision, 
   const auto network = std::make_shared<wear::WearNetwork>(shape, 3);
   network->to(where);
   const Batch batch = random_batch().to(where);
-  const at::Tensor x =
-      step.innermost ? batch.x.as_strided(batch.x.sizes(), {kHeightPx * kWidthPx, 1, kWidthPx, 1}) : batch.x;
+  const at::Tensor x = step.innermost ? wear::channels_innermost(batch.x) : batch.x;
   const double known = batch.known.sum().item<double>();
   const auto loss_of = [&](const at::Tensor& predicted) {
     return wear::training_loss(predicted, batch.target, batch.known, known, step.ssim_weight).lessened;

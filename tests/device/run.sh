@@ -43,6 +43,6 @@ timeout "$((60 * ${MINUTES:-5}))" "$build/tests/benchmarks/bench_search" --bench
   say "cut off after ${MINUTES:-5} minutes"
 
 say "A step of training, and indexing, each against the plain way to do it"
-timeout 150 "$build/tests/benchmarks/bench_train_device" --seconds 100 --json "$results/training.json" 2>/dev/null |
+timeout 150 "$build/tests/benchmarks/bench_train_device" --seconds 100 --json "$results/training.json" 2> "$results/training_errors.txt" |
   tee -a "$results/table.txt" || say "cut off"
 exit "$failed"
