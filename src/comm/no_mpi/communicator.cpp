@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 
 #include "core/errors.h"
+#include "core/out_of_memory.h"
 
 namespace outsole::comm {
 
@@ -36,17 +38,30 @@ double Communicator::max(double value) const { return value; }
 PendingSum Communicator::start_sum(std::span<float>) const { return {}; }
 PendingSum Communicator::start_sum(std::span<double>) const { return {}; }
 
-/// Errors are known to all ranks when they are thrown; those of other kinds are bugs.
 void Communicator::together(const std::function<void()>& work) const {
   try {
     work();
   } catch (const Error& error) {
     throw_shared_error(error.code(), error.what());
   } catch (const std::exception& error) {
-    throw_shared_error(ExitCode::kBug, error.what());
+    const auto memory = out_of_memory(error);
+    if (!memory) throw_shared_error(ExitCode::kBug, error.what());
+    throw_shared_error(ExitCode::kEnvironment, *memory + "; lower `memory_gib` or use more ranks");
   }
 }
-void Communicator::together_by_teams(const std::function<void()>& work) const { together(work); }
+
+void Communicator::together_by_teams(const std::function<void()>& work) const {
+  std::exception_ptr error;
+  try {
+    work();
+  } catch (const Error& e) {
+    if (!e.known_to_all_ranks()) throw;
+    error = std::current_exception();
+  }
+  together([&] {
+    if (error) std::rethrow_exception(error);
+  });
+}
 
 void Communicator::set_piece_bytes(std::size_t bytes) { piece_bytes_ = bytes; }
 
