@@ -65,10 +65,11 @@ void Lines::add(const std::string& group, const Line& line) {
   std::printf("\n");
   std::fflush(stdout);
   objects_.push_back(object + "}");
+  if (!json_path_.empty()) write();
 }
 
-void Lines::write(const std::string& path) const {
-  std::ofstream file(path);
+void Lines::write() const {
+  std::ofstream file(json_path_);
   file << "[\n";
   for (std::size_t i = 0; i < objects_.size(); ++i) file << objects_[i] << (i + 1 < objects_.size() ? ",\n" : "\n");
   file << "]\n";
@@ -89,8 +90,7 @@ int main(int argc, char** argv) {
   }
   const at::Device device = benchmarks::device_at_hand();
   std::printf("on %s\n", device.str().c_str());
-  benchmarks::Lines lines;
+  benchmarks::Lines lines(json);
   benchmarks::measure_indexing(device, lines);
   benchmarks::measure_steps(device, start + seconds, lines);
-  if (!json.empty()) lines.write(json);
 }

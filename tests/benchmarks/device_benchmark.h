@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "device_memory.h"
@@ -33,11 +34,15 @@ Field number(const std::string& name, double value, int digits);
 
 class Lines {
  public:
+  /// Writes them to `json_path`, unless that is empty, as they come.
+  explicit Lines(std::string json_path) : json_path_(std::move(json_path)) {}
   /// Prints it.
   void add(const std::string& group, const Line& line);
-  void write(const std::string& path) const;
 
  private:
+  void write() const;
+
+  std::string json_path_;
   std::vector<std::string> objects_;
 };
 
