@@ -30,13 +30,18 @@ if(OUTSOLE_WERROR)
   target_compile_options(outsole_options INTERFACE -Werror)
 endif()
 
-# outsole_library(NAME [TORCH] LINK targets...)
+# outsole_library(NAME [TORCH] LINK targets... [KERNELS sources...])
 #   Declares outsole::NAME from every .cpp of the calling folder, the headers relative to src/. What a source declares in an
 #   unnamed namespace has a name that no other source of the folder gives to something else: unity builds compile them together.
 #   TORCH: links LibTorch and uses its precompiled header.
+#   KERNELS: with OUTSOLE_KERNELS_ONLY these are its sources, and it links those of its targets that are built then.
 function(outsole_library name)
-  cmake_parse_arguments(ARG "TORCH" "" "LINK" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH" "" "LINK;KERNELS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  if(OUTSOLE_KERNELS_ONLY AND ARG_KERNELS)
+    set(sources ${ARG_KERNELS})
+    list(FILTER ARG_LINK INCLUDE REGEX "^outsole::(kernel_core|comm|features|match|learn)$")
+  endif()
   add_library(outsole_${name} STATIC ${sources})
   add_library(outsole::${name} ALIAS outsole_${name})
   outsole_install_library(${name})

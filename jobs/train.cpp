@@ -23,6 +23,7 @@ namespace fs = std::filesystem;
 struct TrainJob {
   wear::TrainOptions train;
   wear::StageLists stages;
+  bool mixed_precision = false;
 };
 
 /// "640x256,2560x1024,native".
@@ -67,7 +68,8 @@ void declare_stages(TrainJob& own, Options& options) {
                      "of Adam");
 }
 
-void declare_learning(wear::TrainOptions& train, Options& options) {
+void declare_learning(TrainJob& own, Options& options) {
+  wear::TrainOptions& train = own.train;
   options.add("seed", "N", train.seed, "of first weights, order of pairs, and what is held out by shoe or pair");
   options
       .add("ssim-weight", "W", train.ssim_weight,
@@ -92,7 +94,10 @@ void declare_learning(wear::TrainOptions& train, Options& options) {
   options.add_switch("recompute", train.recompute,
                      "keep few of the layers' maps and make the others again where they are needed: about half the "
                      "memory for a third more time");
-  options.add_switch("mixed-precision", train.mixed_precision, "on a GPU: convolutions in bfloat16");
+  options.add_parsed("precision", "32|tf32|bf16", train.precision, learn::parse_precision, name_of(train.precision),
+                     "of products and convolutions on a GPU, whose inputs are rounded to TF32 or bfloat16 for tensor "
+                     "cores; weights, sums and the loss stay in 32 bit");
+  options.add_switch("mixed-precision", own.mixed_precision, "as --precision bf16");
 }
 
 void declare_network(wear::TrainOptions& train, Options& options) {
@@ -130,7 +135,7 @@ void declare_train(TrainJob& own, Options& options) {
       .above(0)
       .below(1);
   declare_stages(own, options);
-  declare_learning(train, options);
+  declare_learning(own, options);
   declare_network(train, options);
   options.add("checkpoint-minutes", "M", train.checkpoint_minutes, "time between checkpoints").above(0);
   options.add("keep-checkpoints", "N", train.keep_checkpoints, "how many are kept").at_least(1);
@@ -168,10 +173,20 @@ std::string summary_text(const wear::TrainSummary& summary, const fs::path& fold
   return text;
 }
 
+/// Throws UsageError where two options ask for two.
+learn::Precision precision_of(const TrainJob& own) {
+  if (!own.mixed_precision) return own.train.precision;
+  if (own.train.precision == learn::Precision::kTf32) throw UsageError("`mixed_precision`: not with `precision` tf32");
+  return learn::Precision::kBf16;
+}
+
 Report run_train(TrainJob& own, const JobContext& context) {
   own.train.memory_bytes = context.memory_bytes();
   own.train.command_line = context.command_line;
-  context.comm.together([&] { own.train.device = machine::choose_device(context.common.device, context.comm); });
+  context.comm.together([&] {
+    own.train.device = machine::choose_device(context.common.device, context.comm);
+    own.train.precision = precision_of(own);
+  });
   if (context.common.plan) return plan_report(wear::training_plan(context.comm, own.train, own.stages), context);
   const wear::TrainSummary summary = wear::train_in_stages(own.train, own.stages, context.comm);
   return [=] {

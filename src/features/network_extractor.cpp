@@ -53,7 +53,9 @@ class NetworkExtractor final : public Extractor {
   NetworkExtractor(Network network, const std::string& weights_path, double mean_grey)
       : network_(std::move(network)),
         mean_grey_(mean_grey),
-        planes_(has_equal_planes(network_.convention) ? 1 : kColours) {
+        planes_(has_equal_planes(network_.convention) ? 1 : kColours),
+        mean_(by_plane(network_.convention.mean_rgb)),
+        deviation_(by_plane(network_.convention.deviation_rgb)) {
     ensure(!network_.layers.empty() && std::holds_alternative<ConvolutionLayer>(network_.layers.front()),
            "a network begins with a convolution");
     const SafetensorsFile weights(weights_path);
@@ -74,7 +76,12 @@ class NetworkExtractor final : public Extractor {
   std::int64_t map_length(std::int64_t length_px) const override { return derived(length_px, length_px).height; }
 
   at::Tensor extract(const at::Tensor& images) const override {
-    return extract_each(*this, images, [this](const at::Tensor& image) { return forward(image); });
+    if (images.is_cpu()) {
+      return extract_each(*this, images, [this](const at::Tensor& image) { return forward(image); });
+    }
+    ensure(images.dim() == 3 && images.scalar_type() == at::kFloat, "images are [N, H, W] float32");
+    const c10::NoGradGuard no_gradients;
+    return forward(images.unsqueeze(1));  // all at once
   }
 
   at::Tensor forward(const at::Tensor& image) const override {
@@ -92,6 +99,8 @@ class NetworkExtractor final : public Extractor {
       convolution.weight = convolution.weight.to(device);
       if (convolution.bias.defined()) convolution.bias = convolution.bias.to(device);
     }
+    mean_ = mean_.to(device);
+    deviation_ = deviation_.to(device);
   }
 
  private:
@@ -104,20 +113,22 @@ class NetworkExtractor final : public Extractor {
     const Convention& convention = network_.convention;
     const at::Tensor scaled = convention.divisor == 1 ? grey : grey / convention.divisor;
     const at::Tensor centred = convention.subtracts_exemplars_mean ? scaled - mean_grey_ / convention.divisor
-                                                                   : scaled - by_plane(convention.mean_rgb, grey);
+                                                                   : scaled - mean_.to(grey.scalar_type());
     const bool is_scaled_only = convention.deviation_rgb == std::array{1.0, 1.0, 1.0};
-    return is_scaled_only ? centred : centred / by_plane(convention.deviation_rgb, grey);
+    return is_scaled_only ? centred : centred / deviation_.to(grey.scalar_type());
   }
 
   /// A value for every plane of the input, [1, planes, 1, 1].
-  at::Tensor by_plane(std::array<double, 3> rgb, const at::Tensor& like) const {
+  at::Tensor by_plane(std::array<double, 3> rgb) const {
     if (network_.convention.planes_are_bgr) std::swap(rgb[0], rgb[2]);
-    return at::tensor(at::ArrayRef<double>(rgb).slice(0, planes_), like.options()).view({1, planes_, 1, 1});
+    const auto planes = at::ArrayRef<double>(rgb).slice(0, static_cast<std::size_t>(planes_));
+    return at::tensor(planes, at::kDouble).view({1, planes_, 1, 1});
   }
 
   Network network_;
   double mean_grey_;
   std::int64_t planes_;
+  at::Tensor mean_, deviation_;  // of the input's planes, [1, planes, 1, 1] float64; where the weights are
   MapGeometry geometry_;
   std::vector<Convolution> convolutions_;
   std::vector<WeightTensor> weights_;

@@ -1,9 +1,12 @@
 #include "learn/adam.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/_fused_adam.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/errors.h"
@@ -53,6 +56,12 @@ void step_anywhere(const StepConstants& constants, at::Tensor parameter, at::Ten
                      -constants.step_size);
 }
 
+bool is_fused_on_gpu(const std::vector<at::Tensor>& parameters) {
+  return !parameters.empty() && std::ranges::all_of(parameters, [](const at::Tensor& parameter) {
+    return parameter.is_cuda() && parameter.scalar_type() == at::kFloat;
+  });
+}
+
 }  // namespace
 
 Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
@@ -67,6 +76,7 @@ Adam::Adam(std::vector<at::Tensor> parameters, const AdamOptions& options)
 void Adam::step(double share) {
   const c10::NoGradGuard no_gradients;
   const StepConstants constants = constants_of(options_, ++state_.steps, share);
+  if (is_fused_on_gpu(parameters_)) return step_on_gpu(share);
   for (std::size_t i = 0; i < parameters_.size(); ++i) {
     const at::Tensor &parameter = parameters_[i], &first = state_.first_moments[i], &second = state_.second_moments[i];
     ensure(parameter.grad().defined() && parameter.grad().is_contiguous(),
@@ -79,6 +89,22 @@ void Adam::step(double share) {
       step_anywhere(constants, parameter, first, second);
     }
   }
+}
+
+/// All parameters in few launches; the step's number lies on the device, so that nobody waits for it.
+void Adam::step_on_gpu(double share) {
+  std::vector<at::Tensor> gradients;
+  for (const at::Tensor& parameter : parameters_) {
+    ensure(parameter.grad().defined() && parameter.grad().is_contiguous(),
+           "Adam: a parameter without a plain gradient");
+    gradients.push_back(parameter.grad());
+  }
+  if (!steps_on_gpu_.defined()) steps_on_gpu_ = at::full({}, 0.0, parameters_.front().options().requires_grad(false));
+  steps_on_gpu_.fill_(state_.steps);
+  at::_fused_adam_(parameters_, gradients, state_.first_moments, state_.second_moments, /*max_exp_avg_sqs=*/{},
+                   std::vector<at::Tensor>(parameters_.size(), steps_on_gpu_), share * options_.learning_rate,
+                   options_.beta1, options_.beta2, /*weight_decay=*/0, options_.epsilon, /*amsgrad=*/false,
+                   /*maximize=*/false);
 }
 
 void Adam::restore(const State& state) {

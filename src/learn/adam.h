@@ -19,8 +19,8 @@ class Adam {
   /// Moments start at zero, on the parameters' devices.
   Adam(std::vector<at::Tensor> parameters, const AdamOptions& options);
 
-  /// One step from the parameters' gradients, which must all be defined, at `share` of the learning rate; on CPUs fused
-  /// and vectorized, on other devices in ATen operations. The gradients are left as they are.
+  /// One step from the parameters' gradients, which must all be defined, at `share` of the learning rate; on CPUs
+  /// and NVIDIA's GPUs fused, elsewhere in ATen operations. The gradients are left as they are.
   void step(double share = 1);
 
   /// For checkpoints: what has to come back for the next step to be the same bit for bit.
@@ -33,9 +33,12 @@ class Adam {
   void restore(const State& state);
 
  private:
+  void step_on_gpu(double share);
+
   std::vector<at::Tensor> parameters_;
   AdamOptions options_;
   State state_;
+  at::Tensor steps_on_gpu_;  // as CUDA's kernel takes it: one number in 32 bit
 };
 
 }  // namespace outsole::learn

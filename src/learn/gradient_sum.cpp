@@ -49,14 +49,15 @@ std::vector<Bucket> make_buckets(const std::vector<at::Tensor>& parameters, std:
 }
 
 /// Takes the bucket's memory and makes the parameters' gradients views into it. MPI sums no memory of a GPU: even Open
-/// MPI built for CUDA does not take it in reductions that do not block.
-void place_gradients(Bucket& bucket) {
+/// MPI built for CUDA does not take it in reductions that do not block. A single rank has nothing to sum.
+void place_gradients(Bucket& bucket, bool is_summed) {
   std::int64_t numbers = 0;
   for (const at::Tensor& parameter : bucket.parameters) numbers += parameter.numel();
   const at::TensorOptions options = bucket.parameters.front().options().requires_grad(false);
   bucket.gradients = at::zeros({numbers}, options);
-  bucket.message =
-      bucket.gradients.is_cpu() ? bucket.gradients : at::empty({numbers}, options.device(at::kCPU).pinned_memory(true));
+  bucket.message = bucket.gradients.is_cpu() || !is_summed
+                       ? bucket.gradients
+                       : at::empty({numbers}, options.device(at::kCPU).pinned_memory(true));
   std::int64_t begin = 0;
   for (at::Tensor& parameter : bucket.parameters) {
     parameter.mutable_grad() = bucket.gradients.narrow(0, begin, parameter.numel()).view(parameter.sizes());
@@ -79,10 +80,11 @@ c10::Stream current_stream(const at::Device& device) {
 /// Buckets are filled (their gradients are there, or on a GPU will be once its stream has got so far) and then started
 /// (MPI sums them), always in the same order, so that all ranks start the same sums in the same order.
 struct GradientSum::State {
+  using Accumulator = decltype(autograd::impl::grad_accumulator(std::declval<const at::Tensor&>()));
   comm::Communicator comm;
   std::vector<Bucket> buckets;
   std::size_t filled = 0, started = 0;                                            // buckets so far
-  std::vector<std::pair<std::shared_ptr<autograd::Node>, std::uintptr_t>> hooks;  // accumulator and the hook's key
+  std::vector<std::pair<Accumulator, std::uintptr_t>> hooks;                      // accumulator and the hook's key
 
   void gradient_is_there(Bucket& bucket) {
     --bucket.missing;
@@ -130,12 +132,12 @@ GradientSum::GradientSum(std::vector<at::Tensor> parameters, const comm::Communi
         "build of it with threads, or train on one rank");
   }
   for (Bucket& bucket : state_->buckets) {
-    place_gradients(bucket);
+    place_gradients(bucket, comm.size() > 1);
     bucket.missing = bucket.parameters.size();
     if (comm.size() == 1) continue;
     for (const at::Tensor& parameter : bucket.parameters) {
       auto accumulator = autograd::impl::grad_accumulator(parameter);
-      ensure(accumulator != nullptr, "GradientSum: a parameter that requires no gradient");
+      ensure(accumulator.get() != nullptr, "GradientSum: a parameter that requires no gradient");
       const auto key = accumulator->add_post_hook(
           std::make_unique<AfterAccumulation>([state = state_.get(), &bucket] { state->gradient_is_there(bucket); }));
       state_->hooks.emplace_back(std::move(accumulator), key);

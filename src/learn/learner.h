@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "learn/pending_number.h"
 #include "learn/tensor_file.h"
 
 namespace outsole::learn {
@@ -53,7 +54,11 @@ class Learner {
   /// pass, of which there is one at most, still runs. An Error is thrown on every rank (see Communicator::together);
   /// whatever else is thrown, as where memory runs out, `run` tells the other ranks at the end of the step, which they
   /// must reach: ranks that wait for each other within the step must see to that themselves.
-  virtual double add_gradients(std::int64_t step) = 0;
+  virtual PendingNumber add_gradients(std::int64_t step) = 0;
+
+  /// Whether a step's loss comes after `add_gradients` has returned, as it does from a GPU that works while the next
+  /// step is got ready. It is then looked at a step later, and nobody waits for the GPU within a step.
+  virtual bool losses_are_late() const { return false; }
 
   /// What the steps [first, end) of this epoch, of which there is one at least, weigh in the mean of the losses of an
   /// epoch; more than 0.

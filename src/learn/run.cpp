@@ -1,14 +1,12 @@
 #include "learn/run.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Context.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <exception>
 #include <utility>
 
@@ -20,6 +18,7 @@
 #include "core/provenance.h"
 #include "core/stop.h"
 #include "learn/checkpoint.h"
+#include "learn/determinism.h"
 #include "learn/gradient_sum.h"
 #include "learn/run_folder.h"
 
@@ -40,15 +39,6 @@ void claim(const fs::path& run, std::optional<FileLock>& lock) {
   if (error) throw EnvironmentError(run.string() + ": cannot be created: " + error.message());
   lock.emplace(run / "lock", "this folder");
   remove_leftovers(run);
-}
-
-/// Or a resumed run would differ from an undisturbed one in the last bits. On CPUs LibTorch always computes alike; on
-/// GPUs an operation that cannot is refused from here on.
-void require_determinism(const at::Device& device) {
-  if (device.is_cpu()) return;
-  setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8", /*overwrite=*/0);  // what it takes of cuBLAS
-  at::globalContext().setDeterministicCuDNN(true);
-  at::globalContext().setDeterministicAlgorithms(true, /*warn_only=*/false);
 }
 
 std::vector<at::Tensor> tensors_of(const std::vector<NamedTensor>& parameters) {
@@ -92,6 +82,13 @@ struct StepReport {
   double bytes_read = 0;   // in this step
 };
 
+/// This rank's part of the loss of a step.
+struct LossPart {
+  PendingNumber part = 0;
+  double weight = 0;  // of the step
+  std::string place;
+};
+
 class Run {
  public:
   /// Not collective.
@@ -120,7 +117,10 @@ class Run {
   fs::path newest_good_checkpoint();
   void begin_epoch();
   StepReport step();
-  double gradients_of_step(std::exception_ptr& failure);
+  PendingNumber gradients_of_step(std::exception_ptr& failure);
+  std::optional<LossPart> known_loss(LossPart of_this_step);
+  void count(const LossPart& step, double loss);
+  void count_loss_behind();
   StepReport agreed(const StepReport& mine) const;
   void tell_failure(const std::exception_ptr& failure) const;
   void end_epoch();
@@ -148,6 +148,8 @@ class Run {
 
   Position position_;
   bool time_over_ = false, stands_still_ = false;
+  bool losses_are_late_ = false;         // of one rank at least
+  std::optional<LossPart> loss_behind_;  // where they are: of the last step, still to be counted
   std::int64_t saved_steps_ = 0;  // of the newest checkpoint
   double seconds_before_ = 0;     // trained by earlier runs
   Clock::time_point start_ = Clock::now(), last_save_ = start_, epoch_start_ = start_;
@@ -199,6 +201,7 @@ fs::path Run::newest_good_checkpoint() {
 
 void Run::go_on() {
   start_ = last_save_ = Clock::now();
+  losses_are_late_ = comm_.any_of(learner_.losses_are_late());
   const bool by_time = options_.minutes.has_value();
   const std::int64_t total =
       by_time ? std::int64_t{std::llround(60 * *options_.minutes)} : options_.epochs * steps_per_epoch_;
@@ -238,7 +241,9 @@ StepReport Run::step() {
                   std::to_string(position_.epoch + 1));
   std::exception_ptr failure;
   StepReport mine;
-  mine.loss = gradients_of_step(failure);
+  const std::optional<LossPart> known =
+      known_loss({gradients_of_step(failure), learner_.weight(position_.step, position_.step + 1), place()});
+  if (known) mine.loss = known->part.value();
   mine.stop = stop_requested();
   mine.time_over = comm_.is_root() && options_.minutes && seconds() >= 60 * *options_.minutes;
   mine.save = comm_.is_root() && seconds_since(last_save_) >= 60 * options_.checkpoint_minutes;
@@ -246,12 +251,8 @@ StepReport Run::step() {
   mine.bytes_read = static_cast<double>(learner_.bytes_read() - std::exchange(bytes_read_, learner_.bytes_read()));
   const StepReport all = agreed(mine);
   if (all.failed) tell_failure(failure);
-  if (!std::isfinite(all.loss)) {
-    throw_shared_error(ExitCode::kData, "the loss is no longer finite in " + place() +
-                                            "; the last checkpoint stays. Lower `learning_rate`");
-  }
+  if (known) count(*known, all.loss);
   adam_.step(learning_rate_share(options_.schedule, position_.steps, options_.epochs * steps_per_epoch_));
-  position_.loss_sum += all.loss * learner_.weight(position_.step, position_.step + 1);
   examples_since_epoch_start_ += learner_.examples(position_.step);
   since_save_.examples += static_cast<double>(learner_.examples(position_.step));
   since_save_.bytes_read += all.bytes_read;
@@ -262,8 +263,8 @@ StepReport Run::step() {
 
 /// Leaves the step's gradients, of all ranks, in the parameters and returns this rank's part of the loss. A rank that
 /// fails takes part in the sum all the same, so that the others come to its end.
-double Run::gradients_of_step(std::exception_ptr& failure) {
-  double loss = 0;
+PendingNumber Run::gradients_of_step(std::exception_ptr& failure) {
+  PendingNumber loss = 0;
   gradients_.zero();
   try {
     loss = learner_.add_gradients(position_.step);
@@ -274,6 +275,30 @@ double Run::gradients_of_step(std::exception_ptr& failure) {
   }
   gradients_.finish();
   return loss;
+}
+
+/// The loss that is there: that of this step, or where they are late, of the step before, if there is one.
+std::optional<LossPart> Run::known_loss(LossPart of_this_step) {
+  if (!losses_are_late_) return of_this_step;
+  return std::exchange(loss_behind_, std::move(of_this_step));
+}
+
+/// Adds a step's loss, of all ranks, to the epoch's.
+void Run::count(const LossPart& step, double loss) {
+  if (!std::isfinite(loss)) {
+    throw_shared_error(ExitCode::kData, "the loss is no longer finite in " + step.place +
+                                            "; the last checkpoint stays. Lower `learning_rate`");
+  }
+  position_.loss_sum += loss * step.weight;
+}
+
+/// Waits for the loss of the last step, if that is still to be counted. Collective.
+void Run::count_loss_behind() {
+  const std::optional<LossPart> last = std::exchange(loss_behind_, std::nullopt);
+  if (!last) return;
+  std::array<double, 1> loss{last->part.value()};
+  comm_.start_sum(std::span<double>(loss)).wait();
+  count(*last, loss[0]);
 }
 
 StepReport Run::agreed(const StepReport& mine) const {
@@ -299,6 +324,7 @@ void Run::tell_failure(const std::exception_ptr& failure) const {
 }
 
 void Run::end_epoch() {
+  count_loss_behind();
   const double loss_before = position_.epoch_loss;
   position_.epoch_loss = position_.loss_sum / learner_.weight(0, steps_per_epoch_);
   position_.loss_sum = 0;
@@ -344,6 +370,7 @@ void Run::notice_standstill(double loss_before) {
 }
 
 void Run::save() {
+  count_loss_behind();
   const double seconds_since_save = seconds_since(std::exchange(last_save_, Clock::now()));
   if (saved_steps_ == position_.steps) return;
   const Work done = std::exchange(since_save_, Work());

@@ -24,7 +24,7 @@ at::Device choose_device(const std::string& wanted, const comm::Communicator& co
   if (wanted != "auto" && wanted != "cpu" && wanted != "cuda") {
     throw UsageError("`device` " + wanted + ": not one of auto, cpu, cuda");
   }
-  const bool has_gpu = at::hasCUDA() && at::detail::getCUDAHooks().getNumGPUs() > 0;
+  const bool has_gpu = at::hasCUDA() && at::getNumGPUs() > 0;
   if (wanted == "cuda" && !has_gpu && !(has_own_kernels && gpu_count() > 0)) {
     throw EnvironmentError("`device` cuda: " +
                            std::string(gpu_count() > 0 ? "this build's LibTorch is for CPUs"
@@ -32,7 +32,7 @@ at::Device choose_device(const std::string& wanted, const comm::Communicator& co
   }
   if (wanted == "cpu" || !has_gpu) return at::Device(at::kCPU);
   at::globalContext().setAllowTF32CuDNN(false);  // 10 bits would show in the scores
-  const int gpus = at::detail::getCUDAHooks().getNumGPUs();
+  const auto gpus = static_cast<int>(at::getNumGPUs());
   return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(comm.local_rank() % gpus));
 }
 

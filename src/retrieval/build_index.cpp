@@ -26,6 +26,7 @@
 #include "match/lanes.h"
 #include "match/projection.h"
 #include "match/support.h"
+#include "retrieval/device_packer.h"
 #include "retrieval/framed_exemplar.h"
 #include "retrieval/metric.h"
 #include "retrieval/weights_identity.h"
@@ -320,7 +321,8 @@ class UnitMaker {
         extractor_(extractor),
         white_response_(white_response),
         projection_(projection),
-        device_(device) {}
+        device_(device),
+        packer_(extractor, terms_of(facts.parameters, white_response, projection), device) {}
 
   /// In the memory of `used`, if it is an earlier unit's: fresh memory costs as much as what is done with it.
   store::Columns operator()(std::int64_t unit, store::Columns used) {
@@ -335,16 +337,36 @@ class UnitMaker {
       return memory_of<double>(used[name], at::kDouble);
     };
     const at::Tensor sum = sums("channel_sum"), square_sum = sums("channel_square_sum");
-    for (std::int64_t i = 0; i < blocks; ++i) {
-      const match::ChannelSums of_block = make_block(first + i, stored[i]);
+    const auto keep_sums = [&](std::int64_t i, const match::ChannelSums& of_block) {
       sum[i].copy_(of_block.sum);
       square_sum[i].copy_(of_block.square_sum);
+    };
+    if (device_.is_cpu()) {
+      for (std::int64_t i = 0; i < blocks; ++i) keep_sums(i, make_block(first + i, stored[i]));
+      return used;
     }
+    std::int64_t finished = 0;
+    const auto finish_one = [&] {
+      const match::ChannelSums of_block = packer_.finish(stored[finished]);
+      require_finite(of_block, first + finished);
+      keep_sums(finished++, of_block);
+    };
+    for (std::int64_t i = 0; i < blocks; ++i) {
+      if (packer_.under_way() == DevicePacker::kMostUnderWay) finish_one();
+      packer_.start(framed_.block(first + i));
+    }
+    while (finished < blocks) finish_one();
     return used;
   }
 
  private:
   const IndexParameters& p() const { return facts_.parameters; }
+
+  static DevicePacker::Terms terms_of(const IndexParameters& parameters, const at::Tensor& white_response,
+                                      const at::Tensor& projection) {
+    return {white_response, projection, parameters.border_cells,
+            parameters.precision_bits == 16 ? at::kHalf : at::kFloat};
+  }
 
   /// The column's elements as a tensor of its shape, as many as that needs.
   template <typename Element>
@@ -355,7 +377,15 @@ class UnitMaker {
     return at::from_blob(elements.data(), column.shape, type);
   }
 
-  /// Fills a block; each channel's sums. Images are seen some at a time, so that their maps stay near the processor.
+  void require_finite(const match::ChannelSums& sums, std::int64_t number) const {
+    if (at::isfinite(sums.square_sum).all().item<bool>()) return;
+    const std::int64_t first = number * match::kLanes, last = std::min(first + match::kLanes, p().exemplars) - 1;
+    throw DataError("features of exemplars " + std::to_string(first) + " to " + std::to_string(last) +
+                    " are not finite; are the weights right?");
+  }
+
+  /// Fills a block, on the CPU; each channel's sums. Images are seen some at a time, so that their maps stay near the
+  /// processor.
   match::ChannelSums make_block(std::int64_t number, const at::Tensor& stored) {
     const at::Tensor images = framed_.block(number);
     const bool is_stored_as_seen = p().precision_bits == 32 && !projection_.defined();
@@ -368,17 +398,13 @@ class UnitMaker {
                                at::zeros({p().geometry.channels}, at::kDouble)};
     std::int64_t lane = 0;
     for (const at::Tensor& pass : images.split(kImagesPerPass)) {
-      const at::Tensor maps = extractor_.extract(pass.to(at::kFloat).to(device_)).to(at::kCPU);
+      const at::Tensor maps = extractor_.extract(pass.to(at::kFloat));
       const match::ChannelSums of_pass = match::pack_lanes(maps, white_response_, p().border_cells, lane, block);
       sums.sum.add_(of_pass.sum);
       sums.square_sum.add_(of_pass.square_sum);
       lane += maps.size(0);
     }
-    if (!at::isfinite(sums.square_sum).all().item<bool>()) {
-      const std::int64_t first = number * match::kLanes;
-      throw DataError("features of exemplars " + std::to_string(first) + " to " +
-                      std::to_string(first + images.size(0) - 1) + " are not finite; are the weights right?");
-    }
+    require_finite(sums, number);
     if (projection_.defined()) {
       block = match::project_channels(projection_, block);
       constexpr std::array<std::int64_t, 3> cells{1, 2, 3};
@@ -396,7 +422,8 @@ class UnitMaker {
   const at::Tensor& white_response_;
   const at::Tensor& projection_;  // [K, C], or undefined
   at::Device device_;
-  at::Tensor packed_;  // a block in 32 bit, on its way to 16, or to be projected
+  DevicePacker packer_;  // on GPUs
+  at::Tensor packed_;    // on the CPU, a block in 32 bit, on its way to 16, or to be projected
 };
 
 store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const std::vector<std::int32_t>& equal_to,

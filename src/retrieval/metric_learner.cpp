@@ -87,7 +87,7 @@ void MetricLearner::begin_epoch(std::int64_t epoch) {
   }
 }
 
-double MetricLearner::add_gradients(std::int64_t step) {
+learn::PendingNumber MetricLearner::add_gradients(std::int64_t step) {
   const c10::NoGradGuard no_recording;  // the way back is our own
   const comm::UnitRange mine = comm::units_of(examples(step), comm_.rank(), comm_.size());
   double loss = comm_.is_root() ? regularize() : 0;

@@ -52,7 +52,7 @@ class MetricLearner : public learn::Learner {
   std::vector<learn::NamedTensor> parameters() const override;
   std::int64_t steps_per_epoch() const override;
   void begin_epoch(std::int64_t epoch) override;
-  double add_gradients(std::int64_t step) override;
+  learn::PendingNumber add_gradients(std::int64_t step) override;
   double weight(std::int64_t first, std::int64_t end) const override;
   std::int64_t examples(std::int64_t step) const override;
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override;

@@ -130,8 +130,8 @@ enum class By { kInput, kWeight };
 at::Tensor convolution_gradient(By by, const at::Tensor& gradient, const at::Tensor& x, const at::Tensor& weight,
                                 at::IntArrayRef stride, at::IntArrayRef padding) {
   const bool by_input = by == By::kInput;
-  const auto gradients = at::convolution_backward(gradient, x, weight, at::nullopt, stride, padding, {1, 1}, false,
-                                                  {0, 0}, 1, {by_input, !by_input, false});
+  const auto gradients = at::convolution_backward(gradient, x, weight, {}, stride, padding, {1, 1}, false, {0, 0}, 1,
+                                                  {by_input, !by_input, false});
   return by_input ? std::get<0>(gradients) : std::get<1>(gradients);
 }
 

@@ -14,7 +14,7 @@
 #include "core/out_of_memory.h"
 #include "core/progress.h"
 #include "learn/epoch_order.h"
-#include "learn/mixed_precision.h"
+#include "learn/precision.h"
 #include "wear/initial_weights.h"
 #include "wear/loss.h"
 #include "wear/model_file.h"
@@ -102,7 +102,9 @@ Learner::Learner(const wear::PreparedStore& scans, const PairSets& pairs, const 
       known_pixels_(agreed_known_pixels(comm, scans)),
       network_(make_network(scans, options, init)),
       team_(make_team(scans, options, comm)),
-      images_(scans, scan_bytes, team_.slab().rows) {}
+      images_(scans, scan_bytes, team_.slab().rows) {
+  learn::allow_tf32(options.precision);
+}
 
 std::vector<learn::NamedTensor> Learner::parameters() const { return weights_of(*network_); }
 
@@ -120,7 +122,7 @@ void Learner::begin_epoch(std::int64_t epoch) {
   for (std::size_t i = 0; i < epoch_pairs_.size(); ++i) epoch_pairs_[i].movement = movements[i];
 }
 
-double Learner::add_gradients(std::int64_t step) {
+learn::PendingNumber Learner::add_gradients(std::int64_t step) {
   return add_gradients(pairs_of(step, step + 1), pairs_of(step + 1, step + 2));
 }
 
@@ -148,7 +150,7 @@ std::optional<learn::BestGuess> Learner::best_guess() const {
   return learn::BestGuess{one_grey_loss(pairs_.training), "one grey for all pixels"};
 }
 
-double Learner::add_gradients(Pairs batch, Pairs next) {
+learn::PendingNumber Learner::add_gradients(Pairs batch, Pairs next) {
   const double known = known_pixels(batch);
   const Pairs mine = my_share(batch);
   const ScanBatch scans = read(mine);
@@ -169,16 +171,16 @@ double Learner::add_gradients(Pairs batch, Pairs next) {
   }
 }
 
-double Learner::add_gradients_of(Pairs pairs, ScanBatch scans, double known) {
-  double squared = 0;
+learn::PendingNumber Learner::add_gradients_of(Pairs pairs, ScanBatch scans, double known) {
+  learn::PendingNumber squared = 0;
   const auto loss_of = [&](const at::Tensor& predicted) {
     const Loss losses =
         training_loss(predicted, targets_of(scans.grey), targets_of(scans.known), known, options_.ssim_weight, &team_);
-    squared = losses.squared_error.item<double>();
+    squared = learn::PendingNumber(losses.squared_error);
     return losses.lessened;
   };
   if (options_.recompute) {
-    const at::Tensor times = times_of(options_.task, pairs).to(options_.device);
+    const at::Tensor times = on_device(times_of(options_.task, pairs), options_.device);
     network_->add_gradients_recomputing(scans.grey.chunk(2)[0], times, &team_, loss_of);
   } else {
     loss_of(answer(pairs, scans)).backward();
@@ -246,15 +248,14 @@ ScanBatch Learner::read(Pairs pairs) {
   ScanBatch scans;
   comm_.together([&] {
     if (pairs.empty()) return;
-    scans = images_.batch(scans_of(pairs));
-    scans = {scans.grey.to(options_.device), scans.known.to(options_.device)};
+    scans = images_.batch(scans_of(pairs), options_.device);
   });
   return scans;
 }
 
 at::Tensor Learner::answer(Pairs pairs, const ScanBatch& scans) {
-  const at::Tensor inputs = scans.grey.chunk(2)[0], times = times_of(options_.task, pairs).to(options_.device);
-  const learn::MixedPrecision mixed(options_.mixed_precision);
+  const at::Tensor inputs = scans.grey.chunk(2)[0], times = on_device(times_of(options_.task, pairs), options_.device);
+  const learn::MixedPrecision mixed(options_.precision);
   return network_->forward(inputs, times, &team_).to(at::kFloat);
 }
 

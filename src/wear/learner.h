@@ -38,7 +38,8 @@ class Learner : public learn::Learner {
   std::vector<learn::NamedTensor> parameters() const override;
   std::int64_t steps_per_epoch() const override;
   void begin_epoch(std::int64_t epoch) override;
-  double add_gradients(std::int64_t step) override;
+  learn::PendingNumber add_gradients(std::int64_t step) override;
+  bool losses_are_late() const override { return !options_.device.is_cpu(); }
   double weight(std::int64_t first, std::int64_t end) const override;
   std::int64_t examples(std::int64_t step) const override;
   std::optional<double> judge(std::int64_t epochs_done, bool is_last) override;
@@ -49,7 +50,7 @@ class Learner : public learn::Learner {
   /// ssim_weight (1 - structural similarity), and returns its part of the mean squared difference. A pixel that a
   /// pair's movement takes out of the image counts as right. Meanwhile the scans of `next` are read. Throws DataError
   /// on all ranks when the store is damaged. Collective.
-  double add_gradients(std::span<const TrainingPair> batch, std::span<const TrainingPair> next);
+  learn::PendingNumber add_gradients(std::span<const TrainingPair> batch, std::span<const TrainingPair> next);
 
   /// The mean squared difference of `pairs`, without learning from them, at most a batch at a time. Collective.
   double loss_of(std::span<const TrainingPair> pairs);
@@ -65,7 +66,7 @@ class Learner : public learn::Learner {
   std::span<const TrainingPair> my_share(std::span<const TrainingPair> pairs) const;
   ScanBatch read(std::span<const TrainingPair> pairs);
   at::Tensor answer(std::span<const TrainingPair> pairs, const ScanBatch& scans);
-  double add_gradients_of(std::span<const TrainingPair> pairs, ScanBatch scans, double known);
+  learn::PendingNumber add_gradients_of(std::span<const TrainingPair> pairs, ScanBatch scans, double known);
   void tell_halos();
 
   const comm::Communicator& comm_;

@@ -184,7 +184,8 @@ torch::Tensor WearNetwork::encoded(const torch::Tensor& maps, int layer, const P
 }
 
 torch::Tensor WearNetwork::with_time(const torch::Tensor& maps, const torch::Tensor& time, const Pass& pass) {
-  return at::cat({maps, maps_of_time(time, maps.size(2), maps.size(3), pass)}, 1);
+  const torch::Tensor of_time = maps_of_time(time, maps.size(2), maps.size(3), pass);
+  return at::cat({maps, of_time.contiguous(maps.suggest_memory_format())}, 1);  // maps stay in the order they have
 }
 
 /// [N, time_maps, height, width], the rows of this rank's slab: of a team each rank computes its own.
@@ -208,8 +209,10 @@ torch::Tensor WearNetwork::decoded(const torch::Tensor& maps, int layer, const t
   torch::Tensor result = pass.is_split() || pass.recomputes
                              ? double_size(maps, convolution->weight, convolution->bias, pass.team)
                              : double_size(maps, convolution->weight, convolution->bias);
+  const bool is_last = layer + 1 == kLayers;
+  if (is_last && result.scalar_type() == at::kBFloat16) result = result.to(at::kFloat);  // a grey level takes 8 bits
   if (added.defined()) result = result.add_(added);
-  return layer + 1 == kLayers ? result.sigmoid_() : rectified(result, pass);
+  return is_last ? result.sigmoid_() : rectified(result, pass);
 }
 
 torch::Tensor WearNetwork::rectified(torch::Tensor maps, const Pass& pass) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <future>
 #include <map>
+#include <type_traits>
 #include <utility>
 
 #include "core/checked.h"
@@ -93,14 +94,25 @@ struct Scan {
   }
 };
 
+/// Grey levels in 8 bit or in [0, 1].
+template <typename Number>
+Number as_grey(std::uint8_t level) {
+  if constexpr (std::is_same_v<Number, float>) {
+    return static_cast<float>(level) / 255.0F;
+  } else {
+    return level;
+  }
+}
+
 /// Writes the rows `rows` of one scan into a batch: where nothing is known, paper.
-void convert(const Scan& scan, const Movement& movement, ShownSize size, comm::UnitRange rows, std::span<float> grey,
-             std::span<float> known) {
+template <typename Number>
+void convert(const Scan& scan, const Movement& movement, ShownSize size, comm::UnitRange rows, std::span<Number> grey,
+             std::span<Number> known) {
   const std::int64_t width_px = size.width_px;
   const comm::UnitRange source = source_rows(rows, movement, size.height_px);
   ensure(covers(scan.rows, source), "the rows that a batch shows are here");
-  std::ranges::fill(grey, 1.0F);
-  std::ranges::fill(known, 0.0F);
+  std::ranges::fill(grey, as_grey<Number>(255));
+  std::ranges::fill(known, Number{0});
   for (std::int64_t from_y = source.begin; from_y < source.end; ++from_y) {
     const std::int64_t y = from_y + movement.down_px - rows.begin;
     for (std::int64_t x = std::max<std::int64_t>(0, movement.right_px);
@@ -110,8 +122,8 @@ void convert(const Scan& scan, const Movement& movement, ShownSize size, comm::U
                                                  (movement.is_mirrored ? width_px - 1 - column : column));
       if (scan.here.known[from] == 0) continue;
       const auto to = static_cast<std::size_t>(y * width_px + x);
-      known[to] = 1.0F;
-      grey[to] = static_cast<float>(scan.here.grey[from]) / 255.0F;
+      known[to] = Number{1};
+      grey[to] = as_grey<Number>(scan.here.grey[from]);
     }
   }
 }
@@ -150,6 +162,20 @@ struct ScanImages::State {
     bytes_read += 2 * covered_rows(all, stored.height_px, scans.height_px()).size() * stored.width_px;
   }
 
+  /// The scans of the current batch into its memory, [N, 1, rows, width] each.
+  template <typename Number>
+  void fill(std::span<const ShownScan> shown, const at::Tensor& grey, const at::Tensor& known) {
+    const auto pixels = static_cast<std::size_t>(rows.size() * scans.width_px());
+    for (std::size_t i = 0; i < shown.size(); ++i) {
+      Scan& scan = kept.at(shown[i].index);
+      scan.arrive();
+      const auto of_image = [&](const at::Tensor& batch) {
+        return std::span(batch.data_ptr<Number>() + i * pixels, pixels);
+      };
+      convert<Number>(scan, shown[i].movement, scans.shown_size(), rows, of_image(grey), of_image(known));
+    }
+  }
+
   /// Lets the least recently used scans go, never those of this batch or the next.
   void make_room() {
     const auto bytes = [&](const auto& entry) { return 2 * entry.second.rows.size() * scans.width_px(); };
@@ -179,14 +205,21 @@ ScanBatch ScanImages::batch(std::span<const ShownScan> shown) {
   state.want(shown, ++state.turn);
   state.make_room();
   const std::vector<std::int64_t> shape{std::ssize(shown), 1, state.rows.size(), state.scans.width_px()};
-  ScanBatch batch{at::empty(shape, at::kFloat), at::empty(shape, at::kFloat)};
-  const auto pixels = static_cast<std::size_t>(state.rows.size() * state.scans.width_px());
-  for (std::size_t i = 0; i < shown.size(); ++i) {
-    Scan& scan = state.kept.at(shown[i].index);
-    scan.arrive();
-    convert(scan, shown[i].movement, state.scans.shown_size(), state.rows,
-            {batch.grey.data_ptr<float>() + i * pixels, pixels}, {batch.known.data_ptr<float>() + i * pixels, pixels});
-  }
+  const ScanBatch batch{at::empty(shape, at::kFloat), at::empty(shape, at::kFloat)};
+  state.fill<float>(shown, batch.grey, batch.known);
+  return batch;
+}
+
+ScanBatch ScanImages::batch(std::span<const ShownScan> shown, at::Device device) {
+  return device.is_cpu() ? batch(shown) : on_device(byte_batch(shown, device), device);
+}
+
+ByteBatch ScanImages::byte_batch(std::span<const ShownScan> shown, at::Device device) {
+  State& state = *state_;
+  state.want(shown, ++state.turn);
+  state.make_room();
+  ByteBatch batch = new_byte_batch(std::ssize(shown), state.rows.size(), state.scans.width_px(), device);
+  state.fill<std::uint8_t>(shown, batch.grey, batch.known);
   return batch;
 }
 

@@ -1,8 +1,6 @@
 #pragma once
 // Prepared scans as tensors, read when they are needed and kept as memory allows.
 
-#include <ATen/core/Tensor.h>
-
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -11,6 +9,7 @@
 #include "comm/partition.h"
 #include "wear/pairs.h"
 #include "wear/prepared.h"
+#include "wear/scan_batch.h"
 
 namespace outsole::wear {
 
@@ -18,12 +17,6 @@ namespace outsole::wear {
 struct ShownScan {
   std::int64_t index = 0;
   Movement movement;
-};
-
-/// Images of a batch, or the rows of them that were asked for.
-struct ScanBatch {
-  at::Tensor grey;   // [N, 1, rows, width] float32 in [0, 1]; 1 is paper, also where nothing is known
-  at::Tensor known;  // [N, 1, rows, width] float32: 1 where the scanner saw it (and it was moved to), 0 elsewhere
 };
 
 /// Not thread-safe; the reading, and what there is to reduce, is done on the store's own thread.
@@ -41,6 +34,10 @@ class ScanImages {
 
   /// The scans in that order, on the CPU. Throws DataError when the store is damaged.
   ScanBatch batch(std::span<const ShownScan> shown);
+  /// The same on that device: to a GPU they go in 8 bit, and are on their way when this returns.
+  ScanBatch batch(std::span<const ShownScan> shown, at::Device device);
+  /// The same in 8 bit, in memory for copies to that device.
+  ByteBatch byte_batch(std::span<const ShownScan> shown, at::Device device);
   /// Starts reading those that are not here yet, in the background, for the next call of batch.
   void prefetch(std::span<const ShownScan> shown);
 

@@ -10,7 +10,7 @@
 #include "core/checked.h"
 #include "core/clock.h"
 #include "learn/gradient_sum.h"
-#include "learn/mixed_precision.h"
+#include "learn/precision.h"
 #include "machine/device.h"
 #include "machine/plan.h"
 #include "wear/loss.h"
@@ -44,18 +44,21 @@ std::unique_ptr<WearNetwork> network_on(const NetworkShape& shape, const TrainOp
 /// A network that learns from random pairs.
 struct Steps {
   at::Device device;
-  bool mixed_precision, recompute;
+  learn::Precision precision;
+  bool recompute;
   double ssim_weight;
   std::unique_ptr<WearNetwork> network;
   learn::Adam adam;
 
   Steps(const NetworkShape& shape, const TrainOptions& options)
       : device(options.device),
-        mixed_precision(options.mixed_precision),
+        precision(options.precision),
         recompute(options.recompute),
         ssim_weight(options.ssim_weight),
         network(network_on(shape, options)),
-        adam(network->parameters(), options.adam) {}
+        adam(network->parameters(), options.adam) {
+    learn::allow_tf32(precision);
+  }
 
   /// The images come from the host, as scans do.
   void backward(std::int64_t pairs) {
@@ -72,7 +75,7 @@ struct Steps {
   }
 
   at::Tensor answer(const at::Tensor& x, const at::Tensor& times) {
-    const learn::MixedPrecision mixed(mixed_precision);
+    const learn::MixedPrecision mixed(precision);
     return network->forward(x, times).to(at::kFloat);
   }
 

@@ -41,10 +41,14 @@ void check(const TrainOptions& options) {
   require(options.first_maps >= 1 && options.first_maps <= kMostFirstMaps, "`first_maps`: from 1 to 512");
   require(options.movements.most_px >= 0 && options.movements.most_px <= kMostMovementPx,
           "`shift_px`: a number of pixels, 0 to 4096");
-  require(!options.mixed_precision || options.device.is_cuda(), "`mixed_precision`: needs a GPU (`device` cuda)");
+  require(options.precision != learn::Precision::kTf32 || options.device.is_cuda(),
+          "`precision` tf32: needs a GPU (`device` cuda)");
+  const bool is_mixed = options.precision == learn::Precision::kBf16;
+  require(!is_mixed || options.device.is_cuda(), "`precision` bf16, or `mixed_precision`: needs a GPU (`device` cuda)");
   require(options.split_ranks >= 1, "`split_ranks`: at least 1 rank");
-  require(!options.mixed_precision || (options.split_ranks == 1 && !options.recompute),
-          "`mixed_precision`: not with `split_ranks` or `recompute`, which compute in 32 bit");
+  require(!is_mixed || (options.split_ranks == 1 && !options.recompute),
+          "`precision` bf16, or `mixed_precision`: not with `split_ranks` or `recompute`, which keep maps in 32 bit; "
+          "they take `precision` tf32");
 }
 
 /// What makes this run another than one with other options. How long it lasts and where it runs do not.
@@ -62,8 +66,9 @@ json identity_of(const TrainOptions& options, const wear::PreparedStore& scans, 
                    {"batch", options.batch},
                    {"time_hidden", options.time_hidden},
                    {"time_maps", options.time_maps},
-                   {"mixed_precision", options.mixed_precision}});
+                   {"mixed_precision", options.precision == learn::Precision::kBf16}});
   // Later options are named where they are used: runs of earlier versions go on.
+  if (options.precision == learn::Precision::kTf32) identity["precision"] = learn::name_of(options.precision);
   if (options.first_maps != TrainOptions().first_maps) identity["first_maps"] = options.first_maps;
   if (options.network != NetworkKind::kPaper) identity["network"] = name_of(options.network);
   if (options.ssim_weight > 0) identity["ssim_weight"] = options.ssim_weight;

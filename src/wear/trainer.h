@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "comm/communicator.h"
+#include "learn/precision.h"
 #include "learn/run.h"
 #include "wear/network.h"
 #include "wear/pairs.h"
@@ -29,7 +30,7 @@ struct TrainOptions : learn::RunOptions {
   NetworkKind network = NetworkKind::kPaper;
   std::int64_t first_maps = 32;
   std::int64_t time_hidden = 64, time_maps = 8;
-  bool mixed_precision = false;                       // bfloat16 convolutions on a GPU
+  learn::Precision precision = learn::Precision::k32;  // on a GPU
   int split_ranks = 1;                                // that hold an image together, each a slab of its rows
   bool recompute = false;                             // activations, in the backward pass
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank

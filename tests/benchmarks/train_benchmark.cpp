@@ -5,7 +5,6 @@
 //   bench_train [HEIGHT_PX WIDTH_PX BATCH REPEATS]
 
 #include <ATen/Parallel.h>
-#include <torch/nn.h>
 #include <torch/optim/adam.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "comm/partition.h"
 #include "learn/adam.h"
 #include "learn/gradient_sum.h"
+#include "stock_network.h"
 #include "wear/loss.h"
 #include "wear/network.h"
 
@@ -41,41 +41,6 @@ Batch random_batch(const Problem& problem, std::int64_t pairs) {
   const std::vector<std::int64_t> sizes = {pairs, 1, problem.shape.height_px, problem.shape.width_px};
   return {at::rand(sizes), at::rand({pairs, 1}), at::rand(sizes), at::ones(sizes)};
 }
-
-/// The same model as anyone would write it, of LibTorch's layers.
-struct StockNetwork : torch::nn::Module {
-  explicit StockNetwork(const wear::NetworkShape& shape) : time_maps(shape.time_maps) {
-    using namespace torch::nn;
-    std::int64_t maps = 1;
-    for (const std::int64_t next : wear::encoder_maps(shape)) {
-      encoder->push_back(Conv2d(Conv2dOptions(maps, next, 4).stride(2).padding(1)));
-      encoder->push_back(ReLU());
-      maps = next;
-    }
-    const std::int64_t cells = shape.height_px / wear::kSizeStep * (shape.width_px / wear::kSizeStep);
-    time = Sequential(Linear(wear::time_inputs(shape.task), shape.time_hidden), ReLU(),
-                      Linear(shape.time_hidden, time_maps * cells), ReLU());
-    maps += time_maps;
-    for (const std::int64_t next : wear::decoder_maps(shape)) {
-      decoder->push_back(ConvTranspose2d(ConvTranspose2dOptions(maps, next, 4).stride(2).padding(1)));
-      if (next > 1) decoder->push_back(ReLU());
-      maps = next;
-    }
-    decoder->push_back(Sigmoid());
-    register_module("encoder", encoder);
-    register_module("time", time);
-    register_module("decoder", decoder);
-  }
-
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& weeks) {
-    const torch::Tensor maps = encoder->forward(x);
-    const torch::Tensor when = time->forward(weeks).view({x.size(0), time_maps, maps.size(2), maps.size(3)});
-    return decoder->forward(torch::cat({maps, when}, 1));
-  }
-
-  std::int64_t time_maps;
-  torch::nn::Sequential encoder, time, decoder;
-};
 
 template <typename Network>
 void backward(Network& network, const Batch& batch) {
@@ -120,7 +85,7 @@ void against_plain_loops(const Problem& problem, const comm::Communicator& comm)
   wear::WearNetwork network(problem.shape, 1), same_layers(problem.shape, 1);
   learn::GradientSum sum(network.parameters(), comm);
   learn::Adam adam(network.parameters(), {});
-  StockNetwork stock_layers(problem.shape);
+  benchmarks::StockNetwork stock_layers(problem.shape);
   torch::optim::Adam same_adam(same_layers.parameters(), 1e-5), stock_adam(stock_layers.parameters(), 1e-5);
   constexpr std::int64_t kSide = 2048;
   const at::Tensor a = at::rand({kSide, kSide}), b = at::rand({kSide, kSide});

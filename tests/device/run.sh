@@ -28,7 +28,8 @@ say() { printf '\n== %s\n' "$*" | tee -a "$results/table.txt"; }
 say "$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null || echo "no GPU: everything runs on the CPU")"
 cmake -S "$here" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_UNITY_BUILD=ON -DOUTSOLE_KERNELS_ONLY=ON \
   -DOUTSOLE_BENCHMARKS=ON "-DCMAKE_PREFIX_PATH=$(IFS=';'; echo "${prefixes[*]-}")" > "$results/configure.txt"
-cmake --build "$build" --target test_match test_features bench_search 2>&1 | tee "$results/build.txt" | grep -E "error|FAILED" || true
+cmake --build "$build" --target test_match test_features test_device bench_search bench_train_device 2>&1 |
+  tee "$results/build.txt" | grep -E "error|FAILED" || true
 
 say "Held against the reference"
 # What this machine's GPU has to do with, on all cores. (The kernel's source run on a CPU is tested where there is no GPU.)
@@ -43,8 +44,8 @@ done
 for pid in "${pids[@]}"; do wait "$pid" || failed=1; done
 cat "$results"/match.*.txt > "$results/match.txt"
 rm "$results"/match.*.txt
-"$build/tests/test_features" > "$results/features.txt" 2>&1 || failed=1
-for test in match features; do
+for test in features device; do "$build/tests/test_$test" > "$results/$test.txt" 2>&1 || failed=1; done
+for test in match features device; do
   for outcome in OK FAILED SKIPPED; do
     printf '%s: %s %s\n' "$test" "$(grep -c "^\[ *$outcome \].*ms)" "$results/$test.txt" || true)" "$outcome" | tee -a "$results/table.txt"
   done
@@ -55,4 +56,8 @@ say "Measured, against the card's own matrix product; useful flops are 2 x suppo
 timeout "$((60 * ${MINUTES:-5}))" "$build/tests/benchmarks/bench_search" --benchmark_filter='^on_gpu' \
   "--benchmark_out=$results/benchmarks.json" --benchmark_out_format=json 2>/dev/null | tee -a "$results/table.txt" ||
   say "cut off after ${MINUTES:-5} minutes"
+
+say "A step of training, and indexing, each against the plain way to do it"
+timeout 150 "$build/tests/benchmarks/bench_train_device" --seconds 100 --json "$results/training.json" 2> "$results/training_errors.txt" |
+  tee -a "$results/table.txt" || say "cut off"
 exit "$failed"

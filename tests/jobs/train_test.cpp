@@ -224,6 +224,10 @@ TEST_F(Train, WhatCannotBeDoneIsRefusedByName) {
   EXPECT_THAT(refusal({"--sizes", "native", "--minutes", "1,2"}, 2), HasSubstr("--minutes: 2 values"));
   EXPECT_THAT(refusal({"--init", folder_ / "scans.h5"}, 3), HasSubstr("outsole.prepared"));
   EXPECT_THAT(refusal({"--mixed-precision", "--device", "cpu"}, 2), HasSubstr("--mixed-precision"));
+  EXPECT_THAT(refusal({"--precision", "bf16", "--device", "cpu"}, 2), HasSubstr("--precision bf16"));
+  EXPECT_THAT(refusal({"--precision", "tf32", "--device", "cpu"}, 2), HasSubstr("--precision tf32"));
+  EXPECT_THAT(refusal({"--precision", "16"}, 2), AllOf(HasSubstr("--precision"), HasSubstr("no precision '16'")));
+  EXPECT_THAT(refusal({"--precision", "tf32", "--mixed-precision"}, 2), HasSubstr("--mixed-precision: not with"));
   EXPECT_FALSE(fs::exists(folder_ / "run"));
 }
 

@@ -42,7 +42,7 @@ class PlainLoop {
           at::Tensor tensor = parameter.tensor;
           tensor.mutable_grad() = at::zeros_like(tensor);
         }
-        losses += line_.add_gradients(step) * line_.weight(step, step + 1);
+        losses += line_.add_gradients(step).value() * line_.weight(step, step + 1);
         adam_.step();
       }
       position_.epoch_loss = losses / line_.weight(0, kSteps);
@@ -83,6 +83,7 @@ class RunTest : public outsole::testing::SharedFolder {
     const auto make_line = [&] {
       auto line = std::make_unique<Line>(comm_.rank(), comm_.size());
       line->before_step = before_step;
+      line->is_late = losses_are_late_;
       return line;
     };
     return run(subject, make_line, wanted, comm_);
@@ -97,6 +98,8 @@ class RunTest : public outsole::testing::SharedFolder {
   std::string model_digest(const std::string& name) const { return store::Store(model_path(folder_ / name)).sha256(); }
 
   CsvTable history(const std::string& name) const { return read_csv(history_path(folder_ / name)); }
+
+  bool losses_are_late_ = false;
 };
 
 double largest_difference(const at::Tensor& a, const at::Tensor& b) { return (a - b).abs().max().item<double>(); }
@@ -221,10 +224,34 @@ TEST_F(RunTest, ABugOnOneRankReachesAll) {
 }
 
 TEST_F(RunTest, ALossThatIsNotFiniteEndsItNamingTheStep) {
-  RunOptions wanted = options("run", 1);
-  wanted.adam.learning_rate = 1e30;
-  EXPECT_THAT(message_of<DataError>([&] { train(wanted); }), AllOf(HasSubstr("epoch 1"), HasSubstr("step 2")));
-  EXPECT_FALSE(fs::exists(model_path(wanted.output)));
+  for (const bool is_late : {false, true}) {
+    losses_are_late_ = is_late;
+    RunOptions wanted = options(is_late ? "late" : "run", 1);
+    wanted.adam.learning_rate = 1e30;
+    EXPECT_THAT(message_of<DataError>([&] { train(wanted); }), AllOf(HasSubstr("epoch 1"), HasSubstr("step 2")));
+    EXPECT_FALSE(fs::exists(model_path(wanted.output)));
+  }
+}
+
+TEST_F(RunTest, WhoseLossesComeLateIsTheSameBitForBit) {
+  const RunSummary in_time = train(options("in_time", 4));
+  losses_are_late_ = true;
+  const RunSummary late = train(options("late", 4));
+  train(careful_options("saved", 4));  // with a checkpoint after every step
+  EXPECT_EQ(late.loss, in_time.loss);
+  EXPECT_EQ(late.steps, in_time.steps);
+  EXPECT_EQ(model_digest("late"), model_digest("in_time"));
+  EXPECT_EQ(model_digest("saved"), model_digest("in_time"));
+  const auto losses = [&](const std::string& name) {
+    const CsvTable table = history(name);
+    std::vector<std::string> fields;
+    for (const auto& row : table.rows) {
+      for (const char* column : {"epoch", "loss", "held_out_loss"}) fields.push_back(row[table.column(column)]);
+    }
+    return fields;
+  };
+  EXPECT_EQ(losses("late"), losses("in_time"));
+  EXPECT_EQ(losses("saved"), losses("in_time"));
 }
 
 TEST_F(RunTest, OfAnotherSubjectIsRefusedNamingWhatAPersonWouldChange) {

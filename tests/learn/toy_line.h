@@ -40,7 +40,7 @@ class Line : public learn::Learner {
   std::int64_t steps_per_epoch() const override { return kSteps; }
   void begin_epoch(std::int64_t epoch) override { epoch_ = epoch; }
 
-  double add_gradients(std::int64_t step) override {
+  learn::PendingNumber add_gradients(std::int64_t step) override {
     if (before_step) before_step(epoch_, step);
     const comm::UnitRange mine = comm::units_of(examples(step), rank_, ranks_);
     if (mine.size() == 0) return 0;
@@ -50,6 +50,8 @@ class Line : public learn::Learner {
     loss.backward();
     return loss.item<double>();
   }
+
+  bool losses_are_late() const override { return is_late; }
 
   double weight(std::int64_t first, std::int64_t end) const override {
     return static_cast<double>(std::min(end * kBatch, kPoints) - first * kBatch);
@@ -72,6 +74,7 @@ class Line : public learn::Learner {
 
   /// What a test does before a rank's part of a step.
   std::function<void(std::int64_t epoch, std::int64_t step)> before_step;
+  bool is_late = false;  // with its losses
 
  private:
   int rank_, ranks_;

@@ -93,6 +93,16 @@ TEST_F(ScanImagesTest, AreMirroredThenMovedAndNothingIsKnownOfWhatCameIn) {
   }
 }
 
+TEST_F(ScanImagesTest, AreTheSameThroughBytes) {
+  const wear::PreparedStore scans(folder_ / "scans.h5");
+  ScanImages images(scans, 0, {-3, 30}), through_bytes(scans, 0, {-3, 30});
+  const std::vector<ShownScan> wanted{{0, {}}, {6, {2, -3, true}}, {3, {-40, 0, false}}, {0, {1, 1, false}}};
+  const ScanBatch expected = images.batch(wanted);
+  const ScanBatch batch = on_device(through_bytes.byte_batch(wanted, at::kCPU), at::kCPU);
+  EXPECT_TRUE(at::equal(batch.grey, expected.grey));
+  EXPECT_TRUE(at::equal(batch.known, expected.known));
+}
+
 TEST_F(ScanImagesTest, OfSomeRowsAreThoseRowsOfWholeImagesHoweverTheyAreMoved) {
   testing::write_prepared(folder_ / "tall.h5", std::span(infos_).first(3), 67, 43);
   wear::PreparedStore scans(folder_ / "tall.h5");

@@ -108,7 +108,7 @@ TEST_F(SplitTraining, GradientsOfAStepDoNotDependOnTheSplitForMovedAndMirroredPa
   const auto sums = [&](int split_ranks, std::int64_t epoch_loss_pairs) {
     const TrainOptions wanted = options("unused", split_ranks);
     Learner learner(scans, pairs, wanted, 0, comm_);
-    std::vector<double> numbers{learner.add_gradients(batch, {})};
+    std::vector<double> numbers{learner.add_gradients(batch, {}).value()};
     for (const learn::NamedTensor& named : learner.parameters()) {
       const at::Tensor gradient = named.tensor.grad().defined() ? named.tensor.grad() : at::zeros_like(named.tensor);
       const at::Tensor values = gradient.to(at::kDouble).contiguous();

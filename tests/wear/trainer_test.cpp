@@ -174,7 +174,7 @@ TEST_F(TrainerTest, RanksThatShareABatchComeToTheGradientOfOneRankWithAllOfIt) {
       const std::span<const TrainingPair> batch(plain.pairs().data(), size);
       const double expected = plain.gradients(batch);
       sum.zero();
-      std::array<double, 1> loss{learner.add_gradients(batch, {})};
+      std::array<double, 1> loss{learner.add_gradients(batch, {}).value()};
       sum.finish();
       comm_.start_sum(std::span<double>(loss)).wait();
       EXPECT_NEAR(loss[0], expected, 1e-5 * expected) << size << " pairs";
