@@ -1,5 +1,7 @@
 // Any network, evaluated from the list of its layers.
 
+#include <c10/core/GradMode.h>
+
 #include <utility>
 
 #include "core/errors.h"

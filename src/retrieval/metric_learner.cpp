@@ -1,5 +1,7 @@
 #include "retrieval/metric_learner.h"
 
+#include <c10/core/GradMode.h>
+
 #include <algorithm>
 #include <array>
 

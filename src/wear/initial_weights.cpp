@@ -1,6 +1,7 @@
 #include "wear/initial_weights.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <string>

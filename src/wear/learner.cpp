@@ -1,6 +1,7 @@
 #include "wear/learner.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 #include "wear/network.h"
 
+#include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/nn/functional/padding.h>
 #include <torch/utils.h>

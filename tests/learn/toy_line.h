@@ -2,6 +2,7 @@
 // A learner that shows what one is: weight and bias of a line through points that the ranks share.
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cstdint>

@@ -1,6 +1,7 @@
 #include "wear/model_file.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/GradMode.h>
 #include <gmock/gmock.h>
 
 #include "comm/communicator.h"

@@ -1,6 +1,7 @@
 #include "wear/network.h"
 
 #include <ATen/record_function.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 #include <torch/utils.h>
 
