@@ -1,7 +1,9 @@
 // Training and indexing on a GPU, each against the plain way to do it in the same run; on a CPU in sizes that only show
 // that it runs.
 //
-//   bench_train_device [--json FILE] [--seconds N]   what is not begun after N seconds (100) is left out, and said so
+//   bench_train_device [--json FILE] [--seconds N] [--only indexing|training]
+//
+// What is not begun after N seconds (100) is left out, and said so.
 
 #include "device_benchmark.h"
 
@@ -81,16 +83,17 @@ int main(int argc, char** argv) {
   using namespace outsole;
   const double start = now_s();
   const comm::Environment environment(argc, argv);
-  std::string json;
+  std::string json, only;
   double seconds = 100;
   for (int i = 1; i + 1 < argc; i += 2) {
     const std::string option = argv[i];
     if (option == "--json") json = argv[i + 1];
     if (option == "--seconds") seconds = std::atof(argv[i + 1]);
+    if (option == "--only") only = argv[i + 1];
   }
   const at::Device device = benchmarks::device_at_hand();
   std::printf("on %s\n", device.str().c_str());
   benchmarks::Lines lines(json);
-  benchmarks::measure_indexing(device, lines);
-  benchmarks::measure_steps(device, start + seconds, lines);
+  if (only != "training") benchmarks::measure_indexing(device, lines);
+  if (only != "indexing") benchmarks::measure_steps(device, start + seconds, lines);
 }

@@ -159,7 +159,8 @@ TEST(AdamOnDevice, StepsAsOnTheCpu) {
     return all;
   };
   const std::vector<at::Tensor> there = trained(device()), here = trained(at::kCPU);
-  for (std::size_t i = 0; i < here.size(); ++i) EXPECT_LT(relative_difference(there[i], here[i]), 1e-6) << i;
+  // LibTorch takes 1 - beta2 in 32 bit: 1.3e-5 less than it is.
+  for (std::size_t i = 0; i < here.size(); ++i) EXPECT_LT(relative_difference(there[i], here[i]), 2e-5) << i;
 }
 
 TEST(PendingNumber, ArrivesFromTheDevice) {

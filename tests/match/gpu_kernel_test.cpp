@@ -117,8 +117,8 @@ TEST(GpuKernel, EqualsTheDefinitionWhenErosionIsWiderThanTheIndexBorder) {
 
 TEST(GpuKernel, EqualsTheDefinitionInManyBands) {
   const Problem problem = make_problem({.exemplars = 2});
-  EXPECT_GE(search_emulated(problem, 52 << 10).bands, 2);
-  expect_equals_naive(problem, 1e-3, 52 << 10);
+  EXPECT_GE(search_emulated(problem, 64 << 10).bands, 2);
+  expect_equals_naive(problem, 1e-3, 64 << 10);
 }
 
 TEST(GpuKernel, IgnoresFlatChannels) {

@@ -141,16 +141,16 @@ std::uint16_t half_of(double value) { return c10::Half(static_cast<float>(value)
 /// A cell of a chunk that holds none.
 constexpr std::int64_t kNoCell = -1;
 
-/// Rows of a band with what its shifts add, as columns lie in shared memory.
-std::int64_t pitch_of(const ViewGroup& group, std::int64_t rows) {
-  return divide_up(rows + (group.patch_y - 1) * group.step, 8) * 8;
+/// Rows of a band with what its shifts add.
+std::int64_t rows_with_shifts(const ViewGroup& group, std::int64_t rows) {
+  return rows + (group.patch_y - 1) * group.step;
 }
 
 /// Shared memory that a band takes at most, beside the terms of its poses.
 std::int64_t band_bytes(const ViewGroup& group, std::int64_t rows, std::int64_t columns, std::int64_t chunks,
                         std::int64_t edges) {
   return chunks * (kChunkBytes + kOffsetBytes) + edges * kChunkBytes +
-         pitch_of(group, rows) * (columns + (group.patch_x - 1) * group.step) * kCellBytes;
+         rows_with_shifts(group, rows) * (columns + (group.patch_x - 1) * group.step) * kCellBytes;
 }
 
 /// Shared memory for a stage, beside the terms of its poses: blocks of fewer warps share a multiprocessor.
@@ -182,13 +182,12 @@ void add_band(const BandCells& band, const SupportBox& box, std::int64_t first_r
   edge.insert(edge.end(), core_end, band.core.end());
   std::ranges::sort(edge);
   const auto chunks_of = [](std::size_t size) { return static_cast<int>(size / kChunkCells); };
-  const std::int64_t pitch = pitch_of(group.sizes, rows);
+  const std::int64_t all_rows = rows_with_shifts(group.sizes, rows);
   Band laid{};
   laid.column = narrow<int>(first_column);
   laid.columns = narrow<int>(columns);
   laid.row = narrow<int>(first_row);
-  laid.rows = narrow<int>(rows + (group.sizes.patch_y - 1) * group.sizes.step);
-  laid.pitch = narrow<int>(pitch);
+  laid.rows = narrow<int>(all_rows);
   laid.first_chunk = group.sizes.chunks;
   laid.first_edge_chunk = chunks_of(group.support.size() / kGroupViews);
   const auto add_cell = [&](std::int64_t cell) {
@@ -196,7 +195,8 @@ void add_band(const BandCells& band, const SupportBox& box, std::int64_t first_r
     const std::int64_t column = cell == kNoCell ? first_column : cell / box.rows;
     const std::int64_t row = cell == kNoCell ? first_row : cell % box.rows;
     group.cells.push_back(static_cast<unsigned>(row | column << 16));
-    group.cell_offsets.push_back(narrow<unsigned short>((column - first_column) * pitch + row - first_row));
+    group.cell_offsets.push_back(
+        narrow<unsigned short>(((column - first_column) * all_rows + row - first_row) * (kCellBytes / 16)));
   };
   const auto add_with_support = [&](std::vector<std::int64_t> some) {
     while (some.size() % kChunkCells != 0) some.push_back(kNoCell);

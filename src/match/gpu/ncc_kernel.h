@@ -39,10 +39,6 @@ inline constexpr float kFlush = 1.0f / (1 << 18);
 
 inline constexpr unsigned kOnes = 0x3c003c00;  // two halves
 
-/// Where a cell and eight of its exemplars lie in a band: neighbouring cells in different banks of shared memory.
-/// Columns are of whole eights of cells, so that it is a matter of the row alone.
-OUTSOLE_DEVICE int place_in_band(int cell, int half) { return cell * kCellBytes + ((half << 4) ^ ((cell << 2) & 16)); }
-
 /// Of poses, higher is better; 0: none.
 OUTSOLE_DEVICE unsigned long long key_of(float score, unsigned rank) {
   const unsigned bits = bits_of(score + 0.0f);  // -0 is 0
@@ -151,14 +147,14 @@ OUTSOLE_DEVICE void begin_stage(const SearchWork& work, const ViewGroup& group, 
   const int first_column = group.origin_x + band.column - (patch.shift_x + group.patch_x - 1) * group.step;
   const int end_column = first_column + band.columns + (group.patch_x - 1) * group.step;
   const int margin = work.margin, end_row = height - margin, last_column = work.width - margin - 1;
-  const int to_step = warps * band.pitch * kCellBytes, from_step = warps * height * kExemplars;
+  const int to_step = warps * band.rows * kCellBytes, from_step = warps * height * kExemplars;
   const unsigned short* map =
       work.blocks[own.exemplars / 2].y +
       (static_cast<long long>(own.exemplars & 1) * work.channels + channel) * work.width * height * kExemplars;
   for (int i = lane; i < 2 * band.rows; i += 32) {
     const int r = i >> 1, row = first_row + r;
     const bool has_row = row >= margin && row < end_row;
-    SharedAddress to = stage.cells + place_in_band(warp * band.pitch + r, i & 1);
+    SharedAddress to = stage.cells + (warp * band.rows + r) * kCellBytes + (i & 1) * 16;
     int from = ((first_column + warp) * height + row) * kExemplars + (i & 1) * 8;
     for (int column = first_column + warp; column < end_column; column += warps) {
       const bool wanted = has_row && column >= margin && column <= last_column;
@@ -214,11 +210,10 @@ OUTSOLE_DEVICE Quad sum_of_squares(const Quad& a, const Quad& b) {
 
 /// What a warp reads of a band in shared memory: chunk after chunk.
 struct Reader {
-  SharedAddress x, support, cells;
-  SharedAddress offset;  // of this lane's cell in the next chunk, to be read
-  int next_offset;       // in the chunk to come
-  int half;              // of the exemplars, whose rows this lane names
-  int shift_offset[kWarpShifts];
+  SharedAddress x, support;
+  SharedAddress offset;                 // where that of this lane's cell in the next chunk is to be read
+  int next_offset;                      // of the chunk to come
+  SharedAddress cells_at[kWarpShifts];  // of the exemplars whose rows this lane names
 
   OUTSOLE_DEVICE Quad x_of_chunk() {
     const Quad quad = load_quad(x);
@@ -238,7 +233,7 @@ struct Reader {
     next_offset = load_short(offset);
     OUTSOLE_UNROLL
     for (int s = 0; s < kWarpShifts; ++s) {
-      y[s] = load_matrices_transposed(cells + place_in_band(cell + shift_offset[s], half));
+      y[s] = load_matrices_transposed(cells_at[s] + cell * 16);
     }
   }
 };
@@ -284,14 +279,13 @@ OUTSOLE_DEVICE void add_band(const SearchWork& work, const ViewGroup& group, con
   Reader reader;
   reader.x = stage.x + lane * 16;
   reader.support = stage.support + lane * 16;
-  reader.cells = stage.cells;
   reader.offset = stage.offsets + cell_of_lane * 2;
   reader.next_offset = load_short(reader.offset);
-  reader.half = (lane >> 3) & 1;
   OUTSOLE_UNROLL
   for (int s = 0; s < kWarpShifts; ++s) {
     const int packed = own.shift[s];
-    reader.shift_offset[s] = packed == Own::kNone ? 0 : ((packed >> 16) * band.pitch + (packed & 0xffff)) * step;
+    const int cells_on = packed == Own::kNone ? 0 : ((packed >> 16) * band.rows + (packed & 0xffff)) * step;
+    reader.cells_at[s] = stage.cells + cells_on * kCellBytes + ((lane >> 3) & 1) * 16;
   }
   const unsigned ones_of_sum = lane < 16 ? kOnes : 0, ones_of_squares = kOnes - ones_of_sum;
   for (int pair = 0; pair < band.core_chunks / 2; ++pair) {

@@ -5,13 +5,13 @@ namespace outsole::match::gpu {
 
 inline constexpr int kMostWarps = 8;  // of a block, and of a multiprocessor: each takes 255 registers a thread
 inline constexpr int kMostThreads = 32 * kMostWarps;
-inline constexpr int kExemplars = 16;    // of a block: the rows of a product
-inline constexpr int kGroupViews = 16;   // of a mark, on one list of cells: the columns of two products
-inline constexpr int kWarpShifts = 4;    // of a warp
-inline constexpr int kChunkCells = 16;   // that one product adds up
-inline constexpr int kChunkBytes = 512;  // of x: 16 cells of 16 views
-inline constexpr int kOffsetBytes = 32;  // of a chunk's cell_offsets
-inline constexpr int kCellBytes = 2 * kExemplars;
+inline constexpr int kExemplars = 16;                   // of a block: the rows of a product
+inline constexpr int kGroupViews = 16;                  // of a mark, on one list of cells: the columns of two products
+inline constexpr int kWarpShifts = 4;                   // of a warp
+inline constexpr int kChunkCells = 16;                  // that one product adds up
+inline constexpr int kChunkBytes = 512;                 // of x: 16 cells of 16 views
+inline constexpr int kOffsetBytes = 32;                 // of a chunk's cell_offsets
+inline constexpr int kCellBytes = 2 * kExemplars + 16;  // the gap keeps eight cells in different banks
 inline constexpr int kWarpPoses = kWarpShifts * kGroupViews;
 inline constexpr int kTermsBytes = 8 * kWarpPoses;  // of a warp
 inline constexpr int kCountBytes = 4 * kWarpPoses;
@@ -21,7 +21,6 @@ inline constexpr int kStages = 3;  // of shared memory: one is worked on while t
 struct Band {
   int column, columns;  // of the box
   int row, rows;        // with what a patch's shifts add to them
-  int pitch;            // cells from column to column in shared memory, a multiple of 8
   int first_chunk;      // of the group
   // By where its cells have support, in this order:
   int core_chunks;       // in all views; an even number
@@ -37,7 +36,8 @@ struct Terms {
 /// Up to 16 views on a common box of cells. Poses lie [shifts_x][shifts_y][16 views].
 struct ViewGroup {
   const Band* bands;
-  const unsigned short* cell_offsets;  // [chunks][16] where a cell lies in its band at the patch's last shifts
+  const unsigned short* cell_offsets;  // [chunks][16] where a cell lies in its band at the patch's last shifts, in
+                                       // pieces of 16 bytes
   const unsigned* cells;               // [chunks][16] row | column << 16 in the box
   const unsigned short* x;             // [C][chunks] as two products want it: [32 lanes][2][4]
   const unsigned short* support;       // [chunks but core ones] the same, 0 or 1
