@@ -8,6 +8,9 @@ endif()
 # LibTorch: Debian's libtorch-dev, or a wheel's (-DCMAKE_PREFIX_PATH=$(python3 -c 'import torch;print(torch.utils.cmake_prefix_path)')).
 find_package(Torch QUIET)
 add_library(outsole_torch INTERFACE)
+# LibTorch of a Python wheel exports parts of the standard library that do not work alone (std::filesystem::remove_all jumps to
+# nowhere): the system's is linked before it, so that its symbols are found first.
+target_link_options(outsole_torch INTERFACE LINKER:--push-state,--no-as-needed -lstdc++ LINKER:--pop-state)
 if(Torch_FOUND)
   target_include_directories(outsole_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
   target_link_libraries(outsole_torch INTERFACE ${TORCH_LIBRARIES})

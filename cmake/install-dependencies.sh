@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
 # With --program only what the program alone needs, not the tests and benchmarks. With --fuzz also a clang that brings libFuzzer. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
+# clang-16 makes the kernels for GPUs; without it a build has none.
 # libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
 set -euo pipefail
 
 packages=(
-  g++ cmake ninja-build
+  g++ cmake ninja-build clang-16
   libtorch-dev libopenblas0-pthread libopencv-dev libpng-dev libjpeg-dev libtiff-dev libhdf5-dev libopenmpi-dev openmpi-bin
   libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsvm-dev
 )
@@ -18,7 +19,7 @@ if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/n
 fi
 
 if [ "${1:-}" = --fuzz ]; then
-  packages+=(clang-16 libclang-rt-16-dev)
+  packages+=(libclang-rt-16-dev)
 fi
 
 missing=()

@@ -1,7 +1,5 @@
 #include "features/layers.h"
 
-#include <torch/version.h>
-
 #include <array>
 #include <limits>
 #include <vector>
@@ -49,10 +47,8 @@ at::Tensor convolve(const Convolution& convolution, const at::Tensor& input) {
     const at::Tensor shift = bias.defined() ? bias.to(input.scalar_type()) : bias;
     return at::conv2d(input, weight.to(input.scalar_type()), shift, stride, padding, dilation);
   }
-  // at::conv2d would hand 1x1 kernels and small maps to BLAS, whose last bits depend on its own number of threads. In
-  // LibTorch 2 what is called here is no longer meant to be called by others.
-  constexpr bool kIsLibTorch1 = TORCH_VERSION_MAJOR < 2;
-  if (kIsLibTorch1 && input.is_cpu() && at::hasMKLDNN()) {
+  // at::conv2d would hand 1x1 kernels and small maps to BLAS, whose last bits depend on its own number of threads.
+  if (input.is_cpu() && at::hasMKLDNN()) {
     return at::mkldnn_convolution(input, weight, bias, padding, stride, dilation, /*groups=*/1);
   }
   return at::conv2d(input, weight, bias, stride, padding, dilation);
