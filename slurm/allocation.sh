@@ -132,7 +132,8 @@ allocation_options() {
   shift 2
   ranks=$(ranks_per_node "$@")
   if runs_on_gpus "$@"; then
-    options+=("${OUTSOLE_GPU_SBATCH_OPTIONS[@]}" --gpus-per-task=1)
+    # A rank sees the GPUs of its neighbours, too, and takes the one of its number: only so can ranks reach each other's.
+    options+=("${OUTSOLE_GPU_SBATCH_OPTIONS[@]}" --gpus-per-node="$OUTSOLE_GPUS_PER_NODE" --gpu-bind=none)
   fi
   if [ "$OUTSOLE_LAUNCHER" = mpirun ]; then
     options+=(--signal=B:TERM@120)

@@ -94,6 +94,24 @@ BENCHMARK(on_gpu)
     ->Iterations(1)
     ->Unit(benchmark::kSecond);
 
+/// What a mark costs the CPU before a GPU can search it.
+void layout_for_gpu(benchmark::State& state) {
+  const match::SearchKernel* const kernel = match::find_kernel("gpu");
+  if (kernel == nullptr || !kernel->runs_here()) {
+    state.SkipWithError("no GPU here, or a build without its kernel");
+    return;
+  }
+  const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
+  const match::Compute gpu = {at::Device(at::kCUDA, 0), match::ComputePrecision::k16};
+  for (auto _ : state) {
+    benchmark::DoNotOptimize(problem.ready(*kernel, gpu));
+    const double start = now_s();
+    benchmark::DoNotOptimize(problem.ready());
+    state.counters["of_it_as_for_cpus_s"] = now_s() - start;
+  }
+}
+BENCHMARK(layout_for_gpu)->Args({241, 121})->Args({90, 40})->Unit(benchmark::kSecond);
+
 }  // namespace
 
 }  // namespace outsole::benchmarks

@@ -167,7 +167,7 @@ AStepOnGpusIsPlannedOnOne() {
   job=$(OUTSOLE_TEST_GPUS=1 submit --name gpus --logs gpus index --exemplars undisturbed/exemplars.h5 \
     --output gpus/index.h5)
   expect_state "$job" COMPLETED
-  expect_equal "ranks" "1 ranks x 2 cores of 1024 MiB, 1 GPU each: --memory-gib 0.89 --threads 2" "$(starts_of gpus)"
+  expect_equal "ranks" "1 ranks x 2 cores of 1024 MiB, 1 GPUs a node: --memory-gib 0.89 --threads 2" "$(starts_of gpus)"
   expect_equal "planning" "$(starts_of gpus)" "$(starts_of gpus.size)"
 }
 
@@ -179,7 +179,7 @@ AWaitingJobGetsTheNodesThatItsPlanAsksFor() {
   rm "$folder/plan"
   expect_equal "nodes" 2 "$(job_field "$job" NumNodes)"
   expect_equal "time limit" 00:50:00 "$(job_field "$job" TimeLimit)"
-  expect_equal "ranks" "4 ranks x 2 cores of 2048 MiB, 1 GPU each: --memory-gib 0.89 --threads 2" "$(starts_of grown)"
+  expect_equal "ranks" "4 ranks x 2 cores of 2048 MiB, 2 GPUs a node: --memory-gib 0.89 --threads 2" "$(starts_of grown)"
 }
 
 WhatTheCommandSaysItselfIsNotSaidTwice() {
@@ -343,7 +343,7 @@ cat >"$folder/outsole" <<END
 if [ "\${SLURM_PROCID:-0}" -eq 0 ] && [ -n "\${SLURM_JOB_ID:-}" ]; then
   options=\$(grep -oE -- ' --(memory-gib|threads) [0-9.]+' <<<" \$*" | tr -d '\n')
   echo "\$SLURM_JOB_NAME: \${SLURM_NTASKS:-1} ranks x \${SLURM_CPUS_PER_TASK:-1} cores of" \
-    "\$SLURM_MEM_PER_NODE MiB\${SLURM_GPUS_PER_TASK:+, \$SLURM_GPUS_PER_TASK GPU each}:\$options" >>"$folder/starts"
+    "\$SLURM_MEM_PER_NODE MiB\${SLURM_GPUS_PER_NODE:+, \$SLURM_GPUS_PER_NODE GPUs a node}:\$options" >>"$folder/starts"
 fi
 if [ -e "$folder/plan" ]; then
   cat "$folder/plan"
