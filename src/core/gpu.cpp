@@ -84,6 +84,14 @@ int gpu_count() {
   return driver().is_there && driver().device_count(&count) == kDone ? count : 0;
 }
 
+int gpu_capability(int number) {
+  int device = 0, major = 0, minor = 0;
+  const bool is_told = driver().is_there && driver().device(&device, number) == kDone &&
+                       driver().device_attribute(&major, kMajorVersion, device) == kDone &&
+                       driver().device_attribute(&minor, kMinorVersion, device) == kDone;
+  return is_told ? 10 * major + minor : 0;
+}
+
 Gpu& Gpu::number(int number) {
   static std::mutex mutex;
   static std::map<int, std::unique_ptr<Gpu>> gpus;
@@ -95,17 +103,14 @@ Gpu& Gpu::number(int number) {
 
 Gpu::Gpu(int number) : name_("GPU " + std::to_string(number)) {
   if (number < 0 || number >= gpu_count()) throw EnvironmentError(name_ + ": there is none of that number here");
-  int device = 0, major = 0, minor = 0, shared = 0;
+  int device = 0, shared = 0;
   char name[256] = "", bus_address[64] = "";
   check(driver().device(&device, number), "cuDeviceGet");
   check(driver().device_name(name, sizeof name, device), "cuDeviceGetName");
   name_ += std::string(" (") + name + ")";
   check(driver().bus_address(bus_address, sizeof bus_address, device), "cuDeviceGetPCIBusId");
   bus_address_ = bus_address;
-  check(driver().device_attribute(&major, kMajorVersion, device), "cuDeviceGetAttribute");
-  check(driver().device_attribute(&minor, kMinorVersion, device), "cuDeviceGetAttribute");
   check(driver().device_attribute(&shared, kSharedBytesOfBlock, device), "cuDeviceGetAttribute");
-  compute_capability_ = 10 * major + minor;
   shared_bytes_ = shared;
   check(driver().retain_context(&context_, device), "cuDevicePrimaryCtxRetain");
 }

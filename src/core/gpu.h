@@ -15,6 +15,9 @@ namespace outsole {
 /// GPUs that the driver sees; 0 without a driver.
 int gpu_count();
 
+/// What the generation of a GPU can do: 80, 90. It is asked without taking any of the GPU's memory.
+int gpu_capability(int number);
+
 /// A kernel of a GPU, loaded.
 struct GpuKernel {
   void* function = nullptr;
@@ -38,8 +41,6 @@ class Gpu {
   const std::string& name() const { return name_; }
   /// On the bus: "0000:17:00.0". Two processes that see it by different numbers see the same address.
   const std::string& bus_address() const { return bus_address_; }
-  /// What its generation can do: 80, 90.
-  int compute_capability() const { return compute_capability_; }
   /// Shared memory that a block may have.
   std::int64_t shared_bytes() const { return shared_bytes_; }
 
@@ -66,7 +67,6 @@ class Gpu {
   void check(int result, const char* what) const;
 
   std::string name_, bus_address_;
-  int compute_capability_ = 0;
   std::int64_t shared_bytes_ = 0;
   void* context_ = nullptr;
 };

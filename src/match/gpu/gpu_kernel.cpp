@@ -8,6 +8,19 @@
 
 namespace outsole::match {
 
+namespace {
+
+/// Whether there are GPUs, all of the generation that the PTX is made for or later: a rank may get any of them.
+bool all_gpus_are_new_enough() {
+  constexpr int kLeastCapability = 80;
+  for (int gpu = 0; gpu < gpu_count(); ++gpu) {
+    if (gpu_capability(gpu) < kLeastCapability) return false;
+  }
+  return gpu_count() > 0;
+}
+
+}  // namespace
+
 std::vector<SearchKernel> gpu_kernels() {
   return {
       {.name = "gpu",
@@ -15,7 +28,7 @@ std::vector<SearchKernel> gpu_kernels() {
        .needs = "a GPU of compute capability 8.0 or more, and its driver",
        .place = KernelPlace::kGpu,
        .gpus = gpu_count,
-       .runs_here = [] { return gpu_count() > 0; },
+       .runs_here = all_gpus_are_new_enough,
        .knows = gpu::knows,
        .make_ready =
            [](std::vector<MarkView> views, const SearchTerms& terms, const Compute& compute) {

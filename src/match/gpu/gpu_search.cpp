@@ -50,10 +50,6 @@ struct Kernels {
     const std::lock_guard lock(mutex);
     const auto known = all.find(&gpu);
     if (known != all.end()) return known->second;
-    constexpr int kLeast = 80;  // what the PTX is made for
-    if (gpu.compute_capability() < kLeast) {
-      throw EnvironmentError(gpu.name() + " is of a generation before those that the kernel needs (Ampere)");
-    }
     const std::vector<GpuKernel> kernels =
         gpu.load(kPtx, {"outsole_search", "outsole_search_products", "outsole_pack"});
     return all.insert({&gpu, Kernels{kernels[0], kernels[1], kernels[2]}}).first->second;

@@ -250,50 +250,59 @@ std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std
   return cells;
 }
 
-/// x of every channel, scaled by a power of two for each view, and the terms of every cut.
+/// Where a cell of a view lies in PreparedMark's x of a channel, and in the kernel's.
+struct CellPlace {
+  std::size_t from, to;
+};
+
+std::vector<CellPlace> places_of(const SeenView& seen, std::size_t view, const SupportBox& box,
+                                 const std::vector<std::int64_t>& cells) {
+  const CellLayout cell_of{seen.group.rows, seen.group.stored_views, seen.group.paired};
+  std::vector<CellPlace> places;
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    if (cells[i] == kNoCell || (box.views[static_cast<std::size_t>(cells[i])] >> view & 1) == 0) continue;
+    const std::int64_t column = cells[i] / box.rows + box.origin_x - seen.group.origin_x;
+    const std::int64_t row = cells[i] % box.rows + box.origin_y - seen.group.origin_y;
+    const std::size_t in_chunk =
+        place_in_chunk(static_cast<std::int64_t>(view), static_cast<std::int64_t>(i % kChunkCells));
+    places.push_back(
+        {static_cast<std::size_t>(cell_of(column, row, seen.place)), i / kChunkCells * (kChunkBytes / 2) + in_chunk});
+  }
+  return places;
+}
+
+/// A power of two that brings the root mean square of some cells to about 1.
+double gain_of(const float* x, const std::vector<CellPlace>& places) {
+  double squares = 0;
+  for (const CellPlace& place : places) squares += double{x[place.from]} * x[place.from];
+  const double size = std::sqrt(squares / static_cast<double>(std::max<std::size_t>(places.size(), 1)));
+  return size > 0 && std::isfinite(size) ? std::exp2(-std::round(std::log2(size))) : 1;
+}
+
+/// x of every channel, scaled for each view, and the terms of every cut.
 void lay_out_x(std::span<const SeenView> views, const PreparedMark::Layout& mark, const SupportBox& box,
                const std::vector<std::int64_t>& cells, std::span<const float> y_gain, GroupArrays& group) {
-  const auto channels = static_cast<std::size_t>(mark.channels);
+  const auto channels = static_cast<std::size_t>(mark.channels), cuts = static_cast<std::size_t>(group.sizes.cuts);
   const std::size_t chunk_halves = static_cast<std::size_t>(group.sizes.chunks) * (kChunkBytes / 2);
+  std::vector<std::vector<CellPlace>> places;
+  for (std::size_t v = 0; v < views.size(); ++v) places.push_back(places_of(views[v], v, box, cells));
   group.x.assign(channels * chunk_halves, 0);
-  group.terms.assign(channels * static_cast<std::size_t>(group.sizes.cuts), {0, 0});
+  group.terms.assign(channels * cuts, {0, 0});
   for_each_on_threads(channels, [&](std::size_t c) {
-    int first_cut = 1;
+    unsigned short* const halves = group.x.data() + c * chunk_halves;
+    Terms* terms = group.terms.data() + c * cuts + 1;
     for (std::size_t v = 0; v < views.size(); ++v) {
-      const SeenView& seen = views[v];
-      const CellLayout cell_of{seen.group.rows, seen.group.stored_views, seen.group.paired};
-      const float* const x = seen.group.x.data() + static_cast<std::int64_t>(c) * seen.group.columns * seen.group.rows *
-                                                       seen.group.stored_views;
-      const auto x_at = [&](std::int64_t cell) {
-        const std::int64_t column = cell / box.rows + box.origin_x - seen.group.origin_x;
-        const std::int64_t row = cell % box.rows + box.origin_y - seen.group.origin_y;
-        return x[cell_of(column, row, seen.place)];
-      };
-      const auto has = [&](std::int64_t cell) {
-        return cell != kNoCell && (box.views[static_cast<std::size_t>(cell)] >> v & 1) != 0;
-      };
-      double squares = 0, count = 0;
-      for (const std::int64_t cell : cells) {
-        if (!has(cell)) continue;
-        squares += double{x_at(cell)} * x_at(cell);
-        ++count;
+      const GroupLayout& laid = views[v].group;
+      const float* const x =
+          laid.x.data() + static_cast<std::int64_t>(c) * laid.columns * laid.rows * laid.stored_views;
+      const double gain = gain_of(x, places[v]);
+      for (const CellPlace& place : places[v]) halves[place.to] = half_of(x[place.from] * gain);
+      const ViewLayout& view = views[v].view;
+      const std::size_t first = c * static_cast<std::size_t>(view.cuts);
+      for (std::size_t cut = first; cut < first + static_cast<std::size_t>(view.cuts); ++cut) {
+        *terms++ = {static_cast<float>(view.x_mean[cut] * gain),
+                    static_cast<float>(view.x_scale[cut] / gain / y_gain[c])};
       }
-      const double size = std::sqrt(squares / std::max(count, 1.0));
-      const double gain = size > 0 && std::isfinite(size) ? std::exp2(-std::round(std::log2(size))) : 1;
-      unsigned short* const halves = group.x.data() + c * chunk_halves;
-      for (std::size_t i = 0; i < cells.size(); ++i) {
-        if (!has(cells[i])) continue;
-        halves[i / kChunkCells * (kChunkBytes / 2) +
-               place_in_chunk(static_cast<std::int64_t>(v), static_cast<std::int64_t>(i % kChunkCells))] =
-            half_of(x_at(cells[i]) * gain);
-      }
-      for (std::int64_t cut = 0; cut < seen.view.cuts; ++cut) {
-        const std::size_t index = c * static_cast<std::size_t>(seen.view.cuts) + static_cast<std::size_t>(cut);
-        group.terms[c * static_cast<std::size_t>(group.sizes.cuts) + static_cast<std::size_t>(first_cut + cut)] = {
-            static_cast<float>(seen.view.x_mean[index] * gain),
-            static_cast<float>(seen.view.x_scale[index] / gain / y_gain[c])};
-      }
-      first_cut += narrow<int>(seen.view.cuts);
     }
   });
 }
@@ -341,8 +350,9 @@ void sort_and_keep_one(std::vector<T>& values) {
   values.erase(std::unique(values.begin(), values.end()), values.end());
 }
 
-/// Brings what makes a window flat to half of kFlush times 4 or so: 2^-17, by a power of two.
-float gain_of(float flat_square) {
+/// A power of two that brings the deviation below which a window is flat to about 2^-17: far enough above the smallest
+/// half, and a hundred thousand of it, which is an ordinary value, far enough below the largest.
+float exemplars_gain(float flat_square) {
   if (!(flat_square > 0)) return 1;
   return static_cast<float>(std::exp2(-17 - std::round(std::log2(flat_square) / 2)));
 }
@@ -408,7 +418,7 @@ MarkArrays lay_out_mark(const PreparedMark::Layout& layout, std::int64_t shared_
   mark.normalizes = epilogue_of(layout.similarity) == Epilogue::kNcc;
   mark.centring = layout.similarity.centring == Centring::kMuC ? 1.0f : 0.0f;
   for (const float flat_square : layout.flat_square) {
-    const float gain = gain_of(flat_square);
+    const float gain = exemplars_gain(flat_square);
     mark.gain.push_back(gain);
     mark.flat_square.push_back(flat_square * gain * gain);
   }

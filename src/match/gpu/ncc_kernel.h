@@ -1,5 +1,5 @@
 #pragma once
-// The search on a GPU: the scores of mcncc.h, 16 exemplars x 16 views x 32 shifts a block.
+// The search on a GPU: the scores of mcncc.h, 16 exemplars x 16 views x up to 32 shifts a block.
 //
 // A product on the tensor cores adds up 16 cells: of 16 exemplars (its rows) and 8 views (its columns), at one shift.
 //
@@ -18,7 +18,7 @@
 //            edge of one half                 1     1     1
 //
 // Channels follow one another; each is normalized in registers and added to the scores, which never leave them. While a
-// band of columns of one channel is worked on, the next ones come to shared memory.
+// band of one channel is worked on, the next ones come to shared memory.
 //
 // y is rounded to halves once, and what is rounded is searched: sums, squares and products of other exemplars by 2^-12,
 // but of the same ones. Windows whose variance is lost in that are summed anew from the maps as they are.
