@@ -50,7 +50,7 @@ TEST_F(ContactSheetOf, ExemplarsShowsEachOnItsPlace) {
     record.pixels.assign(240 * 130, static_cast<std::uint8_t>(10 * i));
     records.push_back(record);
   }
-  const auto path = save(ingest::kExemplarsSchema, ingest::exemplar_columns(records));
+  const auto path = save(ingest::kExemplarsSchema, ingest::exemplar_columns(records), ingest::kExemplarsVersion);
   const ContactSheet sheet = contact_sheet(path);
   EXPECT_EQ(sheet.shown, 15);
   EXPECT_EQ(sheet.picture(8 + 120, 8 + 65), cv::Vec3b(0, 0, 0));
