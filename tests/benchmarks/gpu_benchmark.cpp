@@ -34,19 +34,25 @@ double best_seconds(int repeats, const auto& work) {
   return best_s;
 }
 
-void on_gpu(benchmark::State& state) {
+const match::Compute kGpu = {at::Device(at::kCUDA, 0), match::ComputePrecision::k16};
+
+/// The kernel for GPUs; null: it cannot run here, which is said.
+const match::SearchKernel* kernel_or_skip(benchmark::State& state) {
   const match::SearchKernel* const kernel = match::find_kernel("gpu");
-  if (kernel == nullptr || !kernel->runs_here()) {
-    state.SkipWithError("no GPU here, or a build without its kernel");
-    return;
-  }
+  if (kernel != nullptr && kernel->runs_here()) return kernel;
+  state.SkipWithError("no GPU here, or a build without its kernel");
+  return nullptr;
+}
+
+void on_gpu(benchmark::State& state) {
+  const match::SearchKernel* const kernel = kernel_or_skip(state);
+  if (kernel == nullptr) return;
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
-  const match::Compute gpu = {at::Device(at::kCUDA, 0), match::ComputePrecision::k16};
   std::vector<at::Tensor> blocks;
   while (std::ssize(blocks) * match::kLanes < kExemplarsOfFid300) blocks.push_back(problem.block.clone());
   for (auto _ : state) {
     double start = now_s();
-    const match::ReadyMark mark = problem.ready(*kernel, gpu);
+    const match::ReadyMark mark = problem.ready(*kernel, kGpu);
     const double layout_s = now_s() - start;
     start = now_s();
     const auto found = search(mark, blocks);
@@ -76,14 +82,14 @@ void on_gpu(benchmark::State& state) {
     state.counters["same_pose"] = same_pose / static_cast<double>(exact.size());
     state.counters["same_first"] = first == first_found;
     if (!at::hasCUDA()) continue;
-    state.counters["of_product_rate"] = useful_flops / 1e12 / product_tflops(gpu.device, match::ComputePrecision::k16);
+    state.counters["of_product_rate"] = useful_flops / 1e12 / product_tflops(kGpu.device, match::ComputePrecision::k16);
     const double ours_s = search_s / exemplars * match::kLanes;  // of a block
-    const match::ReadyMark tensors = problem.ready(*match::find_kernel("tensors"), gpu);
-    const std::vector<at::Tensor> there(4, problem.block.to(gpu.device));
+    const match::ReadyMark tensors = problem.ready(*match::find_kernel("tensors"), kGpu);
+    const std::vector<at::Tensor> there(4, problem.block.to(kGpu.device));
     search(tensors, there);
     state.counters["tensors_slower"] = best_seconds(1, [&] { search(tensors, there); }) / 4 / ours_s;
-    state.counters["fft_slower"] = batched_fft_s(problem, gpu.device) / ours_s;
-    state.counters["conv2d_slower"] = grouped_convolution_s(problem, gpu.device) / ours_s;
+    state.counters["fft_slower"] = batched_fft_s(problem, kGpu.device) / ours_s;
+    state.counters["conv2d_slower"] = grouped_convolution_s(problem, kGpu.device) / ours_s;
   }
 }
 BENCHMARK(on_gpu)
@@ -96,15 +102,11 @@ BENCHMARK(on_gpu)
 
 /// What a mark costs the CPU before a GPU can search it.
 void layout_for_gpu(benchmark::State& state) {
-  const match::SearchKernel* const kernel = match::find_kernel("gpu");
-  if (kernel == nullptr || !kernel->runs_here()) {
-    state.SkipWithError("no GPU here, or a build without its kernel");
-    return;
-  }
+  const match::SearchKernel* const kernel = kernel_or_skip(state);
+  if (kernel == nullptr) return;
   const SearchProblem problem = make_search_problem(state.range(0), state.range(1));
-  const match::Compute gpu = {at::Device(at::kCUDA, 0), match::ComputePrecision::k16};
   for (auto _ : state) {
-    benchmark::DoNotOptimize(problem.ready(*kernel, gpu));
+    benchmark::DoNotOptimize(problem.ready(*kernel, kGpu));
     const double start = now_s();
     benchmark::DoNotOptimize(problem.ready());
     state.counters["of_it_as_for_cpus_s"] = now_s() - start;

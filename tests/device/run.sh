@@ -2,7 +2,7 @@
 # What runs on a GPU, on a machine that has one: builds the search alone (no MPI, HDF5, OpenCV or Boost), holds it against the
 # reference there, and measures it against the card's own matrix product.
 #
-#   tests/device/run.sh [FOLDER]        results go to FOLDER (build/device/results): table.txt, benchmarks.json, tests.txt
+#   tests/device/run.sh [FOLDER]        results go to FOLDER (build/device/results): table.txt, benchmarks.json, training.json, a log of each test
 #
 #   TORCH    prefix of a LibTorch with CUDA (default: that of python3's torch; without one, the system's LibTorch, on the CPU)
 #   PACKAGES folder of Debian packages of GoogleTest and Google Benchmark where they are not installed, from another machine:

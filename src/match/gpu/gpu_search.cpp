@@ -19,25 +19,30 @@ namespace {
 
 constexpr std::int64_t kAlignment = 256;
 
-/// Arrays one after another in one buffer: where each begins, then all of them written at once.
+/// Arrays one after another in a buffer that begins at `base`.
 class Packing {
  public:
+  explicit Packing(std::uint64_t base, std::int64_t bytes) : base_(base), bytes_(static_cast<std::size_t>(bytes)) {}
+
   template <typename T>
   const T* place(const std::vector<T>& values) {
-    const std::int64_t at = divide_up(std::ssize(bytes_), kAlignment) * kAlignment;
-    bytes_.resize(static_cast<std::size_t>(at) + values.size() * sizeof(T));
+    const std::int64_t at = end_;
+    end_ = end_after(end_, values);
     if (!values.empty()) std::memcpy(bytes_.data() + at, values.data(), values.size() * sizeof(T));
     return reinterpret_cast<const T*>(base_ + static_cast<std::uint64_t>(at));
   }
-  void begin_at(std::uint64_t base) {
-    base_ = base;
-    bytes_.clear();
-  }
   const std::vector<char>& bytes() const { return bytes_; }
 
+  /// Where the next array may begin once `values` has been placed at `begin`.
+  template <typename T>
+  static std::int64_t end_after(std::int64_t begin, const std::vector<T>& values) {
+    return divide_up(begin + std::ssize(values) * static_cast<std::int64_t>(sizeof(T)), kAlignment) * kAlignment;
+  }
+
  private:
-  std::uint64_t base_ = 0;
+  std::uint64_t base_;
   std::vector<char> bytes_;
+  std::int64_t end_ = 0;
 };
 
 /// The kernels, loaded once on each GPU.
@@ -193,12 +198,14 @@ GpuMark::GpuMark(std::vector<MarkView> views, const FrameCells& frame, std::int6
   useful_flops_ = prepared.useful_flops_per_exemplar();
   arrays_ = lay_out_mark(prepared.layout(), gpu.shared_bytes());
   std::vector<ViewGroup> groups;
-  Packing packing;
-  const auto place = [&](const auto& values) { return packing.place(values); };
-  work_at(arrays_, groups, place);
-  memory_ = GpuBuffer(gpu, std::ssize(packing.bytes()));
-  packing.begin_at(memory_.address());
-  work_ = work_at(arrays_, groups, place);
+  std::int64_t bytes = 0;
+  work_at(arrays_, groups, [&]<typename T>(const std::vector<T>& values) -> const T* {
+    bytes = Packing::end_after(bytes, values);
+    return nullptr;
+  });
+  memory_ = GpuBuffer(gpu, bytes);
+  Packing packing(memory_.address(), bytes);
+  work_ = work_at(arrays_, groups, [&](const auto& values) { return packing.place(values); });
   memory_.write(packing.bytes().data(), packing.bytes().size());
   for (GroupArrays& group : arrays_.groups) group = {};  // there by now
 }

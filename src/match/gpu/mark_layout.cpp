@@ -6,7 +6,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -245,7 +244,6 @@ std::vector<std::int64_t> lay_out_cells(SupportBox& box, std::int64_t views, std
       add_band(band, box, row, first, rows, column - first, views, group, cells);
     }
   }
-  group.support.resize(group.support.size() + kChunkBytes / 2);  // what is asked for ahead
   group.sizes.band_count = narrow<int>(std::ssize(group.bands));
   return cells;
 }

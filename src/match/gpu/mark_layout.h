@@ -33,11 +33,10 @@ struct MarkArrays {
   bool normalizes = true;  // each channel by its windows' deviations; otherwise products are added up as they are
   int warps = kMostWarps;  // of a block
   std::int64_t stage_bytes = 0;
+  std::vector<std::int32_t> angles, ys_px, xs_px;  // that poses have, ascending
 
   /// A block's shared memory.
   std::int64_t shared_bytes() const { return warps * kCountBytes + kStages * stage_bytes; }
-  std::vector<std::int32_t> angles, ys_px, xs_px;
-
   /// The pose of a rank.
   Pose pose_of(std::uint32_t rank) const;
 };

@@ -88,7 +88,7 @@ OUTSOLE_DEVICE Own look_around(const ViewGroup& group, const Patch& patch, Share
   }
   OUTSOLE_UNROLL
   for (int i = 0; i < 2; ++i) {
-    // The first or the second two shifts; lanes of the first 16 views see one, the others the other.
+    // The warp's first two shifts, then its second two: half of the lanes have the 16 views of one each.
     const int packed = lane < 16 ? own.shift[2 * i] : own.shift[2 * i + 1];
     const int pose = shift_of(group, patch, packed).pose + (lane & 15);
     own.cut[i] = packed == Own::kNone ? 0 : group.cut[pose];
