@@ -380,19 +380,6 @@ void Communicator::together(const std::function<void()>& work) const {
   throw_shared_error(static_cast<ExitCode>(error[0]), error.substr(1));
 }
 
-void Communicator::together_by_teams(const std::function<void()>& work) const {
-  std::exception_ptr error;
-  try {
-    work();
-  } catch (const Error& e) {
-    if (!e.known_to_all_ranks()) throw;
-    error = std::current_exception();
-  }
-  together([&] {
-    if (error) std::rethrow_exception(error);
-  });
-}
-
 void abort_job(int code) {
   MPI_Abort(MPI_COMM_WORLD, code);
   std::abort();

@@ -50,19 +50,6 @@ void Communicator::together(const std::function<void()>& work) const {
   }
 }
 
-void Communicator::together_by_teams(const std::function<void()>& work) const {
-  std::exception_ptr error;
-  try {
-    work();
-  } catch (const Error& e) {
-    if (!e.known_to_all_ranks()) throw;
-    error = std::current_exception();
-  }
-  together([&] {
-    if (error) std::rethrow_exception(error);
-  });
-}
-
 void Communicator::set_piece_bytes(std::size_t bytes) { piece_bytes_ = bytes; }
 
 std::vector<std::int64_t> Communicator::begins_of_all(std::int64_t own_count, bool) const { return {0, own_count}; }
