@@ -59,6 +59,16 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
   return words;
 }
 
+/// A job that a rank of an MPI job starts is no rank of it.
+void forget_mpi() {
+  std::vector<std::string> names;
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    const std::string text = *variable;
+    if (text.starts_with("OMPI_") || text.starts_with("PMIX_")) names.push_back(text.substr(0, text.find('=')));
+  }
+  for (const std::string& name : names) unsetenv(name.c_str());
+}
+
 /// In the child: runs the command in the folder with its output going to files.
 [[noreturn]] void execute(const fs::path& folder, const fs::path& output, const fs::path& errors,
                           const std::vector<std::string>& words, const std::vector<std::string>& environment) {
@@ -69,6 +79,7 @@ std::vector<std::string> command(const std::vector<std::string>& arguments, int 
       chdir(folder.c_str()) != 0) {
     _exit(126);
   }
+  forget_mpi();
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   setenv("OMP_NUM_THREADS", "1", 1);

@@ -1,9 +1,9 @@
 // Every kind of bad input ends a job with the exit code of its cause and a message that names the culprit; nothing is
-// left behind, and nothing hangs on several ranks.
+// left behind, and nothing hangs on several ranks. The jobs run one after another within the processes of this test:
+// to start a process takes longer than to refuse. tests/jobs shows that the program itself ends so, too.
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +12,9 @@
 #include <set>
 
 #include "../features/weights_fixture.h"
-#include "database.h"
+#include "../jobs/database.h"
+#include "../shared_folder.h"
+#include "jobs/run.h"
 
 namespace outsole::testing {
 namespace {
@@ -29,7 +31,6 @@ struct BadInput {
   std::string culprit;  // the message must hold it
   std::string command;  // words after `outsole`
   std::function<void(const fs::path& folder)> prepare = [](const fs::path&) {};
-  std::vector<int> ranks = {0, 2};  // on so many; 0: without mpirun
 };
 
 void PrintTo(const BadInput& bad, std::ostream* stream) { *stream << bad.command; }
@@ -490,19 +491,74 @@ std::vector<BadInput> bad_outputs() {
 
 // --- The test -------------------------------------------------------------------------------------------------------
 
-class Refused : public JobTest, public ::testing::WithParamInterface<BadInput> {};
+/// What a job of all ranks came to.
+struct Refusal {
+  int exit_code;
+  std::string errors;  // of root's standard error
+};
 
-std::vector<std::string> words_of(const std::string& command) {
-  std::vector<std::string> words;
-  for (std::size_t begin = 0; begin < command.size();) {
-    const std::size_t end = std::min(command.find(' ', begin), command.size());
-    std::string word = command.substr(begin, end - begin);
-    if (word.starts_with("BASE")) word.replace(0, 4, Database::folder().string());
-    if (!word.empty()) words.push_back(word);
-    begin = end + 1;
+/// Sends what this process prints to a file; afterwards where it went before.
+class Printed {
+ public:
+  explicit Printed(const fs::path& file) {
+    std::fflush(nullptr);
+    const int to = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    if (to < 0) throw std::runtime_error(file.string() + ": cannot be written");
+    dup2(to, STDOUT_FILENO);
+    dup2(to, STDERR_FILENO);
+    close(to);
   }
-  return words;
-}
+  ~Printed() {
+    std::fflush(nullptr);
+    dup2(out_, STDOUT_FILENO);
+    dup2(err_, STDERR_FILENO);
+    close(out_);
+    close(err_);
+  }
+  Printed(const Printed&) = delete;
+  Printed& operator=(const Printed&) = delete;
+
+ private:
+  int out_ = dup(STDOUT_FILENO), err_ = dup(STDERR_FILENO);
+};
+
+class Refused : public SharedFolder, public ::testing::WithParamInterface<BadInput> {
+ protected:
+  static void SetUpTestSuite() {
+    const comm::Communicator comm;
+    database_ = comm.broadcast(comm.is_root() ? Database::folder().string() : std::string());
+  }
+
+  Refusal run(const std::vector<std::string>& words) const {
+    const fs::path output = folder_.string() + "." + std::to_string(comm_.rank()) + ".out";
+    const fs::path here = fs::current_path();
+    fs::current_path(folder_);
+    Refusal refusal{0, ""};
+    {
+      const Printed printed(output);
+      refusal.exit_code = jobs::run(words, {});
+    }
+    fs::current_path(here);
+    comm_.barrier();  // all have left their files
+    refusal.errors = read_bytes(output);
+    fs::remove(output);
+    return refusal;
+  }
+
+  std::vector<std::string> words_of(const std::string& command) const {
+    std::vector<std::string> words = {"outsole"};
+    for (std::size_t begin = 0; begin < command.size();) {
+      const std::size_t end = std::min(command.find(' ', begin), command.size());
+      std::string word = command.substr(begin, end - begin);
+      if (word.starts_with("BASE")) word.replace(0, 4, database_);
+      if (!word.empty()) words.push_back(word);
+      begin = end + 1;
+    }
+    return words;
+  }
+
+  static inline std::string database_;
+};
 
 /// Names of all files and folders, and the files' digests.
 std::map<std::string, std::string> content_of(const fs::path& folder) {
@@ -514,65 +570,33 @@ std::map<std::string, std::string> content_of(const fs::path& folder) {
 
 TEST_P(Refused, WithTheCodeOfItsCauseNamingTheCulpritAndLeavingNothingBehind) {
   const BadInput& bad = GetParam();
-  bad.prepare(folder_);
-  const auto before = content_of(folder_);
-  for (const int ranks : bad.ranks) {
-    const JobResult result = run(words_of(bad.command), ranks);
-    EXPECT_FALSE(result.timed_out) << ranks << " ranks";
-    EXPECT_EQ(result.exit_code, bad.exit_code) << ranks << " ranks: " << result.errors;
-    EXPECT_THAT(result.errors, HasSubstr("outsole: "));
-    EXPECT_THAT(result.errors, HasSubstr(bad.culprit)) << ranks << " ranks";
-    EXPECT_EQ(content_of(folder_), before) << ranks << " ranks";
-  }
+  std::map<std::string, std::string> before;
+  prepare([&] {
+    bad.prepare(folder_);
+    before = content_of(folder_);
+  });
+  const Refusal refusal = run(words_of(bad.command));
+  EXPECT_EQ(refusal.exit_code, bad.exit_code) << refusal.errors;
+  if (!comm_.is_root()) return;
+  EXPECT_THAT(refusal.errors, HasSubstr("outsole: "));
+  EXPECT_THAT(refusal.errors, HasSubstr(bad.culprit));
+  EXPECT_EQ(content_of(folder_), before);
 }
 
 const auto name_of = [](const auto& info) { return info.param.name; };
 
-/// For command lines that are wrong in themselves: ranks do not differ in what they read. Every fourth shows that two
-/// end as one does.
-std::vector<BadInput> now_and_then_on_two_ranks(std::vector<BadInput> inputs) {
-  for (std::size_t i = 0; i < inputs.size(); ++i) inputs[i].ranks = {i % 4 == 0 ? 2 : 0};
-  return inputs;
-}
-
-/// Two ranks and one process differ in little: every fourth input shows that both refuse alike.
-std::vector<BadInput> now_and_then_alone(std::vector<BadInput> inputs) {
-  const std::vector<int> on_both = {0, 2};
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (i % 4 != 0 && inputs[i].ranks == on_both) inputs[i].ranks = {2};
-  }
-  return inputs;
-}
-
-INSTANTIATE_TEST_SUITE_P(Images, Refused, ::testing::ValuesIn(now_and_then_alone(bad_images())), name_of);
-INSTANTIATE_TEST_SUITE_P(Tables, Refused, ::testing::ValuesIn(now_and_then_alone(bad_tables())), name_of);
-INSTANTIATE_TEST_SUITE_P(Weights, Refused, ::testing::ValuesIn(now_and_then_alone(bad_weights())), name_of);
-INSTANTIATE_TEST_SUITE_P(Stores, Refused, ::testing::ValuesIn(now_and_then_alone(bad_stores())), name_of);
-INSTANTIATE_TEST_SUITE_P(Marks, Refused, ::testing::ValuesIn(now_and_then_alone(bad_marks())), name_of);
-INSTANTIATE_TEST_SUITE_P(Options, Refused, ::testing::ValuesIn(now_and_then_on_two_ranks(bad_options())), name_of);
-INSTANTIATE_TEST_SUITE_P(WithoutEffect, Refused,
-                         ::testing::ValuesIn(now_and_then_on_two_ranks(options_without_effect())), name_of);
-INSTANTIATE_TEST_SUITE_P(Plans, Refused, ::testing::ValuesIn(now_and_then_alone(bad_plans())), name_of);
-INSTANTIATE_TEST_SUITE_P(Scans, Refused, ::testing::ValuesIn(now_and_then_alone(bad_scans())), name_of);
-INSTANTIATE_TEST_SUITE_P(Training, Refused, ::testing::ValuesIn(now_and_then_alone(bad_training())), name_of);
-INSTANTIATE_TEST_SUITE_P(Models, Refused, ::testing::ValuesIn(now_and_then_alone(bad_models())), name_of);
-INSTANTIATE_TEST_SUITE_P(Outputs, Refused, ::testing::ValuesIn(now_and_then_alone(bad_outputs())), name_of);
-
-using TwoJobs = JobTest;
-
-TEST_F(TwoJobs, DoNotWriteOneOutput) {
-  fs::create_directory(folder_ / "out.shards");
-  const int lock = open((folder_ / "out.shards/lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-  ASSERT_GE(lock, 0);
-  ASSERT_EQ(flock(lock, LOCK_EX), 0);
-  for (const int ranks : {0, 2}) {
-    const JobResult second = run(words_of(kIndex + "BASE/exemplars.h5"), ranks);
-    EXPECT_EQ(second.exit_code, kUsage) << second.errors;
-    EXPECT_THAT(second.errors, HasSubstr("another job is writing this store"));
-  }
-  close(lock);
-  expect_done(words_of(kIndex + "BASE/exemplars.h5"));
-}
+INSTANTIATE_TEST_SUITE_P(Images, Refused, ::testing::ValuesIn(bad_images()), name_of);
+INSTANTIATE_TEST_SUITE_P(Tables, Refused, ::testing::ValuesIn(bad_tables()), name_of);
+INSTANTIATE_TEST_SUITE_P(Weights, Refused, ::testing::ValuesIn(bad_weights()), name_of);
+INSTANTIATE_TEST_SUITE_P(Stores, Refused, ::testing::ValuesIn(bad_stores()), name_of);
+INSTANTIATE_TEST_SUITE_P(Marks, Refused, ::testing::ValuesIn(bad_marks()), name_of);
+INSTANTIATE_TEST_SUITE_P(Options, Refused, ::testing::ValuesIn(bad_options()), name_of);
+INSTANTIATE_TEST_SUITE_P(WithoutEffect, Refused, ::testing::ValuesIn(options_without_effect()), name_of);
+INSTANTIATE_TEST_SUITE_P(Plans, Refused, ::testing::ValuesIn(bad_plans()), name_of);
+INSTANTIATE_TEST_SUITE_P(Scans, Refused, ::testing::ValuesIn(bad_scans()), name_of);
+INSTANTIATE_TEST_SUITE_P(Training, Refused, ::testing::ValuesIn(bad_training()), name_of);
+INSTANTIATE_TEST_SUITE_P(Models, Refused, ::testing::ValuesIn(bad_models()), name_of);
+INSTANTIATE_TEST_SUITE_P(Outputs, Refused, ::testing::ValuesIn(bad_outputs()), name_of);
 
 }  // namespace
 }  // namespace outsole::testing
