@@ -215,6 +215,24 @@ Oddity transparency_of(const image::DecodedImage& image) {
   return {"transparent pixels count as paper; only marks have support masks", ""};
 }
 
+bool is_mostly_below(const cv::Mat& grey, double level) {
+  return 2 * cv::countNonZero(grey < level) > static_cast<std::int64_t>(grey.total());
+}
+
+/// Paper is light: where most of a picture and most of each of its borders are darker than a quarter of white, it is a
+/// negative (also one with bright ink), or its scanner's lid stood open. Marks may be so; exemplars and scans are not.
+Oddity darkness_of(const image::DecodedImage& image) {
+  const cv::Mat& grey = image.grey;
+  const double quarter = grey.depth() == CV_16U ? 16384 : 64, tenth = grey.depth() == CV_16U ? 6553 : 25;
+  double brightest = 0;
+  cv::minMaxLoc(grey, nullptr, &brightest);
+  if (brightest < tenth) return {};  // said where the picture was read
+  for (const cv::Mat& part : {grey, grey.row(0), grey.row(grey.rows - 1), grey.col(0), grey.col(grey.cols - 1)}) {
+    if (!is_mostly_below(part, quarter)) return {};
+  }
+  return {"dark up to its borders: a negative, or a scan without paper", ""};
+}
+
 /// Makes the units of one rank.
 class UnitMaker {
  public:
@@ -258,6 +276,7 @@ class UnitMaker {
       digests_[source.id] = sha256_of(std::as_bytes(std::span(pixels)));
     }
     remarks_.add(source, transparency_of(image));
+    remarks_.add(source, darkness_of(image));
     for (const Oddity& oddity : image.oddities) remarks_.add(source, oddity);
     if (kind_.oddity) remarks_.add(source, kind_.oddity(source, image));
     return row;

@@ -375,6 +375,29 @@ TEST_F(Ingest, TellsTransparencyOnceWithAFewNames) {
   EXPECT_EQ(provenance.at("details").at("remarks").at(0).at("images"), 100);
 }
 
+TEST_F(Ingest, TellsNegativesWhateverTheirInk) {
+  prepare([&] {
+    const auto write_image = [&](const std::string& name, int paper, int ink, int type) {
+      cv::Mat image(60, 40, type, cv::Scalar(paper));
+      image(cv::Rect(10, 10, 20, 40)).setTo(ink);
+      cv::imwrite((folder_ / "images" / name).string(), image);
+    };
+    write_image("negative.png", 20, 250, CV_8UC1);
+    write_image("negative16.png", 5000, 64000, CV_16UC1);
+    write_image("print.png", 250, 20, CV_8UC1);
+    write_image("grey.png", 90, 20, CV_8UC1);
+    cv::Mat filled(60, 40, CV_8UC1, cv::Scalar(10));  // ink up to three borders
+    filled.row(0).setTo(255);
+    cv::imwrite((folder_ / "images/filled.png").string(), filled);
+  });
+  const IngestSummary summary = ingest_images(comm_, options_, exemplar_kind());
+  if (!comm_.is_root()) return;
+  ASSERT_EQ(summary.remarks.size(), 1u);
+  EXPECT_THAT(summary.remarks[0].what, ::testing::HasSubstr("a negative"));
+  EXPECT_EQ(summary.remarks[0].first, (std::vector<std::string>{(folder_ / "images/negative.png").string(),
+                                                                (folder_ / "images/negative16.png").string()}));
+}
+
 TEST_F(Ingest, WritesTheBytesThatOneRankWouldWrite) {
   prepare([&] { write_three_units(); });
   ingest_images(comm_, options_, exemplar_kind());
