@@ -145,6 +145,10 @@ struct Store::State {
     const fs::path shard = shard_path(unit);
     std::error_code error;
     const fs::file_status status = fs::status(shard, error);
+    if (!fs::exists(status) && !fs::exists(folder, error)) {
+      return folder.string() + ": is missing, with what " + path.string() +
+             " shows: a store's NAME.h5 and NAME.shards are copied, moved and renamed together";
+    }
     if (!fs::exists(status)) return shard.string() + ": this shard is missing";
     if (!fs::is_regular_file(status)) return shard.string() + ": is not a regular file";
     const auto size = static_cast<std::int64_t>(fs::file_size(shard, error));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
+#include <set>
+#include <utility>
 
 #include "core/checked.h"
 #include "core/errors.h"
@@ -266,17 +268,18 @@ std::vector<std::string> check_view_content(const fs::path& path, const View& vi
       }
     });
   }
+  std::set<std::string> expected;
+  bool is_told = false;  // once: a renamed store has all of its data sets elsewhere
+  for (const fs::path& own_name : names_of_view(path)) {
+    for (const ShardEntry& shard : view.shards) expected.insert(relative_name(own_name, shard));
+  }
   for (const auto& [name, layout] : view.row_layout) {
     attempt([&, &name = name] {
-      std::vector<std::string> expected;
-      for (const fs::path& own_name : names_of_view(path)) {
-        for (const ShardEntry& shard : view.shards) expected.push_back(relative_name(own_name, shard));
-      }
       for (const VirtualSource& source : file.virtual_sources(name)) {
-        if (source.dataset != name || std::ranges::find(expected, source.file) == expected.end()) {
-          throw DataError(path.string() + ": other programs would read '" + name + "' from '" + source.file +
-                          "': the store was renamed; give it its old name back");
-        }
+        if (source.dataset == name && expected.contains(source.file)) continue;
+        if (std::exchange(is_told, true)) return;
+        throw DataError(path.string() + ": other programs would read '" + name + "' from '" + source.file +
+                        "': the store was renamed; give it its old name back");
       }
     });
   }

@@ -124,8 +124,10 @@ TEST_F(DamagedStore, AForgedViewNeverTakesTheProcessDown) {
 
 TEST_F(DamagedStore, ARenamedStoreIsTold) {
   fs::rename(path_, folder_ / "t.h5");
+  EXPECT_THAT(message_of<DataError>([&] { const Store store(folder_ / "t.h5"); }),
+              AllOf(HasSubstr("t.shards"), HasSubstr("t.h5"), HasSubstr("renamed together")));
   fs::rename(folder_ / "s.shards", folder_ / "t.shards");
-  EXPECT_THAT(Store::validate_in_child(folder_ / "t.h5"), ::testing::Contains(HasSubstr("old name")));
+  EXPECT_THAT(Store::validate_in_child(folder_ / "t.h5"), ElementsAre(HasSubstr("old name")));
 }
 
 TEST_F(DamagedStore, AMovedStoreIsValid) {

@@ -97,7 +97,7 @@ TEST_F(Links, ToAViewWithoutShardsNameWhatIsMissing) {
   fs::remove_all(folder_ / "data/s.shards");
   link("../data/s.h5", "elsewhere/s.h5");
   EXPECT_THAT(message_of<DataError>([&] { const Store store(folder_ / "elsewhere/s.h5"); }),
-              ::testing::HasSubstr("shard is missing"));
+              ::testing::AllOf(::testing::HasSubstr("s.shards: is missing"), ::testing::HasSubstr("renamed together")));
 }
 
 TEST_F(Links, HaveTheProvenanceOfWhatTheyLeadTo) {
