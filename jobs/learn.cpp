@@ -1,10 +1,11 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "account.h"
-#include "image/image.h"
 #include "job.h"
 #include "machine/device.h"
+#include "mark_options.h"
 #include "mark_resolutions.h"
+#include "mark_summary.h"
 #include "plan.h"
 #include "retrieval/learn_metric.h"
 #include "retrieval/search_plan.h"
@@ -17,26 +18,14 @@ namespace fs = std::filesystem;
 
 struct LearnJob {
   retrieval::LearnOptions learn;
+  MarkOrientation orientation;
   fs::path import_file;
   std::string method;
 };
 
-void declare_positive_search(retrieval::SearchOptions& search, Options& options) {
+void declare_positive_search(LearnJob& own, Options& options) {
   options.begin_group("The search that finds the marks' poses");
-  options.add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
-                     "rotations of the mark, counter-clockwise; or a list: 0,90,180");
-  options.add("stride-px", "N", search.protocol.stride_px, "step of translations, at the search scale")
-      .at_least(1)
-      .in("px");
-  options
-      .add("erosion", "SHARE", search.protocol.erosion_fraction,
-           "supports are eroded by this share of the exemplar map's short side")
-      .at_least(0)
-      .below(0.5);
-  options.add("mark-dpi", "N", search.protocol.mark_dpi, "resolution of all marks, whatever they say, as for a search")
-      .at_least(image::kLeastDpi)
-      .at_most(image::kMostDpi)
-      .in("dpi");
+  declare_mark_options(own.learn.search.protocol, own.orientation, options);
 }
 
 void declare_terms(retrieval::LearnOptions& learn, Options& options) {
@@ -113,7 +102,7 @@ void declare_learn(LearnJob& own, Options& options) {
               "learn nothing, but take published tensors: query_T and trace_T [K, C], w [K], if there are any "
               "query_mean, trace_mean [C] and b [1]");
   options.add("output", "METRIC.h5", learn.output, "the metric to write, or one a fold").required();
-  declare_positive_search(learn.search, options);
+  declare_positive_search(own, options);
   declare_terms(learn, options);
 }
 
@@ -158,7 +147,7 @@ std::string summary_text(const retrieval::LearnSummary& summary, const fs::path&
     text += "\n";
   }
   if (!learns) return text;
-  return text + resolutions_text(summary.exemplar_dpi, summary.resolutions) +
+  return text + resolutions_text(summary.exemplar_dpi, summary.resolutions) + marks_text(summary.marks_account) +
          account_text(summary.mark_files, summary.not_read);
 }
 
@@ -171,6 +160,7 @@ Report run_learn(LearnJob& own, const JobContext& context) {
   search.command_line = context.command_line;
   context.comm.together([&] {
     require_marks(own);
+    turn_by_orientation(own.orientation, search.protocol);
     if (!own.method.empty()) learn.method = retrieval::parse_learn_method(own.method);
     search.device = machine::choose_device(context.common.device, context.comm);
   });

@@ -8,7 +8,9 @@
 #include "image/image.h"
 #include "job.h"
 #include "machine/device.h"
+#include "mark_options.h"
 #include "mark_resolutions.h"
+#include "mark_summary.h"
 #include "plan.h"
 #include "retrieval/search_plan.h"
 
@@ -18,6 +20,7 @@ namespace {
 
 struct SearchJob {
   retrieval::SearchOptions search;
+  MarkOrientation orientation;
 };
 
 void declare_search(SearchJob& own, Options& options) {
@@ -25,26 +28,14 @@ void declare_search(SearchJob& own, Options& options) {
   options.add("index", "NAME.h5", search.index, "the exemplars' feature maps").required();
   options
       .add("marks", "FILE|DIR...", search.marks,
-           "images of marks; an alpha channel or NAME.mask.* beside NAME.* is the support mask (white counts)")
+           "images of marks; an alpha channel, or NAME.mask.* or NAME_mask.* beside NAME.*, is the support mask (white "
+           "counts)")
       .required();
   options.add_switch("recursive", search.recursive, "marks in folders below the folders of marks, too");
   options.add("weights", "FILE.safetensors", search.weights_path, "the weights the index was made with");
   options.add("metric", "METRIC.h5", search.metric,
               "compare as `outsole learn` has learned to; with folds each mark by the metric that has not seen it");
-  options
-      .add_parsed("angles-deg", "FIRST:LAST:STEP", search.protocol.angles_deg, parse_angles, "-20:20:4",
-                  "rotations of the mark, counter-clockwise; or a list: 0,90,180")
-      .not_with("no-search");
-  options.add("stride-px", "N", search.protocol.stride_px, "step of translations, at the search scale")
-      .at_least(1)
-      .in("px")
-      .not_with("no-search");
-  options
-      .add("erosion", "SHARE", search.protocol.erosion_fraction,
-           "supports are eroded by this share of the exemplar map's short side")
-      .at_least(0)
-      .below(0.5)
-      .not_with("no-search");
+  declare_mark_options(search.protocol, own.orientation, options, "no-search");
   options.add_switch("no-search", search.protocol.as_they_lie,
                      "marks are aligned with the exemplars: compare each at one pose, where an exemplar of the mark's "
                      "size lies on the frame, over all of its support");
@@ -54,13 +45,6 @@ void declare_search(SearchJob& own, Options& options) {
       "support, mu_c, sigma_c by channel, mu_bar_c, sigma_bar_c by channel over all exemplars, or none; "
       "mu_c,sigma_c is mcncc, none,sigma is cosine, none,none is correlation; or euclidean: minus the "
       "mean squared distance");
-  options
-      .add("mark-dpi", "N", search.protocol.mark_dpi,
-           "resolution of all marks, whatever they say: they are brought to that of the exemplars (default: as each "
-           "says; one that does not is taken to have the exemplars')")
-      .at_least(image::kLeastDpi)
-      .at_most(image::kMostDpi)
-      .in("dpi");
   options.add("top", "N", search.top, "candidates kept for each mark").at_least(1);
   options.add_switch("all-scores", search.all_scores, "keep the score and pose of every exemplar");
   options
@@ -106,7 +90,8 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
     text += fmt::format("took {}, of it {} to prepare marks\n", format_duration(summary.seconds_search),
                         format_duration(summary.seconds_features));
   }
-  text += recall_text(summary.coarse_recall) + resolutions_text(summary.exemplar_dpi, summary.resolutions);
+  text += recall_text(summary.coarse_recall) + resolutions_text(summary.exemplar_dpi, summary.resolutions) +
+          marks_text(summary.marks_account);
   if (!summary.skipped.empty()) text += fmt::format("{} marks skipped:\n", summary.skipped.size());
   for (const std::string& reason : summary.skipped) text += fmt::format("  {}\n", printable(reason));
   return text + account_text(summary.marks + std::ssize(summary.skipped), summary.not_read);
@@ -119,8 +104,10 @@ Report run_search(SearchJob& own, const JobContext& context) {
   search.device_memory_gib = context.common.device_memory_gib;
   search.command_line = context.command_line;
   search.wanted_device = context.common.device;
-  context.comm.together(
-      [&] { search.device = machine::choose_device(context.common.device, context.comm, /*has_own_kernels=*/true); });
+  context.comm.together([&] {
+    turn_by_orientation(own.orientation, search.protocol);
+    search.device = machine::choose_device(context.common.device, context.comm, /*has_own_kernels=*/true);
+  });
   if (context.common.plan) return plan_report(retrieval::search_plan(context.comm, search), context);
   const retrieval::SearchSummary summary = retrieval::search(context.comm, search);
   return [=] { return summary_text(summary, own.search.output.string()); };
@@ -138,6 +125,9 @@ Job search_job() {
        "Marks of another resolution than the exemplars' are scaled to it where both are known; the summary, the "
        "results\n"
        "(`mark_dpi`) and provenance say which.\n"
+       "A photograph with a ruler, of which a mask says what is print, of a print that may lie any way:\n"
+       "  outsole search --index index.h5 --marks photo.jpg --mark-ruler 212,1480,1393,1471,10 --all-around "
+       "--output one.h5\n"
        "A line of the table: scale the mark by `scale`, mirror it if `mirrored`, turn it by `angle_deg` "
        "counter-clockwise;\n"
        "then its centre lies at (y_px, x_px) of the exemplar's own image.\n"},

@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 WHITE = 255
+FID_DPI = 50.8  # 20 pixels a centimetre
 IMAGES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 
 
@@ -24,8 +25,8 @@ def grey(path):
     return np.asarray(Image.open(path).convert("L"))
 
 
-def write_image(pixels, path):
-    Image.fromarray(pixels.astype(np.uint8), mode="L").save(path, compress_level=1)
+def write_image(pixels, path, **said):
+    Image.fromarray(pixels.astype(np.uint8), mode="L").save(path, compress_level=1, **said)
 
 
 def images_of(folder):
@@ -213,23 +214,27 @@ def visible(options):
 
 
 def clutter(options):
-    """Uncropped photos, turned by quarter turns so that the print is roughly upright; the same cut to the examiner's mask.
+    """Uncropped photos, turned by quarter turns so that the print is roughly upright; the same with an examiner's mask.
 
-    The mask is the cropped mark's frame, laid into the photo at the known pose. Where the crop has more than half of the
-    photo's area (the paper's limit) the photo is left out.
+    The mask is the cropped mark's frame, laid into the photo at the known pose. Where the crop has more than a share of
+    the photo's area (half, the paper's limit) the photo is left out. Masked photos may be enlarged or reduced, too, by
+    `scales`, and then say their resolution.
     """
     output = Path(options.output)
     if (output / "labels.csv").exists():
         return
-    for part in ("whole", "masked", "cropped"):
+    scales = [float(scale) for scale in options.scales.split()]
+    for part in ["whole", "masked", "cropped"] + [f"masked_x{scale:g}" for scale in scales]:
         (output / part).mkdir(parents=True, exist_ok=True)
     fid = Path(options.folder)
     true = {number(row["query"]): row["ref"] for row in read_table(fid / "labels.csv")}
     labels = []
     for row in read_table(fid / "tracks_original_pose.csv"):
+        if options.count and len(labels) == options.count:
+            break
         name = f"{int(row['query']):05d}"
         photo, crop = grey(fid / "tracks_original" / f"{name}.jpg"), grey(fid / "tracks_cropped" / f"{name}.jpg")
-        if crop.size > 0.5 * photo.size:
+        if crop.size > options.share * photo.size:
             continue
         a, b, tx, ty = (float(row[key]) for key in ("a", "b", "tx", "ty"))
         y, x = np.mgrid[0 : photo.shape[0], 0 : photo.shape[1]]
@@ -239,12 +244,17 @@ def clutter(options):
         # The print's x axis points to (a, b) of the photo, y downwards: by quarter turns it comes to point to the right.
         turns = round(math.degrees(math.atan2(b, a)) / 90)
         photo, mask = np.rot90(photo, turns), np.rot90(mask, turns)
-        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        inside = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
         write_image(photo, output / "whole" / f"{name}.png")
-        write_image(photo[inside], output / "masked" / f"{name}.png")
-        write_image(mask[inside] * 255, output / "masked" / f"{name}.mask.png")
+        write_image(photo, output / "masked" / f"{name}.png")
+        write_image(mask * 255, output / "masked" / f"{name}.mask.png")
         write_image(crop, output / "cropped" / f"{name}.png")
+        for scale in scales:
+            size = tuple(round(scale * length) for length in reversed(photo.shape))
+            larger = [np.asarray(Image.fromarray(pixels.astype(np.uint8), mode="L").resize(size, how))
+                      for pixels, how in ((photo, Image.BICUBIC), (mask * 255, Image.NEAREST))]
+            folder = output / f"masked_x{scale:g}"
+            write_image(larger[0], folder / f"{name}.png", dpi=(FID_DPI * scale, FID_DPI * scale))
+            write_image(larger[1], folder / f"{name}.mask.png")
         labels.append((name, true[number(name)]))
     write_table(output / "labels.csv", ["mark", "exemplar"], labels)
 
@@ -293,7 +303,10 @@ def main():
     sub.add_argument("--classes", action="store_true", help="the right half is a coloured label map")
     sub = command(visible, "marks", "exemplars", "labels")
     sub.add_argument("--count", type=int, default=0)
-    command(clutter, "folder")
+    sub = command(clutter, "folder")
+    sub.add_argument("--count", type=int, default=0)
+    sub.add_argument("--share", type=float, default=0.5)
+    sub.add_argument("--scales", default="", help="of masked photos, separated by spaces")
     sub = command(links, "marks")
     sub.add_argument("--labels")
     options = parser.parse_args()

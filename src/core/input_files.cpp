@@ -32,13 +32,30 @@ bool is_among(const auto& names, std::string_view name) {
 
 std::string folded_extension(const fs::path& path) { return folded(path.extension().string()); }
 
+bool is_some_picture(const fs::path& path, const std::vector<std::string>& extensions) {
+  const std::string extension = folded_extension(path);
+  return is_among(extensions, extension) || is_among(kOtherPictures, extension);
+}
+
 /// Of a mask NAME.mask.EXT, whose EXT is that of some picture, the NAME; empty: it is none.
 std::string mask_name(const fs::path& path, const std::vector<std::string>& extensions) {
   const fs::path stem = path.stem();
   if (folded(stem.extension().string()) != ".mask") return "";
-  const std::string extension = folded_extension(path);
-  const bool is_picture = is_among(extensions, extension) || is_among(kOtherPictures, extension);
-  return is_picture ? stem.stem().string() : "";
+  return is_some_picture(path, extensions) ? stem.stem().string() : "";
+}
+
+/// Of NAME_mask.EXT, which is a mask only beside a mark of that name, the NAME; empty: it is no such file.
+std::string name_before_mask(const fs::path& path, const std::vector<std::string>& extensions) {
+  constexpr std::string_view kEnd = "_mask";
+  const std::string stem = path.stem().string();
+  if (stem.size() <= kEnd.size() || !is_some_picture(path, extensions)) return "";
+  const std::size_t length = stem.size() - kEnd.size();
+  return folded(stem.substr(length)) == kEnd ? stem.substr(0, length) : "";
+}
+
+/// The names by which masks call a mark: with and without its extension.
+std::array<std::string, 2> names_for_masks(const fs::path& mark) {
+  return {folded(id_of(mark)), folded(mark.filename().string())};
 }
 
 /// What systems leave in folders beside what people put there.
@@ -116,11 +133,18 @@ class Listing {
 
   void add_file(const fs::path& file) {
     if (!places_.insert(place_of(file)).second) return leave_out(file, NotReadBecause::kDuplicate);
-    if (!mask_name(file, extensions_).empty()) {
+    if (!name_of_masked(file).empty()) {
       masks_.push_back(file);
       return leave_out(file, NotReadBecause::kMask);
     }
     found_.files.push_back(file);
+  }
+
+  /// Of a mask, the name of its mark; empty: it is none.
+  std::string name_of_masked(const fs::path& file) {
+    if (const std::string name = mask_name(file, extensions_); !name.empty()) return name;
+    const std::string name = name_before_mask(file, extensions_);
+    return !name.empty() && names_of_marks(file).contains(folded(name)) ? name : "";
   }
 
   /// The same for all ways to write the file's name.
@@ -146,7 +170,7 @@ class Listing {
         below.push_back(entry);
       } else if (found.exists(error) && !found.is_regular_file(error)) {
         leave_out(entry, NotReadBecause::kSpecial);
-      } else if (is_among(extensions_, folded_extension(entry)) || !mask_name(entry, extensions_).empty()) {
+      } else if (is_among(extensions_, folded_extension(entry)) || !name_of_masked(entry).empty()) {
         add_file(entry);
       } else {
         leave_out(entry, NotReadBecause::kExtension);
@@ -163,18 +187,15 @@ class Listing {
     add_folder(folder);
   }
 
-  void check_masks() const {
-    std::map<std::string, fs::path> mask_of;  // by the mark's place without extension
-    std::map<std::string, std::set<std::string>> marks_in;
+  void check_masks() {
+    std::map<std::string, fs::path> mask_of;  // by the mark's place as the mask names it
     for (const fs::path& mask : masks_) {
-      const std::string name = mask_name(mask, extensions_);
+      const std::string name = name_of_masked(mask);
       if (!is_among(extensions_, folded_extension(mask))) {
         throw DataError(mask.string() + ": a mask of a kind that is not read; convert it to PNG");
       }
       const std::string folder = place_of_.at(folder_of(mask).string());
-      auto marks = marks_in.find(folder);
-      if (marks == marks_in.end()) marks = marks_in.emplace(folder, names_of_marks(folder)).first;
-      if (!marks->second.contains(folded(name))) {
+      if (!names_of_marks(mask).contains(folded(name))) {
         throw DataError(mask.string() + ": a mask without its mark: no image '" + name + "' lies beside it");
       }
       const auto [other, is_new] = mask_of.emplace(folder + "/" + folded(name), mask);
@@ -184,20 +205,25 @@ class Listing {
     }
   }
 
-  std::set<std::string> names_of_marks(const fs::path& folder) const {
-    std::set<std::string> names;
+  /// The names by which masks may call the marks that lie beside a file.
+  const std::set<std::string>& names_of_marks(const fs::path& file) {
+    const std::string folder = place_of_folder(folder_of(file));
+    const auto [known, is_new] = marks_in_.try_emplace(folder);
+    if (!is_new) return known->second;
     for (const fs::directory_entry& found : entries_of(folder)) {
       const fs::path& entry = found.path();
       const bool is_mark = is_among(extensions_, folded_extension(entry)) && mask_name(entry, extensions_).empty();
-      if (is_mark && !is_of_the_system(entry)) names.insert(folded(id_of(entry)));
+      if (!is_mark || is_of_the_system(entry)) continue;
+      for (const std::string& name : names_for_masks(entry)) known->second.insert(name);
     }
-    return names;
+    return known->second;
   }
 
   const std::vector<std::string>& extensions_;
   bool recursive_;
   InputFiles found_;
   std::vector<fs::path> masks_;
+  std::map<std::string, std::set<std::string>> marks_in_;  // by folder
   std::unordered_set<std::string> places_, folders_;       // that were listed
   std::unordered_map<std::string, std::string> place_of_;  // of folders, as they are written
 };
@@ -212,8 +238,13 @@ class FolderOfMasks {
     const fs::file_time_type changed = fs::last_write_time(folder, error);
     if (error) return {};
     if (folder != folder_ || changed != changed_) read(folder, changed, extensions);
-    const auto found = masks_.find(folded(id_of(mark)));
-    return found == masks_.end() ? std::vector<fs::path>() : found->second;
+    std::vector<fs::path> masks;
+    for (const std::string& name : names_for_masks(mark)) {
+      if (const auto found = masks_.find(name); found != masks_.end()) {
+        masks.insert(masks.end(), found->second.begin(), found->second.end());
+      }
+    }
+    return masks;
   }
 
  private:
@@ -225,7 +256,9 @@ class FolderOfMasks {
     for (const fs::directory_entry& found : entries_of(folder)) {
       const fs::path& entry = found.path();
       if (is_of_the_system(entry) || !is_among(extensions, folded_extension(entry))) continue;
-      if (const std::string name = mask_name(entry, extensions); !name.empty()) masks_[folded(name)].push_back(entry);
+      std::string name = mask_name(entry, extensions);
+      if (name.empty()) name = name_before_mask(entry, extensions);
+      if (!name.empty()) masks_[folded(name)].push_back(entry);
     }
     if (changed + kSettled > fs::file_time_type::clock::now()) return;
     folder_ = folder;
@@ -235,7 +268,7 @@ class FolderOfMasks {
   std::mutex mutex_;
   fs::path folder_;
   fs::file_time_type changed_;
-  std::map<std::string, std::vector<fs::path>> masks_;  // by the mark's folded id
+  std::map<std::string, std::vector<fs::path>> masks_;  // by the mark's name, folded
 };
 
 }  // namespace

@@ -40,12 +40,14 @@ struct InputFiles {
 /// The files that `inputs` name: files as given, folders expanded to the files in them whose extension (any case) is in
 /// `extensions`, sorted by name; with `recursive` those of the folders below, too. A link counts as what it leads to;
 /// one that leads nowhere is listed, so that reading it fails by name. A file NAME.mask.EXT is a support mask, never an
-/// input. Throws DataError for a path that does not exist, a folder that cannot be read, a mask without its mark NAME.*
-/// beside it or of an extension that is not read, and two masks of one mark.
+/// input, and NAME_mask.EXT is one where a mark NAME lies beside it; NAME may be with the mark's extension or without.
+/// Throws DataError for a path that does not exist, a folder that cannot be read, a mask without its mark NAME.* beside
+/// it or of an extension that is not read, and two masks of one mark.
 InputFiles find_inputs(const std::vector<std::filesystem::path>& inputs, const std::vector<std::string>& extensions,
                        bool recursive);
 
-/// NAME.mask.EXT beside the mark NAME.*, whatever the case and the normal form of its name; empty: it has none. Throws
+/// NAME.mask.EXT or NAME_mask.EXT beside the mark NAME.*, NAME with the mark's extension or without, whatever the case
+/// and the normal form of its name; empty: it has none. Throws
 /// DataError when there are two. Any thread.
 std::filesystem::path find_mask(const std::filesystem::path& mark, const std::vector<std::string>& extensions);
 

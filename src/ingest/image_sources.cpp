@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "core/errors.h"
@@ -28,6 +29,16 @@ void check_id(const ImageSource& source) {
     throw DataError(name + ": its name holds control characters; rename it");
   }
   if (!is_utf8(source.id)) throw DataError(name + ": its name is not UTF-8; rename it");
+}
+
+/// Whether a picture shows two grey levels only, as masks do.
+bool is_two_valued(const fs::path& file) try {
+  const cv::Mat1b grey = image::to_8_bit(image::read_image(file).grey);
+  std::set<std::uint8_t> levels;
+  for (auto level = grey.begin(); level != grey.end() && levels.size() < 3; ++level) levels.insert(*level);
+  return levels.size() == 2;
+} catch (const std::exception&) {
+  return false;
 }
 
 /// Says what there is instead.
@@ -71,8 +82,12 @@ void check_ids(const std::vector<ImageSource>& sources) {
     const ImageSource& other = *known->second;
     const std::string files = other.file.string() + " and " + source.file.string();
     if (other.id == source.id) {
+      const fs::path& mask = is_two_valued(source.file) ? source.file : other.file;
       throw DataError("id '" + source.id + "' appears twice: " + files +
-                      "; an id is the file's name without folder and extension");
+                      "; an id is the file's name without folder and extension" +
+                      (is_two_valued(mask) ? "; " + mask.string() + " is black and white: a mask is called " +
+                                                 source.id + ".mask" + mask.extension().string()
+                                           : ""));
     }
     throw DataError("ids '" + other.id + "' and '" + source.id +
                     "' differ only by case, Unicode normal form or blanks: " + files + "; rename one");

@@ -18,6 +18,9 @@ struct MarkView {
   std::int64_t origin_y = 0, origin_x = 0;  // cell of the canvas map at which the bounding box begins
   at::Tensor features;                      // [C, h, w] float32, contiguous
   at::Tensor support;                       // [h, w] bool, contiguous
+  /// [shifts_y, shifts_x] bool: the shifts that are poses, among them all at which the frame cuts nothing of the
+  /// support off; undefined: all.
+  at::Tensor is_pose = {};
 };
 
 /// A canvas map [C, H, W] and its eroded support [H, W], cut to the support's bounding box.

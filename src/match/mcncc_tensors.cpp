@@ -158,7 +158,7 @@ double lay_out_view(const MarkView& view, std::int64_t index, const FrameCells& 
   const auto shifts = [&](const at::Tensor& tensor) {
     return tensor.select(2, index).slice(0, 0, offset.shifts_x).slice(1, 0, offset.shifts_y);
   };
-  const at::Tensor& count = found.count;
+  const at::Tensor count = view.is_pose.defined() ? found.count * view.is_pose.to(device) : found.count;
   shifts(group.inverse_count).copy_(at::where(count > 0, count.reciprocal(), at::zeros({}, count.options())).t());
   shifts(group.x_mean).copy_(found.x_mean.permute({2, 1, 0}));
   shifts(group.x_scale).copy_(found.scale.permute({2, 1, 0}));

@@ -6,20 +6,22 @@
 
 namespace outsole::match {
 
-/// The poses of one mark on one exemplar frame. The mark lies at the centre of a canvas of frame + pad pixels, pad =
-/// frame
-/// - mark, in which it is turned about its centre; the frame is laid on the canvas with its first pixel at (y, x), 0 <=
-/// y
-/// <= pad_y, 0 <= x <= pad_x, in steps of stride_px. So the translations are the same for all angles, and corners that
-/// rotation carries outside the frame lose support.
+/// The poses of one mark on one exemplar frame. The mark lies at the centre of a canvas of frame + pad pixels, in which
+/// it is turned about its centre; the frame is laid on the canvas with its first pixel at (y, x), 0 <= y <= pad_y, 0 <=
+/// x <= pad_x, in steps of stride_px. pad = frame - mark + 2 overhang: without overhang all of the unturned mark lies
+/// on the frame. So the translations are the same for all angles, and what lies outside the frame loses support.
 struct PoseGrid {
   std::vector<double> angles_deg;  // counter-clockwise
   std::int64_t stride_px = 2;
   std::int64_t frame_height_px = 0, frame_width_px = 0;
-  std::int64_t mark_height_px = 0, mark_width_px = 0;  // not larger than the frame
+  std::int64_t mark_height_px = 0, mark_width_px = 0;  // not larger than the frame by more than the overhang
+  std::int64_t overhang_y_px = 0, overhang_x_px = 0;   // of the mark, beyond either edge of the frame
 
-  std::int64_t pad_y_px() const { return frame_height_px - mark_height_px; }
-  std::int64_t pad_x_px() const { return frame_width_px - mark_width_px; }
+  std::int64_t pad_y_px() const { return frame_height_px - mark_height_px + 2 * overhang_y_px; }
+  std::int64_t pad_x_px() const { return frame_width_px - mark_width_px + 2 * overhang_x_px; }
+  /// Where the unturned mark begins on the canvas.
+  std::int64_t mark_top_px() const { return pad_y_px() - overhang_y_px; }
+  std::int64_t mark_left_px() const { return pad_x_px() - overhang_x_px; }
   std::int64_t canvas_height_px() const { return frame_height_px + pad_y_px(); }
   std::int64_t canvas_width_px() const { return frame_width_px + pad_x_px(); }
   /// Number of poses.

@@ -55,7 +55,7 @@ struct Cuts {
   std::vector<std::int64_t> cells;  // of the support that are left
 };
 
-/// Finds the cuts of a view, and gives each pose its cut and 1 / |P|.
+/// Finds the cuts of a view, and gives each pose its cut and 1 / |P|; 0 to shifts that are no poses.
 Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayout& layout) {
   const ViewOffset& offset = view.offset;
   const auto rows_at = [&](std::int64_t i) {
@@ -71,6 +71,9 @@ Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayou
   // Cells of the support above and left of a corner.
   const at::Tensor corner = at::constant_pad_nd(view.support.to(at::kLong).cumsum(0).cumsum(1), {1, 0, 1, 0});
   const auto above = corner.accessor<std::int64_t, 2>();
+  const at::Tensor poses =
+      view.is_pose.defined() ? view.is_pose : at::ones({offset.shifts_y, offset.shifts_x}, at::kBool);
+  const auto is_pose = poses.accessor<bool, 2>();
   Cuts cuts;
   for (auto& [key, number] : numbers) {
     const auto& [columns, rows] = key;
@@ -83,7 +86,7 @@ Cuts find_cuts(const MarkView& view, const PreparedMark::Layout& mark, ViewLayou
   for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
     for (std::int64_t i = 0; i < offset.shifts_y; ++i) {
       const std::int32_t cut = numbers.at({columns_at(j), rows_at(i)});
-      const std::int64_t cells = cuts.cells[static_cast<std::size_t>(cut)];
+      const std::int64_t cells = is_pose[i][j] ? cuts.cells[static_cast<std::size_t>(cut)] : 0;
       layout.cut.push_back(cut);
       layout.inverse_count.push_back(cells > 0 ? 1.0f / static_cast<float>(cells) : 0.0f);
     }

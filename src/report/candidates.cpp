@@ -40,23 +40,39 @@ cv::Mat3b resized(const cv::Mat3b& image, double factor) {
 }
 
 /// The mark's ink, 0 (none) to 255: the darker tone, or the lighter one where most of the mark is dark. Tones near the
-/// paper's count as none, or the whole frame would be tinted.
-cv::Mat1b ink_of(const cv::Mat1b& mark) {
+/// paper's count as none, or the whole frame would be tinted; and so does what lies outside of the support, if there is
+/// one.
+cv::Mat1b ink_of(const cv::Mat1b& mark, const cv::Mat1b& support) {
   constexpr double kFaint = 70;
-  const bool is_inverted = cv::mean(mark)[0] < 110;
+  const bool is_inverted = cv::mean(mark, support)[0] < 110;
   cv::Mat1b stretched, ink;
-  cv::normalize(mark, stretched, 0, 255, cv::NORM_MINMAX);
+  cv::normalize(mark, stretched, 0, 255, cv::NORM_MINMAX, -1, support);
   const cv::Mat1b darkness = is_inverted ? stretched : cv::Mat1b(255 - stretched);
   const double gain = 255 / (255 - kFaint);
   darkness.convertTo(ink, CV_8U, gain, -gain * kFaint);
+  if (!support.empty()) ink.setTo(0, support == 0);
   return ink;
 }
 
+/// The edges of what was searched, as polygons in the mark's pixels: of its support, or of all of it.
+std::vector<std::vector<cv::Point2d>> outlines_of(const cv::Mat1b& mark, const cv::Mat1b& support) {
+  if (support.empty()) {
+    return {{{-0.5, -0.5}, {mark.cols - 0.5, -0.5}, {mark.cols - 0.5, mark.rows - 0.5}, {-0.5, mark.rows - 0.5}}};
+  }
+  std::vector<std::vector<cv::Point>> contours;
+  cv::findContours(support, contours, cv::RETR_LIST, cv::CHAIN_APPROX_SIMPLE);
+  std::vector<std::vector<cv::Point2d>> outlines;
+  for (const auto& contour : contours) outlines.emplace_back(contour.begin(), contour.end());
+  return outlines;
+}
+
 /// The exemplar in pale grey, the mark's ink over it in red: where both have ink it is dark red.
-cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const image::MarkPose& pose) {
+cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const cv::Mat1b& support,
+                  const image::MarkPose& pose) {
   const cv::Matx23d map = image::mark_to_exemplar(mark.rows, mark.cols, pose);
   cv::Mat1b ink;
-  cv::warpAffine(ink_of(mark), ink, map, exemplar.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT, cv::Scalar(0));
+  cv::warpAffine(ink_of(mark, support), ink, map, exemplar.size(), cv::INTER_LINEAR, cv::BORDER_CONSTANT,
+                 cv::Scalar(0));
   cv::Mat3b picture(exemplar.size());
   for (int y = 0; y < picture.rows; ++y) {
     for (int x = 0; x < picture.cols; ++x) {
@@ -66,16 +82,18 @@ cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const image:
                        cv::saturate_cast<uchar>(grey * (255 - ink(y, x) / 8) / 255)};
     }
   }
-  std::vector<cv::Point> corners;
   constexpr int kFractionBits = 4;
-  for (const auto& [x, y] : {cv::Point2d(-0.5, -0.5), cv::Point2d(mark.cols - 0.5, -0.5),
-                             cv::Point2d(mark.cols - 0.5, mark.rows - 0.5), cv::Point2d(-0.5, mark.rows - 0.5)}) {
-    const cv::Vec2d at = map * cv::Vec3d(x, y, 1);
-    corners.emplace_back(cv::saturate_cast<int>(at[0] * (1 << kFractionBits)),
-                         cv::saturate_cast<int>(at[1] * (1 << kFractionBits)));
+  std::vector<std::vector<cv::Point>> polygons;
+  for (const auto& outline : outlines_of(mark, support)) {
+    std::vector<cv::Point>& polygon = polygons.emplace_back();
+    for (const auto& [x, y] : outline) {
+      const cv::Vec2d at = map * cv::Vec3d(x, y, 1);
+      polygon.emplace_back(cv::saturate_cast<int>(at[0] * (1 << kFractionBits)),
+                           cv::saturate_cast<int>(at[1] * (1 << kFractionBits)));
+    }
   }
   const int thickness = std::max(1, static_cast<int>(std::lround(1.5 / fitting_factor(exemplar.size()))));
-  cv::polylines(picture, corners, true, kOutline, thickness, cv::LINE_AA, kFractionBits);
+  cv::polylines(picture, polygons, true, kOutline, thickness, cv::LINE_AA, kFractionBits);
   return picture;
 }
 
@@ -109,23 +127,28 @@ cv::Mat3b side_by_side(std::span<const Panel> panels) {
   return picture;
 }
 
-/// The mark at the candidates' scale, or smaller where it would not fit.
-Panel mark_panel(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note, const std::string& scale,
-                 double factor) {
+/// The mark at the candidates' scale, or smaller where it would not fit; what its mask leaves out is pale.
+Panel mark_panel(const cv::Mat1b& mark, const cv::Mat1b& support, const std::string& mark_id, const std::string& note,
+                 const std::string& scale, double factor) {
   cv::Mat3b colour;
   cv::cvtColor(mark, colour, cv::COLOR_GRAY2BGR);
+  if (!support.empty()) {
+    cv::Mat3b pale;
+    colour.convertTo(pale, CV_8U, 0.3, 178);
+    pale.copyTo(colour, support == 0);
+  }
   return {resized(colour, std::min(factor, fitting_factor(mark.size()))),
           {"mark " + printable(mark_id, 14), printable(note, 22), scale},
           false};
 }
 
-Panel candidate_panel(const cv::Mat1b& mark, const Candidate& candidate) {
+Panel candidate_panel(const cv::Mat1b& mark, const cv::Mat1b& support, const Candidate& candidate) {
   std::array<char, 64> score{}, pose{};
   std::snprintf(score.data(), score.size(), "score %.4f", candidate.score);
   std::snprintf(pose.data(), pose.size(), "%+.0f deg%s", candidate.pose.angle_deg,
                 candidate.pose.mirrored ? ", mirrored" : "");
   const std::string title = std::to_string(candidate.rank) + ": " + printable(candidate.id, 14);
-  const cv::Mat3b picture = laid_on(candidate.exemplar, mark, candidate.pose);
+  const cv::Mat3b picture = laid_on(candidate.exemplar, mark, support, candidate.pose);
   return {resized(picture, fitting_factor(picture.size())), {title, score.data(), pose.data()}, candidate.is_true};
 }
 
@@ -140,12 +163,12 @@ std::string scale_note(double mark_dpi, double scale) {
 }
 
 cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
-                             std::span<const Candidate> candidates, double mark_dpi) {
+                             std::span<const Candidate> candidates, double mark_dpi, const cv::Mat1b& support) {
   double factor = fitting_factor(mark.size());
   if (!candidates.empty()) factor = fitting_factor(candidates[0].exemplar.size()) * candidates[0].pose.scale;
   const double scale = candidates.empty() ? 1 : candidates[0].pose.scale;
-  std::vector<Panel> panels{mark_panel(mark, mark_id, note, scale_note(mark_dpi, scale), factor)};
-  for (const Candidate& candidate : candidates) panels.push_back(candidate_panel(mark, candidate));
+  std::vector<Panel> panels{mark_panel(mark, support, mark_id, note, scale_note(mark_dpi, scale), factor)};
+  for (const Candidate& candidate : candidates) panels.push_back(candidate_panel(mark, support, candidate));
   return side_by_side(panels);
 }
 
@@ -171,10 +194,11 @@ void write_candidate_pictures(const CandidatePicturesOptions& options) {
                             lists.exemplar_ids[position], std::ssize(candidates) + 1, entry.score, entry.pose,
                             std::ranges::binary_search(mark.true_exemplars, entry.exemplar)});
     }
+    const image::DecodedImage read = image::read_mark(file);
     // The file's own name, not the stored id: it cannot lead out of the folder.
     image::write_image(options.output / (id_of(file) + ".png"),
-                       candidates_picture(image::to_8_bit(image::read_image(file).grey), lists.mark_ids[row], mark.note,
-                                          candidates, lists.mark_dpi[row]));
+                       candidates_picture(image::to_8_bit(read.grey), lists.mark_ids[row], mark.note, candidates,
+                                          lists.mark_dpi[row], read.support));
   }
 }
 

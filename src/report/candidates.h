@@ -26,11 +26,12 @@ struct Candidate {
 };
 
 /// A colour picture (CV_8UC3, BGR): the mark at the left, then each candidate in the order given with the mark's ink
-/// laid on in red and its frame outlined, rank, id and score below; the true exemplar is framed green. `note` stands
-/// under the mark's id, and below that its resolution (0: not known) and what it was scaled by, if it was. Exemplars
-/// are drawn at one height. Characters other than printable ASCII appear as '?'.
+/// laid on in red and its frame outlined, or, with a `support` (white counts), the ink in that and its edges; rank, id
+/// and score below; the true exemplar is framed green. `note` stands under the mark's id, and below that its resolution
+/// (0: not known) and what it was scaled by, if it was. Exemplars are drawn at one height. Characters other than
+/// printable ASCII appear as '?'.
 cv::Mat3b candidates_picture(const cv::Mat1b& mark, const std::string& mark_id, const std::string& note,
-                             std::span<const Candidate> candidates, double mark_dpi = 0);
+                             std::span<const Candidate> candidates, double mark_dpi = 0, const cv::Mat1b& support = {});
 
 /// "200 dpi, scale 0.5": what of it is known, or other than 1.
 std::string scale_note(double mark_dpi, double scale);

@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "image/image.h"
 #include "report/result_lists.h"
+#include "retrieval/mark_account.h"
 #include "retrieval/relevance.h"
 #include "retrieval/search_results.h"
 
@@ -27,6 +28,7 @@ retrieval::SearchProtocol protocol_of(const store::Store& results) {
   protocol.stride_px = parameters.value("stride_px", protocol.stride_px);
   protocol.erosion_fraction = parameters.value("erosion_fraction", protocol.erosion_fraction);
   if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();
+  retrieval::read_parameters_of_marks(parameters, protocol);
   return protocol;
 }
 

@@ -98,6 +98,7 @@ void tell_inputs(const LearnOptions& options, const OpenIndex& index, const fs::
   summary.not_read = std::move(marks.not_read);
   summary.exemplar_dpi = index.parameters.exemplar_dpi;
   summary.resolutions = resolutions_of(store::Store(results, kResultsSchema), summary.exemplar_dpi);
+  summary.marks_account = account_of_marks(store::Store(results, kResultsSchema));
 }
 
 /// What decides the metrics.

@@ -54,6 +54,7 @@ struct LearnSummary {
   std::vector<NotRead> not_read;            // what lies among them besides
   double exemplar_dpi = 0;                  // 0: not known
   std::vector<MarkResolution> resolutions;  // of the marks that were searched
+  MarkAccount marks_account;                // of these, too
 };
 
 /// What METRIC.h5 holds, in short. Not collective.

@@ -21,6 +21,7 @@
 #include "retrieval/exemplar_blocks.h"
 #include "retrieval/folds.h"
 #include "retrieval/labels.h"
+#include "retrieval/mark_account.h"
 #include "retrieval/search_results.h"
 #include "store/make_store.h"
 
@@ -61,6 +62,12 @@ void require_results(const store::Store& results, const OpenIndex& index, const 
     throw DataError(name + ": results of another search: its 'mark_dpi' is not " +
                     (protocol.mark_dpi ? mark_dpi.dump() : "what the files say") +
                     "; give the `mark_dpi` it was made with");
+  }
+  const json of_marks = parameters_of_marks(protocol);
+  for (const std::string entry : {"overhang", "fit_frame", "all_around", "mark_ruler"}) {
+    if (parameters.value(entry, json()) == of_marks.value(entry, json())) continue;
+    throw DataError(name + ": results of another search: its '" + entry + "' is another; give the `" + entry +
+                    "` it was made with, or let the marks be searched anew");
   }
   if (parameters.contains("metric_sha256")) throw DataError(name + ": found by a learned metric, not by plain MCNCC");
   if (!results.has("score") || parameters.contains("coarse")) {
@@ -343,6 +350,7 @@ json header_parameters(const PairOptions& options, const OpenIndex& index, const
                      {"labels_sha256", sha256_of(std::as_bytes(std::span(truth_text)))},
                      {"groups_sha256", options.groups.empty() ? "" : sha256_of_file(options.groups)}};
   if (options.protocol.mark_dpi) parameters["mark_dpi"] = *options.protocol.mark_dpi;
+  parameters.update(parameters_of_marks(options.protocol));
   return parameters;
 }
 

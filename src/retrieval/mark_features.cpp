@@ -6,11 +6,15 @@
 #include <cmath>
 #include <cstring>
 #include <map>
+#include <numbers>
+#include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "core/checked.h"
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/parallel.h"
+#include "core/sha256.h"
 #include "image/geometry.h"
 #include "image/image.h"
 #include "match/rotation.h"
@@ -23,8 +27,8 @@ namespace outsole::retrieval {
 TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
   const match::PoseGrid& grid = mark.grid;
   const auto place = [&](at::Tensor canvas, const at::Tensor& content) {
-    canvas.slice(0, grid.pad_y_px(), grid.pad_y_px() + grid.mark_height_px)
-        .slice(1, grid.pad_x_px(), grid.pad_x_px() + grid.mark_width_px)
+    canvas.slice(0, grid.mark_top_px(), grid.mark_top_px() + grid.mark_height_px)
+        .slice(1, grid.mark_left_px(), grid.mark_left_px() + grid.mark_width_px)
         .copy_(content);
     return canvas;
   };
@@ -67,6 +71,34 @@ void require_print(const std::filesystem::path& path, const image::DecodedImage&
   throw DataError(path.string() + ": blank: nothing but one grey within its support, so there is nothing to compare");
 }
 
+/// Pixels an inch by a ruler that the picture shows.
+double measured_dpi(const std::filesystem::path& path, const cv::Mat& picture, const MarkRuler& ruler) {
+  const auto is_in = [&](double x, double y) {
+    return x >= -0.5 && y >= -0.5 && x <= picture.cols - 0.5 && y <= picture.rows - 0.5;
+  };
+  if (!is_in(ruler.x0_px, ruler.y0_px) || !is_in(ruler.x1_px, ruler.y1_px)) {
+    throw DataError(path.string() + ": has " + std::to_string(picture.rows) + " x " + std::to_string(picture.cols) +
+                    " pixels (height x width), and a point of the ruler lies outside of them");
+  }
+  return ruler.dpi();
+}
+
+/// The support as the file has it; the mask beside it comes before what is transparent.
+MarkSupport support_in_file(const std::filesystem::path& path, const image::DecodedImage& decoded) {
+  MarkSupport support = {0, 0, decoded.grey.rows, decoded.grey.cols, 1, "", {}};
+  if (decoded.support.empty()) return support;
+  const cv::Rect box = cv::boundingRect(decoded.support);
+  support.top_px = box.y;
+  support.left_px = box.x;
+  support.height_px = box.height;
+  support.width_px = box.width;
+  support.share = cv::countNonZero(decoded.support) / static_cast<double>(decoded.support.total());
+  const auto mask = image::mask_path_of(path);
+  support.mask_sha256 = mask.empty() ? decoded.source_sha256 : sha256_of_file(mask);
+  cv::imencode(".png", decoded.support, support.mask_png, {cv::IMWRITE_PNG_BILEVEL, 1});
+  return support;
+}
+
 /// What the file, or the protocol in its place, says of the mark.
 ScaledMark described_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
                           const SearchProtocol& protocol) {
@@ -75,7 +107,9 @@ ScaledMark described_mark(const std::filesystem::path& path, const image::Decode
   mark.sha256 = decoded.source_sha256;
   mark.height_px = decoded.grey.rows;
   mark.width_px = decoded.grey.cols;
-  mark.dpi = protocol.mark_dpi.value_or(decoded.dpi);
+  mark.dpi = protocol.mark_ruler ? measured_dpi(path, decoded.grey, *protocol.mark_ruler)
+                                 : protocol.mark_dpi.value_or(decoded.dpi);
+  mark.in_file = support_in_file(path, decoded);
   return mark;
 }
 
@@ -174,36 +208,103 @@ std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& 
 
 namespace {
 
-/// The mark at the exemplars' resolution and the search scale, shrunk until it fits the frame.
+bool is_shrunk_to_fit(const ScaledMark& mark, const IndexParameters& index, const SearchProtocol& protocol) {
+  if (protocol.fit_frame != FitFrame::kAuto) return protocol.fit_frame == FitFrame::kYes;
+  return mark.dpi == 0 || index.exemplar_dpi == 0;
+}
+
+void require_searchable(const std::filesystem::path& path, std::int64_t height_px, std::int64_t width_px,
+                        const IndexParameters& index, const SearchProtocol& protocol) {
+  const double most = most_of_frame(index, protocol);
+  if (static_cast<double>(height_px) <= most * static_cast<double>(index.search_height_px) &&
+      static_cast<double>(width_px) <= most * static_cast<double>(index.search_width_px)) {
+    return;
+  }
+  const auto frames = [](std::int64_t px, std::int64_t frame_px) {
+    return std::to_string(100 * px / frame_px) + "% of the ";
+  };
+  throw DataError(path.string() + ": larger than the exemplars at the scale it says: " +
+                  frames(height_px, index.search_height_px) + "height and " + frames(width_px, index.search_width_px) +
+                  "width of their frame; mask what is no print (NAME.mask.png), let more of it lie outside "
+                  "(--overhang), or have it shrunk (--fit-frame yes)");
+}
+
+/// How far a mark of `length_px` may lie beyond the frame's edges so that every pose that the protocol allows is on the
+/// grid, and maybe some more; in whole cells, so that the poses without overhang stay on the grid.
+std::int64_t overhang_px(std::int64_t length_px, std::int64_t other_length_px, std::int64_t frame_px,
+                         const IndexParameters& index, const SearchProtocol& protocol) {
+  const double least_px = static_cast<double>(protocol.all_around ? std::min(length_px, other_length_px) : length_px);
+  const double wanted_px = (static_cast<double>(length_px) - least_px) / 2 + std::ceil(protocol.overhang * least_px);
+  const std::int64_t step_px = std::max(index.geometry.stride_px, protocol.stride_px);
+  const std::int64_t steps = static_cast<std::int64_t>(std::ceil(wanted_px / static_cast<double>(step_px)));
+  return std::max(steps * step_px, length_px - frame_px);
+}
+
+/// The mark's support at the exemplars' resolution and the search scale, shrunk until it fits the frame if it is to be.
 ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
                        const IndexParameters& index, const SearchProtocol& protocol) {
   ScaledMark mark = described_mark(path, decoded, protocol);
-  const double height = decoded.grey.rows, width = decoded.grey.cols;
+  const MarkSupport& in_file = mark.in_file;
+  const cv::Rect box(narrow<int>(in_file.left_px), narrow<int>(in_file.top_px), narrow<int>(in_file.width_px),
+                     narrow<int>(in_file.height_px));
+  const double height = box.height, width = box.width;
   const double to_exemplars = factor_to_exemplars(mark.dpi, index.exemplar_dpi);
   const double to_search = index.image_scale * to_exemplars;
   double shrink = 1;
-  std::int64_t scaled_height = image::scaled_length_px(decoded.grey.rows, to_search);
-  std::int64_t scaled_width = image::scaled_length_px(decoded.grey.cols, to_search);
-  if (scaled_height > index.search_height_px || scaled_width > index.search_width_px) {
+  std::int64_t scaled_height = image::scaled_length_px(box.height, to_search);
+  std::int64_t scaled_width = image::scaled_length_px(box.width, to_search);
+  const bool is_larger = scaled_height > index.search_height_px || scaled_width > index.search_width_px;
+  if (is_larger && is_shrunk_to_fit(mark, index, protocol)) {
     shrink = std::min(static_cast<double>(index.search_height_px) / static_cast<double>(scaled_height),
                       static_cast<double>(index.search_width_px) / static_cast<double>(scaled_width));
     scaled_height = std::clamp<std::int64_t>(std::llround(height * to_search * shrink), 1, index.search_height_px);
     scaled_width = std::clamp<std::int64_t>(std::llround(width * to_search * shrink), 1, index.search_width_px);
     spdlog::info("{}: larger than the exemplars' frame, shrunk to {:.1f}%", path.string(), 100 * shrink);
   }
+  require_searchable(path, scaled_height, scaled_width, index, protocol);
   mark.scale = to_exemplars * shrink;
-  mark.image = grey_tensor(image::resize_to_grey_levels(image::to_float(decoded.grey), scaled_height, scaled_width));
+  const auto from_box_to_picture = [&](std::int64_t picture, std::int64_t first, std::int64_t length) {
+    return mark.scale * (static_cast<double>(picture - length) / 2 - static_cast<double>(first));
+  };
+  mark.offset_y_px = from_box_to_picture(mark.height_px, in_file.top_px, in_file.height_px);
+  mark.offset_x_px = from_box_to_picture(mark.width_px, in_file.left_px, in_file.width_px);
+  mark.image =
+      grey_tensor(image::resize_to_grey_levels(image::to_float(decoded.grey(box)), scaled_height, scaled_width));
   mark.support = decoded.support.empty()
                      ? at::ones({scaled_height, scaled_width}, at::kBool)
-                     : mask_tensor(image::resize_mask(decoded.support, scaled_height, scaled_width));
-  mark.grid = {protocol.angles_deg,   protocol.stride_px, index.search_height_px,
-               index.search_width_px, scaled_height,      scaled_width};
+                     : mask_tensor(image::resize_mask(decoded.support(box), scaled_height, scaled_width));
+  mark.grid = {protocol.angles_deg,
+               protocol.stride_px,
+               index.search_height_px,
+               index.search_width_px,
+               scaled_height,
+               scaled_width,
+               overhang_px(scaled_height, scaled_width, index.search_height_px, index, protocol),
+               overhang_px(scaled_width, scaled_height, index.search_width_px, index, protocol)};
   mark.centre_y_px = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2;
   mark.centre_x_px = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2;
   return mark;
 }
 
 }  // namespace
+
+double MarkRuler::dpi() const {
+  constexpr double kCmOfInch = 2.54;
+  return std::hypot(x1_px - x0_px, y1_px - y0_px) / length_cm * kCmOfInch;
+}
+
+double most_of_frame(const IndexParameters& index, const SearchProtocol& protocol) {
+  constexpr double kRoundedOrLooselyCut = 1.05;
+  const bool are_all_shrunk =
+      protocol.fit_frame == FitFrame::kYes || (protocol.fit_frame == FitFrame::kAuto && index.exemplar_dpi == 0);
+  if (protocol.as_they_lie || are_all_shrunk) return 1;
+  return std::max(kRoundedOrLooselyCut, 1 / (1 - protocol.overhang));
+}
+
+CentreOffset centre_offset(const ScaledMark& mark, double angle_deg) {
+  const double angle = angle_deg * std::numbers::pi / 180, cos = std::cos(angle), sin = std::sin(angle);
+  return {mark.offset_y_px * cos - mark.offset_x_px * sin, mark.offset_x_px * cos + mark.offset_y_px * sin};
+}
 
 double factor_to_exemplars(double mark_dpi, double exemplar_dpi) {
   const bool are_known = mark_dpi > 0 && exemplar_dpi > 0;
@@ -248,6 +349,73 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
   // An extractor runs one image in one thread, so on the CPU the views share out the threads.
   for_each_on_threads(tasks.size(), make_view, device.is_cpu());
   return views;
+}
+
+namespace {
+
+/// Cells of a support, whose first one is cell (origin_y, origin_x) of the canvas's map, that lie on the frame at each
+/// shift, `margin` cells from its edge or more: [shifts_y, shifts_x] float64.
+at::Tensor cells_on_frame(const at::Tensor& support, std::int64_t origin_y, std::int64_t origin_x,
+                          const match::ViewOffset& offset, const IndexParameters& index, std::int64_t margin) {
+  const at::Tensor sums = at::constant_pad_nd(support.to(at::kDouble).cumsum(0).cumsum(1), {1, 0, 1, 0});
+  const auto prefix = sums.accessor<double, 2>();
+  at::Tensor cells = at::zeros({offset.shifts_y, offset.shifts_x}, at::kDouble);
+  auto of_shift = cells.accessor<double, 2>();
+  const auto begin = [&](std::int64_t shift, std::int64_t origin, std::int64_t length) {
+    return std::clamp<std::int64_t>(shift * offset.step_cells + margin - origin, 0, length);
+  };
+  const auto end = [&](std::int64_t shift, std::int64_t origin, std::int64_t length, std::int64_t map_length) {
+    return std::clamp<std::int64_t>(shift * offset.step_cells + map_length - margin - origin, 0, length);
+  };
+  for (std::int64_t i = 0; i < offset.shifts_y; ++i) {
+    const std::int64_t y0 = begin(i, origin_y, support.size(0));
+    const std::int64_t y1 = end(i, origin_y, support.size(0), index.map_height);
+    for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
+      const std::int64_t x0 = begin(j, origin_x, support.size(1));
+      const std::int64_t x1 = end(j, origin_x, support.size(1), index.map_width);
+      if (y0 >= y1 || x0 >= x1) continue;
+      of_shift[i][j] = prefix[y1][x1] - prefix[y0][x1] - prefix[y1][x0] + prefix[y0][x0];
+    }
+  }
+  return cells;
+}
+
+/// Along one axis: whether a shift would be one without overhang, or, where the mark is longer than the frame, whether
+/// the frame lies within it.
+at::Tensor is_without_overhang(std::int64_t offset_px, std::int64_t shifts, std::int64_t step_px, std::int64_t pad_px,
+                               std::int64_t overhang_px) {
+  const at::Tensor px = offset_px + at::arange(shifts, at::kLong) * step_px;
+  const std::int64_t begin_px = std::min(overhang_px, pad_px - overhang_px);
+  return (px >= begin_px).logical_and(px <= pad_px - begin_px);
+}
+
+bool allows_overhang(const match::PoseGrid& grid) { return grid.overhang_y_px > 0 || grid.overhang_x_px > 0; }
+
+/// The shifts of a view that are poses: [shifts_y, shifts_x] bool.
+at::Tensor poses_of(const at::Tensor& support, std::int64_t origin_y, std::int64_t origin_x,
+                    const match::ViewOffset& offset, const match::PoseGrid& grid, const IndexParameters& index,
+                    const SearchProtocol& protocol) {
+  const at::Tensor cells = cells_on_frame(support, origin_y, origin_x, offset, index, erosion_radius(index, protocol));
+  const auto all = support.sum().item<double>();
+  const std::int64_t step_px = offset.step_cells * index.geometry.stride_px;
+  const at::Tensor rows =
+      is_without_overhang(offset.offset_y_px, offset.shifts_y, step_px, grid.pad_y_px(), grid.overhang_y_px);
+  const at::Tensor columns =
+      is_without_overhang(offset.offset_x_px, offset.shifts_x, step_px, grid.pad_x_px(), grid.overhang_x_px);
+  constexpr double kRounding = 1e-6;  // of a cell
+  return (cells >= (1 - protocol.overhang) * all - kRounding)
+      .logical_or(rows.unsqueeze(1).logical_and(columns.unsqueeze(0)));
+}
+
+}  // namespace
+
+void choose_poses(std::span<match::MarkView> views, const match::PoseGrid& grid, const IndexParameters& index,
+                  const SearchProtocol& protocol) {
+  if (!allows_overhang(grid)) return;
+  for (match::MarkView& view : views) {
+    if (view.support.numel() == 0) continue;
+    view.is_pose = poses_of(view.support, view.origin_y, view.origin_x, view.offset, grid, index, protocol);
+  }
 }
 
 std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own) {
@@ -337,19 +505,11 @@ double useful_flops_per_exemplar(const ScaledMark& mark, const features::Extract
     if (task.angle != turned_angle) mask = turn(mark, task.angle).support;
     turned_angle = task.angle;
     const at::Tensor support = support_of_view(mask, task.offset, extractor, index, protocol);
-    // Prefix sums of the support give the cells inside the frame at every shift.
-    const at::Tensor sums = at::constant_pad_nd(support.to(at::kDouble).cumsum(0).cumsum(1), {1, 0, 1, 0});
-    const auto prefix = sums.accessor<double, 2>();
-    const std::int64_t border = index.border_cells;
-    for (std::int64_t i = 0; i < task.offset.shifts_y; ++i) {
-      const std::int64_t y0 = i * task.offset.step_cells + border;
-      const std::int64_t y1 = std::min(y0 + index.map_height - 2 * border, support.size(0));
-      for (std::int64_t j = 0; j < task.offset.shifts_x; ++j) {
-        const std::int64_t x0 = j * task.offset.step_cells + border;
-        const std::int64_t x1 = std::min(x0 + index.map_width - 2 * border, support.size(1));
-        if (y0 < y1 && x0 < x1) cells += prefix[y1][x1] - prefix[y0][x1] - prefix[y1][x0] + prefix[y0][x0];
-      }
+    at::Tensor on_frame = cells_on_frame(support, 0, 0, task.offset, index, index.border_cells);
+    if (allows_overhang(mark.grid)) {
+      on_frame = on_frame * poses_of(support, 0, 0, task.offset, mark.grid, index, protocol);
     }
+    cells += on_frame.sum().item<double>();
   }
   return 2.0 * static_cast<double>(index.geometry.channels) * cells;
 }

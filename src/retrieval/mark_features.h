@@ -3,6 +3,7 @@
 
 #include <ATen/ATen.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -18,6 +19,22 @@
 
 namespace outsole::retrieval {
 
+/// Whether marks that are larger than the exemplars' frame are shrunk until they fit it.
+enum class FitFrame {
+  kAuto,  // those whose scale is not known
+  kYes,
+  kNo,
+};
+
+/// Two points (x, y) of a ruler in the picture, in pixels from the first one's centre, and the length between them.
+struct MarkRuler {
+  double x0_px = 0, y0_px = 0, x1_px = 0, y1_px = 0;
+  double length_cm = 0;
+
+  /// Pixels an inch.
+  double dpi() const;
+};
+
 /// The numbers of the search protocol. Defaults are the published ones for crime-scene marks.
 struct SearchProtocol {
   /// One pose only, for marks that are aligned with the exemplars: a mark lies on the frame as an exemplar of its size
@@ -27,18 +44,40 @@ struct SearchProtocol {
   std::int64_t stride_px = 2;     // of translations, at the search scale
   double erosion_fraction = 0.1;  // of the exemplar map's short side
   match::Similarity similarity;
-  std::optional<double> mark_dpi;  // of every mark, whatever its file says; none: as the files say
+  std::optional<double> mark_dpi;       // of every mark, whatever its file says; none: as the files say
+  std::optional<MarkRuler> mark_ruler;  // measures it, in the one mark there is
+  FitFrame fit_frame = FitFrame::kAuto;
+  /// Poses are searched, too, at which up to this share of the support, 0 to kMostOverhang, lies outside the frame.
+  double overhang = 0;
+  /// Marks may lie any way: also translations that are possible only once a mark is turned.
+  bool all_around = false;
 };
 
-/// A mark at the search scale.
+inline constexpr double kMostOverhang = 0.5;
+
+/// The largest length of a mark that is searched, as a multiple of the frame's.
+double most_of_frame(const IndexParameters& index, const SearchProtocol& protocol);
+
+/// The support of a mark as its file has it.
+struct MarkSupport {
+  std::int64_t top_px = 0, left_px = 0, height_px = 0, width_px = 0;  // its bounding box
+  double share = 1;                                                   // of the picture's pixels
+  std::string mask_sha256;  // of the mask's file; of the mark's, where that says what is transparent; empty: no mask
+  std::vector<std::uint8_t> mask_png;  // the mask: white counts; empty: no mask
+};
+
+/// A mark at the search scale, cropped to the bounding box of its support: what is masked out takes no part in where
+/// the mark may lie.
 struct ScaledMark {
   std::string id;
   std::string sha256;                        // of its file
   std::int64_t height_px = 0, width_px = 0;  // of its file
   double dpi = 0;                            // pixels an inch that it was taken to have; 0: not known
-  double scale = 1;    // mark to exemplar resolution, and smaller than that when it had to shrink to fit the frame
-  at::Tensor image;    // [h, w] float32, whole grey levels
-  at::Tensor support;  // [h, w] bool
+  double scale = 1;  // mark to exemplar resolution, and smaller than that when it had to shrink to fit the frame
+  MarkSupport in_file;
+  double offset_y_px = 0, offset_x_px = 0;  // from the crop's centre to that of the file's picture, by `scale`
+  at::Tensor image;                         // [h, w] float32, whole grey levels
+  at::Tensor support;                       // [h, w] bool
   match::PoseGrid grid;
   double centre_y_px = 0, centre_x_px = 0;  // of the mark on the grid's canvas
 };
@@ -51,11 +90,19 @@ std::int64_t erosion_radius(const IndexParameters& index, const SearchProtocol& 
 /// they differ by no more than files round.
 double factor_to_exemplars(double mark_dpi, double exemplar_dpi);
 
-/// Reads a mark with its support mask, brings it to the exemplars' resolution and to the search scale, and shrinks it
-/// until it fits the frame; as they lie: brings it to the frame as an exemplar (larger ones lose their last rows and
-/// outer columns). Throws DataError naming the file, also when it shows nothing but one grey within its support.
+/// Reads a mark with its support mask, crops it, brings it to the exemplars' resolution and to the search scale, and
+/// shrinks it until it fits the frame if that is wanted; as they lie: brings all of it to the frame as an exemplar
+/// (larger ones lose their last rows and outer columns). Throws DataError naming the file, also when it shows nothing
+/// but one grey within its support, and when it is larger than is searched.
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol);
+
+/// From the centre of the mark that is searched to that of the mark as received, once it is turned: rows, columns, in
+/// pixels of the exemplars.
+struct CentreOffset {
+  double y_px = 0, x_px = 0;
+};
+CentreOffset centre_offset(const ScaledMark& mark, double angle_deg);
 
 /// A view to be computed: one angle, one offset.
 struct ViewTask {
@@ -71,7 +118,12 @@ std::vector<match::MarkView> make_views(const ScaledMark& mark, std::span<const 
                                         const features::Extractor& extractor, const IndexParameters& index,
                                         const SearchProtocol& protocol, at::Device device);
 
-/// The views of all ranks, in rank order, given to all. Collective.
+/// Leaves those shifts of the views poses at which, turned, no more of the support than the protocol allows lies
+/// outside the frame, and those that would be poses without overhang. Not collective.
+void choose_poses(std::span<match::MarkView> views, const match::PoseGrid& grid, const IndexParameters& index,
+                  const SearchProtocol& protocol);
+
+/// The views of all ranks, in rank order, given to all; without what choose_poses chose. Collective.
 std::vector<match::MarkView> share_views(const comm::Communicator& comm, std::vector<match::MarkView> own);
 
 /// Whether anything in the views can be compared: a channel that varies over the support of a view, by more than what

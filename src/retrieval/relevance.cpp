@@ -22,8 +22,11 @@ match::Pose pose_on_canvas(const image::MarkPose& published, const ScaledMark& m
   };
   const double x_px = published.mirrored ? static_cast<double>(exemplar_width_px) - 1 - published.x_px : published.x_px;
   const auto left = static_cast<double>(exemplar_left_px(exemplar_width_px, index.frame_width_px));
-  const double y = mark.centre_y_px - to_search(published.y_px, index.search_height_px, index.frame_height_px);
-  const double x = mark.centre_x_px - to_search(x_px + left, index.search_width_px, index.frame_width_px);
+  const CentreOffset as_received = centre_offset(mark, mark.grid.angles_deg.front());
+  const double y =
+      mark.centre_y_px - to_search(published.y_px - as_received.y_px, index.search_height_px, index.frame_height_px);
+  const double x =
+      mark.centre_x_px - to_search(x_px - as_received.x_px + left, index.search_width_px, index.frame_width_px);
   const match::Pose pose = {0, static_cast<std::int32_t>(std::lround(y)), static_cast<std::int32_t>(std::lround(x))};
   constexpr double kRounding_px = 0.1;
   const bool is_on_grid = std::abs(y - pose.y_px) < kRounding_px && std::abs(x - pose.x_px) < kRounding_px;

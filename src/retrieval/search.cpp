@@ -90,6 +90,7 @@ nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOpt
   }
   if (setup.index.parameters.exemplar_dpi > 0) parameters["exemplar_dpi"] = setup.index.parameters.exemplar_dpi;
   if (options.protocol.mark_dpi) parameters["mark_dpi"] = *options.protocol.mark_dpi;
+  parameters.update(parameters_of_marks(options.protocol));
   if (options.coarse > 0) parameters["coarse"] = options.coarse;
   if (options.compute_precision != "auto" && options.compute_precision != "32") {
     parameters["compute_precision"] = options.compute_precision;
@@ -208,10 +209,12 @@ nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, 
   add_marks_skipped_before(options.output, setup.marks, summary);
   summary.exemplar_dpi = setup.index.parameters.exemplar_dpi;
   summary.resolutions = resolutions_of(store::Store(options.output, kResultsSchema), summary.exemplar_dpi);
+  summary.marks_account = account_of_marks(store::Store(options.output, kResultsSchema));
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["resolutions"] = json_of(summary.resolutions);
+  details["masks"] = summary.marks_account.masks;
   details["skipped"] = summary.skipped;
   details["account"] = account_of(setup.marks.size(), setup.not_read);
   return details;

@@ -13,6 +13,7 @@
 #include "comm/partition.h"
 #include "core/input_files.h"
 #include "machine/scaling.h"
+#include "retrieval/mark_account.h"
 #include "retrieval/mark_features.h"
 #include "store/store.h"
 
@@ -94,6 +95,7 @@ struct SearchSummary {
   bool was_finished = false;
   double exemplar_dpi = 0;                  // 0: not known
   std::vector<MarkResolution> resolutions;  // of the marks in the results, ascending
+  MarkAccount marks_account;
   CoarseRecall coarse_recall;
   /// Of this run on this rank: waiting for marks' features, and all of the search with it.
   double seconds_features = 0, seconds_search = 0;

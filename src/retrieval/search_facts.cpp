@@ -158,6 +158,7 @@ bool time_mark(const std::filesystem::path& file, std::int64_t some_angles, std:
     views.push_back(seen[static_cast<std::size_t>(angle * offsets + offset)]);
     views.back().angle = tasks[i].angle;
   }
+  choose_poses(views, mark.grid, p, options.protocol);
   start = now_s();
   const AppliedMetric& metric = setup.metrics.metrics.front();
   const MarkMatcher matcher(setup.path, projected_views(std::move(views), metric), p, options.protocol,

@@ -6,6 +6,7 @@
 #include <limits>
 #include <span>
 
+#include "core/checked.h"
 #include "core/csv.h"
 #include "core/errors.h"
 #include "core/files.h"
@@ -29,10 +30,12 @@ PublishedPose publish(const Candidate& candidate, const ScaledMark& mark, const 
     return (scaled + 0.5) * static_cast<double>(frame) / static_cast<double>(search) - 0.5;
   };
   const double y = mark.centre_y_px - pose.y_px, x = mark.centre_x_px - pose.x_px;
-  PublishedPose result = {mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)],
-                          to_frame(y, p.frame_height_px, p.search_height_px),
+  const double angle_deg = mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)];
+  const CentreOffset as_received = centre_offset(mark, angle_deg);
+  PublishedPose result = {angle_deg, to_frame(y, p.frame_height_px, p.search_height_px) + as_received.y_px,
                           to_frame(x, p.frame_width_px, p.search_width_px) -
-                              static_cast<double>(exemplar_left_px(index.width_px[exemplar], p.frame_width_px)),
+                              static_cast<double>(exemplar_left_px(index.width_px[exemplar], p.frame_width_px)) +
+                              as_received.x_px,
                           index.mirrored[exemplar] != 0};
   if (result.mirrored) {
     result.angle_deg = 0 - result.angle_deg;
@@ -93,6 +96,30 @@ void add_all_scores(const std::vector<MarkResult>& results, const OpenIndex& ind
   columns["x_px"] = {shape, std::move(x_px), {}};
 }
 
+/// What of the marks' pictures was searched.
+void add_supports(const std::vector<MarkResult>& results, store::Columns& columns) {
+  std::vector<std::string> sha256;
+  std::vector<double> share;
+  std::vector<std::int32_t> box_px;
+  std::vector<std::uint8_t> png;
+  std::vector<std::int64_t> png_lengths;
+  for (const MarkResult& result : results) {
+    const MarkSupport& support = result.mark.in_file;
+    sha256.push_back(support.mask_sha256);
+    share.push_back(support.share);
+    for (const std::int64_t px : {support.top_px, support.left_px, support.height_px, support.width_px}) {
+      box_px.push_back(narrow<std::int32_t>(px));
+    }
+    png.insert(png.end(), support.mask_png.begin(), support.mask_png.end());
+    png_lengths.push_back(std::ssize(support.mask_png));
+  }
+  const std::vector<std::int64_t> shape = {std::ssize(results)};
+  columns["mask_sha256"] = {shape, std::move(sha256), {}};
+  columns["mask_png"] = {shape, std::move(png), std::move(png_lengths)};
+  columns["support_share"] = {shape, std::move(share), {}};
+  columns["support_box_px"] = {{shape[0], 4}, std::move(box_px), {}};
+}
+
 void add_coarse_scores(const std::vector<MarkResult>& results, std::int64_t exemplars, store::Columns& columns) {
   std::vector<float> score;
   for (const MarkResult& result : results) {
@@ -130,6 +157,7 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
                             {"mark_sha256", {shape, std::move(sha256), {}}},
                             {"scale", {shape, std::move(scale), {}}},
                             {"mark_dpi", {shape, std::move(dpi), {}}}};
+  add_supports(results, columns);
   add_top(results, index, top, columns);
   if (all_scores) add_all_scores(results, index, columns);
   if (all_scores && has_coarse_scores) add_coarse_scores(results, index.parameters.exemplars, columns);
@@ -149,10 +177,11 @@ std::optional<match::Pose> pose_on_grid(const ToldPose& told, std::int32_t exemp
     return (in_frame + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
   const double left_px = static_cast<double>(exemplar_left_px(index.width_px[number], p.frame_width_px));
+  const CentreOffset as_received = centre_offset(mark, angle_deg);
   const double y = (static_cast<double>(grid.canvas_height_px()) - 1) / 2 -
-                   to_search(told.y_px, p.frame_height_px, p.search_height_px);
+                   to_search(told.y_px - as_received.y_px, p.frame_height_px, p.search_height_px);
   const double x = (static_cast<double>(grid.canvas_width_px()) - 1) / 2 -
-                   to_search(x_px + left_px, p.frame_width_px, p.search_width_px);
+                   to_search(x_px - as_received.x_px + left_px, p.frame_width_px, p.search_width_px);
   const auto is_on_grid = [&](double at, std::int64_t pad) {
     constexpr double kRounding = 1e-3;
     const auto nearest = std::round(at);

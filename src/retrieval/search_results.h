@@ -14,7 +14,8 @@
 namespace outsole::retrieval {
 
 inline constexpr char kResultsSchema[] = "outsole.results";
-inline constexpr std::int32_t kResultsVersion = 2;  // that is written; version 1, without mark_dpi, is read
+inline constexpr std::int32_t kResultsVersion =
+    3;  // that is written; 1 (without mark_dpi) and 2 (without masks) are read
 
 /// An exemplar, by its position in the index, and the best pose found for it.
 struct Candidate {

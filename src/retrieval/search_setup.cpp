@@ -19,6 +19,28 @@ namespace {
 
 constexpr std::int64_t kMarkUnits = 512;  // marks share a shard when there are more of them
 
+void check_mark_options(const SearchProtocol& protocol) {
+  if (!(protocol.overhang >= 0 && protocol.overhang <= kMostOverhang)) {
+    throw UsageError("`overhang`: a share of the support from 0 to 0.5");
+  }
+  if (!protocol.mark_ruler) return;
+  if (protocol.mark_dpi) throw UsageError("`mark_ruler`: measures what `mark_dpi` says; give one of them");
+  const double dpi = protocol.mark_ruler->dpi();
+  if (!(dpi >= image::kLeastDpi && dpi <= image::kMostDpi)) {
+    throw UsageError("`mark_ruler`: measures " + std::to_string(dpi) + " dpi, which is not from " +
+                     std::to_string(std::lround(image::kLeastDpi)) + " to " +
+                     std::to_string(std::lround(image::kMostDpi)) + "; it wants X0,Y0,X1,Y1 in pixels, and CM");
+  }
+}
+
+/// A ruler is measured in one picture.
+void require_one_mark(const SearchProtocol& protocol, std::size_t marks) {
+  if (!protocol.mark_ruler || marks == 1) return;
+  throw UsageError("`mark_ruler`: measured in one picture, but there are " + std::to_string(marks) +
+                   " marks; where it holds for all of them, give `mark_dpi` " +
+                   std::to_string(protocol.mark_ruler->dpi()));
+}
+
 void check_options(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
   if (protocol.as_they_lie && options.coarse != 0)
@@ -33,11 +55,12 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
     throw UsageError("`mark_dpi`: from " + std::to_string(std::lround(image::kLeastDpi)) + " to " +
                      std::to_string(std::lround(image::kMostDpi)));
   }
-  if (protocol.mark_dpi && index.exemplar_dpi == 0) {
-    throw UsageError("`mark_dpi`: " + options.index.string() +
+  if ((protocol.mark_dpi || protocol.mark_ruler) && index.exemplar_dpi == 0) {
+    throw UsageError(std::string(protocol.mark_dpi ? "`mark_dpi`: " : "`mark_ruler`: ") + options.index.string() +
                      " does not know the exemplars' resolution, so there is nothing to bring the marks to; make it "
                      "anew with `outsole index --exemplar-dpi`");
   }
+  check_mark_options(protocol);
   if (options.top < 1) throw UsageError("`top`: must be at least 1");
   if (options.coarse != 0 && options.coarse < std::min(options.top, index.exemplars)) {
     throw UsageError("`coarse` " + std::to_string(options.coarse) + ": keeps fewer exemplars than `top` lists");
@@ -67,14 +90,19 @@ void check_similarity(const SearchOptions& options, const OpenIndex& index) {
                    "choose a similarity without mu_bar_c and sigma_bar_c");
 }
 
-/// The views of a mark that fills the frame.
+/// The views of a mark that fills the frame, or is as much larger as it may be.
 std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
   const std::int64_t offsets_per_axis = std::max<std::int64_t>(1, index.geometry.stride_px / protocol.stride_px);
   const std::int64_t views =
       protocol.as_they_lie ? 1 : std::ssize(protocol.angles_deg) * offsets_per_axis * offsets_per_axis;
-  return checked_product({views, index.geometry.channels, index.map_height, index.map_width, sizeof(float)},
-                         "a mark's views");
+  const double most = most_of_frame(index, protocol);
+  const auto longest = [&](std::int64_t cells) {
+    return static_cast<std::int64_t>(std::ceil(most * static_cast<double>(cells)));
+  };
+  return checked_product(
+      {views, index.geometry.channels, longest(index.map_height), longest(index.map_width), sizeof(float)},
+      "a mark's views");
 }
 
 /// What a rank knows of every exemplar, and what it has found for the marks that share a unit of the results, beside
@@ -169,6 +197,7 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
     if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
     const IndexParameters& index = setup->index.parameters;
     check_options(options, index);
+    require_one_mark(options.protocol, marks.size());
     check_similarity(options, setup->index);
     setup->subtracted = match::subtracted_from_maps(options.protocol.similarity, setup->index.channels);
     const auto count = std::ssize(marks);

@@ -102,15 +102,17 @@ std::optional<TeamSearch::ReadyMark> TeamSearch::next_ready() {
   std::vector<match::MarkView> for_first_pass;
   if (options_.coarse > 0) for_first_pass = views;
   std::optional<MarkMatcher> matcher;
-  if (!unless_bad(file, [&] { matcher = prepare(std::move(views), position); })) return std::nullopt;
+  if (!unless_bad(file, [&] { matcher = prepare(std::move(views), seen.mark, position); })) return std::nullopt;
   return ReadyMark{position, std::move(seen.mark), std::move(for_first_pass), std::move(*matcher)};
 }
 
 /// Throws DataError when nothing is left of the support at any pose, or nothing in it can be compared.
-MarkMatcher TeamSearch::prepare(std::vector<match::MarkView> views, std::int64_t position) const {
+MarkMatcher TeamSearch::prepare(std::vector<match::MarkView> views, const ScaledMark& mark,
+                                std::int64_t position) const {
   const std::filesystem::path& file = setup_.marks[static_cast<std::size_t>(position)];
   const match::ChannelModel& channels = setup_.metrics.of(position).channels;
   const bool is_blank = !has_contrast(views, channels);
+  choose_poses(views, mark.grid, parameters(), options_.protocol);
   MarkMatcher matcher(setup_.path, std::move(views), parameters(), options_.protocol, channels);
   if (matcher.useful_flops_per_exemplar() == 0) throw no_support_left(file);
   if (is_blank) throw no_contrast(file);
@@ -226,8 +228,10 @@ MarkResult TeamSearch::search_coarsely_first(const ReadyMark& mark) {
   const std::int64_t count = candidates_a_mark(setup_, options_);
   std::optional<MarkMatcher> coarse;
   team_.together([&] {
-    coarse.emplace(setup_.path, coarse_views(mark.views, mark.mark.grid, parameters().geometry.stride_px), parameters(),
-                   options_.protocol, setup_.metrics.of(mark.position).channels);
+    std::vector<match::MarkView> views = coarse_views(mark.views, mark.mark.grid, parameters().geometry.stride_px);
+    choose_poses(views, mark.mark.grid, parameters(), options_.protocol);
+    coarse.emplace(setup_.path, std::move(views), parameters(), options_.protocol,
+                   setup_.metrics.of(mark.position).channels);
   });
   if (coarse->useful_flops_per_exemplar() == 0) {  // the support lies between the coarse grid's cells
     return {.best = best_of_team(search_own(mark.matcher, count), count), .coarse_score = coarse_scores({})};

@@ -60,7 +60,7 @@ class TeamSearch {
   std::future<SeenMark> look_at(std::size_t turn) const;
   SeenMark see(std::size_t turn) const;
   std::optional<ReadyMark> next_ready();
-  MarkMatcher prepare(std::vector<match::MarkView> views, std::int64_t position) const;
+  MarkMatcher prepare(std::vector<match::MarkView> views, const ScaledMark& mark, std::int64_t position) const;
   bool unless_bad(const std::filesystem::path& file, const std::function<void()>& step);
 
   // Its comparison with the exemplars.

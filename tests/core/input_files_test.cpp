@@ -175,6 +175,19 @@ TEST_F(InputFilesOf, WordsOfAShellBringTheirMasks) {
   EXPECT_THAT(others(found), ElementsAre("m.mask.tif: mask", "._m.png: system"));
 }
 
+TEST_F(InputFilesOf, AMaskMayEndInAnUnderscoreOrNameTheMarkWithItsExtension) {
+  make(
+      {"in/m.jpg", "in/m_mask.png", "in/n.jpg", "in/N.JPG.mask.png", "in/o_mask.png", "in/p.jpg", "in/p.jpg_Mask.tif"});
+  const InputFiles found = find({"in"});
+  EXPECT_THAT(files(found), ElementsAre("in/m.jpg", "in/n.jpg", "in/o_mask.png", "in/p.jpg"));
+  EXPECT_THAT(others(found),
+              UnorderedElementsAre("in/m_mask.png: mask", "in/N.JPG.mask.png: mask", "in/p.jpg_Mask.tif: mask"));
+  EXPECT_EQ(find_mask(folder_ / "in/m.jpg", kExtensions).filename(), "m_mask.png");
+  EXPECT_EQ(find_mask(folder_ / "in/n.jpg", kExtensions).filename(), "N.JPG.mask.png");
+  EXPECT_EQ(find_mask(folder_ / "in/p.jpg", kExtensions).filename(), "p.jpg_Mask.tif");
+  EXPECT_TRUE(find_mask(folder_ / "in/o_mask.png", kExtensions).empty());  // a mark called so
+}
+
 TEST_F(InputFilesOf, MasksThatWouldBePassedOverAreRefused) {
   struct Refused {
     std::vector<std::string> names;
@@ -190,6 +203,8 @@ TEST_F(InputFilesOf, MasksThatWouldBePassedOverAreRefused) {
       {{"m.png", "m.mask.bmp"}, "m.mask.bmp", "not read"},
       {{"m.png", "m.mask.HEIC"}, "m.mask.HEIC", "not read"},
       {{"m.png", "m.mask.gif"}, "m.mask.gif", "not read"},
+      {{"m.png", "m_mask.bmp"}, "m_mask.bmp", "not read"},
+      {{"m.png", "m.mask.png", "m_mask.png"}, "m_mask.png", "second mask"},
       {{"m.png", "m.mask.png", "m.mask.tif"}, "m.mask.tif", "second mask"},
       {{"m.png", "m.mask.png", "M.mask.png"}, "m.mask.png", "second mask"},
       {{"m.png", "m.mask.PNG", "m.mask.png"}, "m.mask.png", "second mask"},

@@ -47,7 +47,8 @@ holds "$work/facades/tables.txt" "Facades, pixels, without alignment"
 STRIDE=4 experiment marks_against_marks
 holds "$work/marks_against_marks/pixels.links.csv" "mark,rank,other_mark"
 if grep -q "^00001,1,00001," "$work/marks_against_marks/pixels.links.csv"; then fail "a mark is linked with itself"; fi
-FRAME=48x40 experiment clutter
+FRAME=48x40 SCALES=2 OVERHANGS=0.2 experiment clutter
+holds "$work/clutter/tables.txt" "masked_x2"
 holds "$work/clutter/tables.txt" "whole"
 FRAME=48x40 experiment fid300
 holds "$work/fid300/tables.txt" "ACCV 2014, published"

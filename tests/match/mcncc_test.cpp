@@ -39,7 +39,7 @@ struct Problem {
 struct ProblemOptions {
   std::int64_t channels = 5, exemplars = 7, cell_px = 4, stride_px = 2, border = 2, radius = 2;
   std::int64_t frame_height = 25, frame_width = 14;  // cells
-  std::int64_t mark_height_px = 49, mark_width_px = 31;
+  std::int64_t mark_height_px = 49, mark_width_px = 31, overhang_px = 0;
   std::int64_t angles = 3;
   enum class Shape { kRectangle, kDisk, kHoles, kOnePixel } shape = Shape::kRectangle;
 };
@@ -54,6 +54,7 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
   problem.grid.frame_width_px = options.frame_width * cell;
   problem.grid.mark_height_px = options.mark_height_px;
   problem.grid.mark_width_px = options.mark_width_px;
+  problem.grid.overhang_y_px = problem.grid.overhang_x_px = options.overhang_px;
   problem.frame = {options.frame_height - 2 * options.border, options.frame_width - 2 * options.border, options.border,
                    cell};
   problem.radius = options.radius;
@@ -66,9 +67,9 @@ Problem make_problem(const ProblemOptions& options, int seed = 1) {
       for (std::int64_t y = 0; y < height; ++y) {
         for (std::int64_t x = 0; x < width; ++x) {
           const double py =
-              static_cast<double>(y * cell + offset.offset_y_px) - static_cast<double>(problem.grid.pad_y_px());
+              static_cast<double>(y * cell + offset.offset_y_px) - static_cast<double>(problem.grid.mark_top_px());
           const double px =
-              static_cast<double>(x * cell + offset.offset_x_px) - static_cast<double>(problem.grid.pad_x_px());
+              static_cast<double>(x * cell + offset.offset_x_px) - static_cast<double>(problem.grid.mark_left_px());
           const double turned = static_cast<double>(angle - 1) * 9.0;  // supports reach beyond the mark's rectangle
           bool inside = py >= -turned && py < static_cast<double>(options.mark_height_px) + turned && px >= turned &&
                         px < static_cast<double>(options.mark_width_px) + turned;
@@ -140,6 +141,30 @@ TEST_P(EveryKernel, EqualsTheDefinitionForEverySupportAndStride) {
        {ProblemOptions::Shape::kRectangle, ProblemOptions::Shape::kDisk, ProblemOptions::Shape::kHoles}) {
     for (const std::int64_t stride : {1, 2, 4, 8})
       expect_equals_naive(make_problem({.stride_px = stride, .shape = shape}));
+  }
+}
+
+TEST_P(EveryKernel, EqualsTheDefinitionWhereAMarkOverhangsAndSomeShiftsAreNoPoses) {
+  for (const std::int64_t stride : {2, 4, 8}) {
+    Problem problem = make_problem({.stride_px = stride, .overhang_px = 24});
+    for (MarkView& view : problem.views) {
+      const ViewOffset& offset = view.offset;
+      view.is_pose = at::rand({offset.shifts_y, offset.shifts_x}) < 0.3;
+      const std::int64_t step = offset.step_cells, radius = problem.radius;
+      for (std::int64_t i = 0; i < offset.shifts_y; ++i) {  // where nothing is cut, there is a pose
+        for (std::int64_t j = 0; j < offset.shifts_x; ++j) {
+          const std::int64_t y = view.origin_y - i * step, x = view.origin_x - j * step;
+          if (y >= radius && x >= radius && y + view.support.size(0) <= 25 - radius &&
+              x + view.support.size(1) <= 14 - radius) {
+            view.is_pose[i][j] = true;
+          }
+        }
+      }
+    }
+    for (const char* similarity : {"mu_c,sigma_c", "mu,sigma", "none,none"}) {
+      problem.similarity = similarity_named(similarity);
+      if (knows(*GetParam(), problem.similarity)) expect_equals_naive(problem);
+    }
   }
 }
 

@@ -71,6 +71,7 @@ NaiveResult naive_search(const std::vector<MarkView>& views, const at::Tensor& e
   for (const MarkView& view : views) {
     for (std::int64_t i = 0; i < view.offset.shifts_y; ++i) {
       for (std::int64_t j = 0; j < view.offset.shifts_x; ++j) {
+        if (view.is_pose.defined() && !view.is_pose[i][j].item<bool>()) continue;
         const std::int64_t row = view.origin_y - frame.border - i * view.offset.step_cells;
         const std::int64_t column = view.origin_x - frame.border - j * view.offset.step_cells;
         const double score =
