@@ -8,7 +8,7 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build clang-16
   libtorch-dev libopenblas0-pthread libopencv-dev libpng-dev libjpeg-dev libtiff-dev libhdf5-dev libopenmpi-dev openmpi-bin
-  libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsvm-dev
+  libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libkainjow-mustache-dev libssl-dev libsvm-dev
 )
 if [ "${1:-}" != --program ]; then
   packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil)

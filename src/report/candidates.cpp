@@ -39,19 +39,6 @@ cv::Mat3b resized(const cv::Mat3b& image, double factor) {
   return result;
 }
 
-/// The mark's ink, 0 (none) to 255: the darker tone, or the lighter one where most of the mark is dark. Tones near the
-/// paper's count as none, or the whole frame would be tinted.
-cv::Mat1b ink_of(const cv::Mat1b& mark) {
-  constexpr double kFaint = 70;
-  const bool is_inverted = cv::mean(mark)[0] < 110;
-  cv::Mat1b stretched, ink;
-  cv::normalize(mark, stretched, 0, 255, cv::NORM_MINMAX);
-  const cv::Mat1b darkness = is_inverted ? stretched : cv::Mat1b(255 - stretched);
-  const double gain = 255 / (255 - kFaint);
-  darkness.convertTo(ink, CV_8U, gain, -gain * kFaint);
-  return ink;
-}
-
 /// The exemplar in pale grey, the mark's ink over it in red: where both have ink it is dark red.
 cv::Mat3b laid_on(const cv::Mat1b& exemplar, const cv::Mat1b& mark, const image::MarkPose& pose) {
   const cv::Matx23d map = image::mark_to_exemplar(mark.rows, mark.cols, pose);
