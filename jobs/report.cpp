@@ -36,6 +36,9 @@ void declare_report(ReportJob& own, Options& options) {
   options.add("groups", "CSV", report.groups, "exemplars that show the same tread: exemplar,group").not_with("verify");
   options.add("evaluation", "JSON", report.evaluation, "what evaluate retrieval wrote of this method")
       .not_with("verify");
+  options
+      .add("title", "TEXT", report.title, "heading of the list, such as the case's number (default: the results' name)")
+      .not_with("verify");
   options.add("candidates", "N", report.candidates, "candidates shown of each mark, at most")
       .at_least(1)
       .not_with("verify");

@@ -313,7 +313,7 @@ std::string list_page(const PageInputs& inputs, const fs::path& folder) {
   json marks = json::array();
   for (std::int64_t row = 0; row < inputs.marks(); ++row) marks.push_back(facts_of_row(inputs, row, folder));
   json facts = {
-      {"title", inputs.options.results.filename().string()},
+      {"title", inputs.options.title.empty() ? inputs.options.results.filename().string() : inputs.options.title},
       {"report", inputs.results.sha256().substr(0, 16)},
       {"summary", fmt::format("{} {} against {} exemplars", inputs.marks(), inputs.marks() == 1 ? "mark" : "marks",
                               inputs.lists.exemplar_ids.size())},

@@ -200,6 +200,7 @@ nlohmann::json made_of(const PageInputs& inputs) {
                          {"exemplars", input(options.exemplars, inputs.exemplars.store().sha256())},
                          {"marks", std::move(marks)},
                          {"mark_stamps", stamps.hex()},
+                         {"title", options.title},
                          {"candidates", options.candidates},
                          {"relevance", options.relevance},
                          {"picture_px", options.picture_px},

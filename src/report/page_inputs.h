@@ -30,6 +30,7 @@ struct ReportOptions {
   std::string weights_path;                  // of its extractor, if it has weights
   std::filesystem::path labels, groups;      // CSV; empty: not given
   std::filesystem::path evaluation;          // JSON of evaluate_retrieval; empty: not given
+  std::string title;                         // of the list; empty: the results' name
   std::int64_t candidates = 20;              // shown of each mark, at most
   std::int64_t relevance = 1;                // of them, how many get pictures of what makes them alike
   std::int64_t picture_px = 4096;            // longest side of a picture

@@ -43,7 +43,7 @@
         state.set(row, mine);
         const cell = one(".review", row);
         const of = Number(cell.dataset.candidates);
-        cell.textContent = (mine.reviewed.length ? `${mine.reviewed.length} of ${of}` : "") + (mine.notes.trim() ? " ✎ notes" : "");
+        cell.textContent = `${mine.reviewed.length} of ${of}` + (mine.notes.trim() ? " ✎ notes" : "");
       }
     };
 
