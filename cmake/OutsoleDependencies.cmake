@@ -50,6 +50,7 @@ if(NOT OUTSOLE_KERNELS_ONLY)
   find_package(OpenSSL REQUIRED COMPONENTS Crypto)
   find_path(LIBSVM_INCLUDE_DIR libsvm/svm.h REQUIRED)  # LIBSVM brings no CMake package
   find_library(LIBSVM_LIBRARY svm REQUIRED)
+  find_path(MUSTACHE_INCLUDE_DIR kainjow/mustache.hpp REQUIRED)  # a header alone
 endif()
 if(OUTSOLE_TESTS AND NOT OUTSOLE_FUZZ)
   find_package(GTest REQUIRED)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
-# With --program only what the program alone needs, not the tests and benchmarks. With --fuzz also a clang that brings libFuzzer. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
+# With --program only what the program alone needs, not the tests and benchmarks. With --fuzz also a clang that brings libFuzzer. With --browser also Chromium, for the test of reports' pages. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
 # clang-16 makes the kernels for GPUs; without it a build has none.
 # libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
 set -euo pipefail
@@ -8,17 +8,23 @@ set -euo pipefail
 packages=(
   g++ cmake ninja-build clang-16
   libtorch-dev libopenblas0-pthread libopencv-dev libpng-dev libjpeg-dev libtiff-dev libhdf5-dev libopenmpi-dev openmpi-bin
-  libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsvm-dev
+  libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libkainjow-mustache-dev libssl-dev libsvm-dev
 )
-if [ "${1:-}" != --program ]; then
+with() { [[ " $options " == *" --$1 "* ]]; }
+options="$*"
+if ! with program; then
   packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil)
 fi
 
-if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then
+if with slurm && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then
   packages+=(slurm-wlm munge)
 fi
 
-if [ "${1:-}" = --fuzz ]; then
+if with browser && grep -qx ID=debian /etc/os-release && ! command -v chromium >/dev/null && ! command -v google-chrome >/dev/null; then
+  packages+=(chromium fonts-dejavu-core)
+fi
+
+if with fuzz; then
   packages+=(libclang-rt-16-dev)
 fi
 

@@ -73,6 +73,7 @@ Job search_job();
 Job train_job();
 Job predict_job();
 Job evaluate_job();
+Job report_job();
 Job info_job();
 Job validate_job();
 

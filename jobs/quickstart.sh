@@ -46,10 +46,18 @@ run evaluate retrieval --results "$results/results.h5" --labels "$results/marks/
   --output "$results/evaluation.json" --figure "$results/cmc.svg" \
   --candidates "$results/pictures" --exemplars "$results/exemplars.h5" --marks "$results/marks"
 
+step "Making the pages that an examiner reads"
+run report --results "$results/results.h5" --exemplars "$results/exemplars.h5" --marks "$results/marks" \
+  --index "$results/index.h5" --labels "$results/marks/labels.csv" --evaluation "$results/evaluation.json" \
+  --title "Quickstart: 12 synthetic marks" --output "$results/report"
+
 step "Checking every file against its schema and checksums"
 run validate "$results"
 
-step "Done. Look at"
+step "Done. Open this page in a browser"
+echo "  $results/report/index.html"
+
+step "Or look at"
 cat <<END
   $results/pictures/         each mark beside its first 8 candidates; the true exemplar is framed green
   $results/candidates.csv    the ranked candidates with scores and poses

@@ -7,7 +7,7 @@ if [ $# -gt 0 ] && [ "$*" != --long ]; then
   exit 2
 fi
 
-cmake/install-dependencies.sh --slurm
+cmake/install-dependencies.sh --slurm --browser
 # From nothing a few large units take half the time of a file each; a build that is there stays as it was configured.
 unity=()
 [ -e build/release/CMakeCache.txt ] || unity=(-DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=10)

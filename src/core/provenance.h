@@ -12,9 +12,9 @@ namespace outsole {
 /// beside the store of the same name.
 std::filesystem::path provenance_path(const std::filesystem::path& output);
 
-/// Writes it: time, host, command line, ranks, and `details`. Rank 0 calls it after the output is in place. A run that
-/// found the output finished (`was_finished`) only completes what is missing, because the one that made it was killed
-/// just before the end, and the record says so. Throws EnvironmentError.
+/// Writes it: time, host, command line, ranks, version, and `details`. Rank 0 calls it after the output is in place. A
+/// run that found the output finished (`was_finished`) only completes what is missing, because the one that made it was
+/// killed just before the end, and the record says so. Throws EnvironmentError.
 void write_provenance(const std::filesystem::path& output, const std::vector<std::string>& command_line, int ranks,
                       const nlohmann::json& details, bool was_finished = false);
 

@@ -39,21 +39,6 @@ cv::Mat3b resized(const cv::Mat3b& image, double factor) {
   return result;
 }
 
-/// The mark's ink, 0 (none) to 255: the darker tone, or the lighter one where most of the mark is dark. Tones near the
-/// paper's count as none, or the whole frame would be tinted; and so does what lies outside of the support, if there is
-/// one.
-cv::Mat1b ink_of(const cv::Mat1b& mark, const cv::Mat1b& support) {
-  constexpr double kFaint = 70;
-  const bool is_inverted = cv::mean(mark, support)[0] < 110;
-  cv::Mat1b stretched, ink;
-  cv::normalize(mark, stretched, 0, 255, cv::NORM_MINMAX, -1, support);
-  const cv::Mat1b darkness = is_inverted ? stretched : cv::Mat1b(255 - stretched);
-  const double gain = 255 / (255 - kFaint);
-  darkness.convertTo(ink, CV_8U, gain, -gain * kFaint);
-  if (!support.empty()) ink.setTo(0, support == 0);
-  return ink;
-}
-
 /// The edges of what was searched, as polygons in the mark's pixels: of its support, or of all of it.
 std::vector<std::vector<cv::Point2d>> outlines_of(const cv::Mat1b& mark, const cv::Mat1b& support) {
   if (support.empty()) {

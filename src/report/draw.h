@@ -14,4 +14,9 @@ std::string printable(const std::string& text, std::size_t limit);
 /// One line of text whose baseline begins at (x, y).
 void put_text(cv::Mat3b& picture, const std::string& text, int x, int y, const cv::Scalar& colour, double size = 0.45);
 
+/// A mark's ink, 0 (none) to 255: the darker tone, or the lighter one where most of the mark is dark. Tones near the
+/// paper's count as none, or the whole frame would be tinted; and so does what lies outside of the support, if there is
+/// one.
+cv::Mat1b ink_of(const cv::Mat1b& mark, const cv::Mat1b& support);
+
 }  // namespace outsole::report

@@ -20,18 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// How the marks were searched, as the results say.
-retrieval::SearchProtocol protocol_of(const store::Store& results) {
-  const nlohmann::json& parameters = results.header().parameters;
-  retrieval::SearchProtocol protocol;
-  protocol.as_they_lie = parameters.value("as_they_lie", false);
-  protocol.stride_px = parameters.value("stride_px", protocol.stride_px);
-  protocol.erosion_fraction = parameters.value("erosion_fraction", protocol.erosion_fraction);
-  if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();
-  retrieval::read_parameters_of_marks(parameters, protocol);
-  return protocol;
-}
-
 void check_index(const store::Store& results, const retrieval::OpenIndex& index, const fs::path& path) {
   if (results.header().parameters.value("index_sha256", "") == index.store.sha256()) return;
   throw UsageError("`index` " + path.string() + ": is not the index that these results are of");
@@ -71,21 +59,27 @@ cv::Mat3b relevance_picture(const at::Tensor& image, const at::Tensor& relevant)
 
 void write_pair(const RelevancePicturesOptions& options, const retrieval::OpenIndex& index,
                 const retrieval::PosedPair& pair, const std::string& name) {
-  const at::Tensor under_mark = retrieval::on_frame(pair.mark_pixels, pair, index.parameters);
-  const at::Tensor mark = retrieval::on_frame(pair.mark_image, pair, index.parameters);
   for (const char* similarity : {"none,none", "mu_c,sigma_c"}) {
-    const retrieval::Relevance found = retrieval::relevance_of(pair, *index.extractor, index.parameters, index.channels,
-                                                               match::similarity_named(similarity));
-    const auto write = [&](const char* side, const at::Tensor& image, const at::Tensor& gradient) {
-      image::write_image(options.output / (name + "." + similarity + "." + side + ".png"),
-                         relevance_picture(image, retrieval::most_relevant(gradient, under_mark, options.share)));
-    };
-    write("mark", mark, found.mark);
-    write("exemplar", pair.exemplar_image, found.exemplar);
+    const RelevancePictures pictures =
+        relevance_pictures(pair, index, match::similarity_named(similarity), options.share);
+    image::write_image(options.output / (name + "." + similarity + ".mark.png"), pictures.mark);
+    image::write_image(options.output / (name + "." + similarity + ".exemplar.png"), pictures.exemplar);
   }
 }
 
 }  // namespace
+
+RelevancePictures relevance_pictures(const retrieval::PosedPair& pair, const retrieval::OpenIndex& index,
+                                     const match::Similarity& similarity, double share) {
+  const at::Tensor under_mark = retrieval::on_frame(pair.mark_pixels, pair, index.parameters);
+  const retrieval::Relevance found =
+      retrieval::relevance_of(pair, *index.extractor, index.parameters, index.channels, similarity);
+  const auto picture = [&](const at::Tensor& image, const at::Tensor& gradient) {
+    return relevance_picture(image, retrieval::most_relevant(gradient, under_mark, share));
+  };
+  return {picture(retrieval::on_frame(pair.mark_image, pair, index.parameters), found.mark),
+          picture(pair.exemplar_image, found.exemplar)};
+}
 
 std::int64_t write_relevance_pictures(const RelevancePicturesOptions& options) {
   const store::Store results(options.results, retrieval::kResultsSchema);
@@ -98,7 +92,7 @@ std::int64_t write_relevance_pictures(const RelevancePicturesOptions& options) {
       options.labels ? labelled_marks(results, lists, *options.labels) : all_marks(lists);
   const auto mark_files = files_of_marks(options.marks, lists, marks);
   const auto places = places_of_exemplars(options.exemplars, exemplars, lists.exemplar_ids);
-  const retrieval::SearchProtocol protocol = protocol_of(results);
+  const retrieval::SearchProtocol protocol = protocol_of(results.header().parameters);
   std::error_code error;
   fs::create_directories(options.output, error);
   if (error) throw EnvironmentError(options.output.string() + ": cannot be created: " + error.message());

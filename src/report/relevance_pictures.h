@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <opencv2/core.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "retrieval/labels.h"
+#include "retrieval/relevance.h"
 
 namespace outsole::report {
 
@@ -21,6 +23,15 @@ struct RelevancePicturesOptions {
   std::optional<retrieval::Labels> labels;   // of the true exemplars, where they are known
   double share = 0.2;                        // of the pixels under the mark that is shown as relevant
 };
+
+/// What makes a mark and an exemplar alike, on both, each on the exemplars' frame and twice as large (CV_8UC3, BGR).
+struct RelevancePictures {
+  cv::Mat3b mark, exemplar;
+};
+
+/// The `share` of the pixels under the mark whose change would change most what the features agree on stand out.
+RelevancePictures relevance_pictures(const retrieval::PosedPair& pair, const retrieval::OpenIndex& index,
+                                     const match::Similarity& similarity, double share);
 
 /// Writes four pictures of every mark with its first true exemplar that its list names, without labels with its first
 /// candidate, at the pose that was found: by plain correlation and by MCNCC, the fifth of the pixels under the mark

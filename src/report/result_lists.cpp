@@ -11,6 +11,7 @@
 #include "core/input_files.h"
 #include "core/sha256.h"
 #include "image/image.h"
+#include "retrieval/mark_account.h"
 #include "retrieval/evaluate_retrieval.h"
 
 namespace outsole::report {
@@ -18,11 +19,6 @@ namespace outsole::report {
 namespace fs = std::filesystem;
 
 namespace {
-
-template <typename T>
-std::vector<T> values(const store::Store& results, const std::string& dataset) {
-  return std::get<std::vector<T>>(results.read(dataset).values);
-}
 
 std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs, bool recursive) {
   std::map<std::string, fs::path> files;
@@ -34,19 +30,33 @@ std::map<std::string, fs::path> files_by_id(const std::vector<fs::path>& inputs,
 
 }  // namespace
 
-ResultLists::ResultLists(const store::Store& results)
-    : mark_ids(retrieval::read_ids(results, "mark_id")),
-      mark_sha256(retrieval::read_ids(results, "mark_sha256")),
-      exemplar_ids(retrieval::read_ids(results, "exemplar_id")),
-      length(results.shape("top_exemplar").at(1)),
-      scale(values<double>(results, "scale")),
-      mark_dpi(results.has("mark_dpi") ? values<double>(results, "mark_dpi") : std::vector<double>(scale.size(), 0)),
-      exemplar(values<std::int32_t>(results, "top_exemplar")),
-      score(values<float>(results, "top_score")),
-      angle_deg(values<double>(results, "top_angle_deg")),
-      y_px(values<double>(results, "top_y_px")),
-      x_px(values<double>(results, "top_x_px")),
-      mirrored(values<std::uint8_t>(results, "top_mirrored")) {}
+template <typename Results>
+void ResultLists::read_from(const Results& results) {
+  const auto take = [&]<typename T>(const char* dataset, std::vector<T>& values) {
+    values = std::get<std::vector<T>>(results.read(dataset).values);
+  };
+  take("mark_id", mark_ids);
+  take("mark_sha256", mark_sha256);
+  take("scale", scale);
+  take("top_exemplar", exemplar);
+  take("top_score", score);
+  take("top_angle_deg", angle_deg);
+  take("top_y_px", y_px);
+  take("top_x_px", x_px);
+  take("top_mirrored", mirrored);
+  mark_dpi.assign(scale.size(), 0);
+  if (results.has("mark_dpi")) take("mark_dpi", mark_dpi);
+  length = mark_ids.empty() ? 0 : std::ssize(exemplar) / std::ssize(mark_ids);
+}
+
+ResultLists::ResultLists(const store::Store& results) : exemplar_ids(retrieval::read_ids(results, "exemplar_id")) {
+  read_from(results);
+}
+
+ResultLists::ResultLists(const SearchRows& results, std::vector<std::string> exemplars)
+    : exemplar_ids(std::move(exemplars)) {
+  read_from(results);
+}
 
 std::vector<ListEntry> ResultLists::head(std::size_t row, std::int64_t count) const {
   std::vector<ListEntry> entries;
@@ -63,6 +73,16 @@ std::vector<ListEntry> ResultLists::head(std::size_t row, std::int64_t count) co
     entries.push_back({exemplar[at], score[at], {angle_deg[at], y_px[at], x_px[at], scale[row], mirrored[at] != 0}});
   }
   return entries;
+}
+
+retrieval::SearchProtocol protocol_of(const nlohmann::json& parameters) {
+  retrieval::SearchProtocol protocol;
+  protocol.as_they_lie = parameters.value("as_they_lie", false);
+  protocol.stride_px = parameters.value("stride_px", protocol.stride_px);
+  protocol.erosion_fraction = parameters.value("erosion_fraction", protocol.erosion_fraction);
+  if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();
+  retrieval::read_parameters_of_marks(parameters, protocol);
+  return protocol;
 }
 
 std::vector<PicturedMark> all_marks(const ResultLists& lists) {
@@ -103,6 +123,18 @@ std::map<std::int64_t, fs::path> files_of_marks(const std::vector<fs::path>& inp
                       "' (SHA-256 differs)");
     }
     files.emplace(row, found->second);
+  }
+  return files;
+}
+
+std::map<std::int64_t, fs::path> find_files_of_marks(const std::vector<fs::path>& inputs, const ResultLists& lists) {
+  auto by_id = files_by_id(inputs, /*recursive=*/false);
+  const auto is_there = [&](const std::string& id) { return by_id.contains(id); };
+  if (!std::ranges::all_of(lists.mark_ids, is_there)) by_id.merge(files_by_id(inputs, /*recursive=*/true));
+  std::map<std::int64_t, fs::path> files;
+  for (std::size_t row = 0; row < lists.mark_ids.size(); ++row) {
+    const auto found = by_id.find(lists.mark_ids[row]);
+    if (found != by_id.end()) files.emplace(static_cast<std::int64_t>(row), found->second);
   }
   return files;
 }

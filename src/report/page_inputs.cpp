@@ -1,0 +1,219 @@
+#include "report/page_inputs.h"
+
+#include <spdlog/fmt/fmt.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+#include "comm/from_root.h"
+#include "core/errors.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "core/sha256.h"
+#include "image/image.h"
+#include "report/page_text.h"
+#include "retrieval/evaluate_retrieval.h"
+#include "retrieval/folds.h"
+#include "retrieval/search_results.h"
+
+namespace outsole::report {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+void require_index_of(const SearchRows& results, const store::Store& index) {
+  if (results.header().parameters.value("index_sha256", "") == index.sha256()) return;
+  throw UsageError("`index` " + index.path().string() + ": is not the index that these results are of");
+}
+
+/// Opens the index and, where nothing is missing for it, its extractor.
+void open_given_index(const comm::Communicator& comm, PageInputs& inputs) {
+  const ReportOptions& options = inputs.options;
+  store::Store store =
+      store::Store::open_together(comm, options.index, retrieval::kIndexSchema, retrieval::kToldOfIndex);
+  comm.together([&] {
+    require_index_of(inputs.results, store);
+    inputs.index = retrieval::IndexParameters::from_header(store.header(), options.index.string());
+    if (inputs.index->exemplars_sha256 != inputs.exemplars.store().sha256()) {
+      throw DataError(options.exemplars.string() + ": are not the exemplars that " + options.index.string() +
+                      " was made of (SHA-256 differs)");
+    }
+    const bool lacks_weights = !inputs.index->weights_identity.empty() && options.weights_path.empty();
+    if (lacks_weights) {
+      inputs.lacks.emplace_back(
+          "The compared part and the maps of what makes two images alike: they need the weights of the index "
+          "(--weights).");
+      return;
+    }
+    inputs.extractor.emplace(retrieval::open_index(std::move(store), options.weights_path, at::kCPU));
+  });
+}
+
+/// Of an unfinished search the index alone knows the exemplars' ids.
+std::vector<std::string> exemplar_ids(const comm::Communicator& comm, const PageInputs& inputs) {
+  std::vector<std::string> ids;
+  comm.together([&] {
+    if (inputs.results.is_finished()) {
+      ids = retrieval::read_ids(inputs.results.store(), "exemplar_id");
+    } else if (inputs.index) {
+      ids = inputs.exemplars.ids();  // of which the index was made, in this order
+    } else {
+      throw UsageError("`results` " + inputs.options.results.string() +
+                       ": the search is not finished; give `index`, too, to look at what it has found so far");
+    }
+  });
+  return ids;
+}
+
+std::vector<std::int64_t> places_in(const ingest::ExemplarStore& exemplars, const std::vector<std::string>& ids) {
+  std::map<std::string, std::int64_t> stored;
+  for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
+  std::vector<std::int64_t> places;
+  for (const std::string& id : ids) {
+    const auto found = stored.find(id);
+    places.push_back(found == stored.end() ? -1 : found->second);
+  }
+  return places;
+}
+
+/// Exemplars of one group of the table, or of equal pixels, show the same tread. Without either nothing is known.
+std::vector<std::int64_t> treads_of(const PageInputs& inputs) {
+  const auto& equal_to = inputs.extractor ? inputs.extractor->equal_to : std::vector<std::int32_t>();
+  bool has_equals = false;
+  for (std::size_t i = 0; i < equal_to.size(); ++i) has_equals |= std::cmp_not_equal(equal_to[i], i);
+  if (inputs.options.groups.empty() && !has_equals) return {};
+  return retrieval::joined_by_equals(retrieval::read_exemplar_groups(inputs.options.groups, inputs.lists.exemplar_ids),
+                                     equal_to);
+}
+
+/// The files of the marks as rank 0 sees them. Collective.
+std::map<std::int64_t, fs::path> mark_files(const comm::Communicator& comm, const PageInputs& inputs) {
+  const nlohmann::json told = comm::json_from_root(comm, [&] {
+    nlohmann::json files = nlohmann::json::array();
+    for (const auto& [row, file] : find_files_of_marks(inputs.options.marks, inputs.lists))
+      files.push_back({row, file.string()});
+    return files;
+  });
+  std::map<std::int64_t, fs::path> files;
+  for (const auto& entry : told) files.emplace(entry[0].get<std::int64_t>(), entry[1].get<std::string>());
+  return files;
+}
+
+void tell_lacks(PageInputs& inputs) {
+  const auto lack = [&](bool lacks, const char* words) {
+    if (lacks) inputs.lacks.emplace_back(words);
+  };
+  lack(!inputs.results.has("score"),
+       "How a score stands among all exemplars: the search kept only the candidates (search with --all-scores).");
+  lack(!inputs.index,
+       "The mark as searched, the compared part, and the maps of what makes two images alike: they need --index.");
+  lack(inputs.index && inputs.index->metric,
+       "The maps of what makes two images alike: this index holds features projected by a learned metric.");
+  const auto with_files = std::ssize(inputs.mark_files);
+  if (with_files < inputs.marks()) {
+    inputs.lacks.push_back(fmt::format("The pictures of {} of {} marks: no file of their name among --marks.",
+                                       inputs.marks() - with_files, inputs.marks()));
+  }
+  const auto unknown = std::ranges::count(inputs.places, -1);
+  if (unknown > 0) {
+    inputs.lacks.push_back(
+        fmt::format("The pictures of {} of {} exemplars: the store of --exemplars does not hold them.", unknown,
+                    inputs.places.size()));
+  }
+  if (inputs.options.strict && (unknown > 0 || with_files < inputs.marks())) throw DataError(inputs.lacks.back());
+}
+
+std::string digest_of_file(const fs::path& file) { return file.empty() ? "" : sha256_of_file(file); }
+
+}  // namespace
+
+std::vector<float> PageInputs::scores(std::int64_t row) const {
+  if (!results.has("score")) return {};
+  return std::get<std::vector<float>>(results.read("score", row, 1).values);
+}
+
+std::vector<ListEntry> PageInputs::list(std::int64_t row) const {
+  return lists.head(static_cast<std::size_t>(row), options.candidates);
+}
+
+PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions& options) {
+  SearchRows results = SearchRows::open_together(comm, options.results);
+  PageInputs inputs{.options = options,
+                    .results = std::move(results),
+                    .lists = {},
+                    .exemplars = ingest::ExemplarStore::open_together(comm, options.exemplars),
+                    .places = {},
+                    .mark_files = {},
+                    .index = {},
+                    .extractor = {},
+                    .truth = {},
+                    .treads = {},
+                    .evaluation = {},
+                    .lacks = {},
+                    .likelihood_ratio = {}};
+  if (!options.index.empty()) open_given_index(comm, inputs);
+  std::vector<std::string> ids = exemplar_ids(comm, inputs);
+  comm.together([&] {
+    inputs.lists = ResultLists(inputs.results, std::move(ids));
+    inputs.places = places_in(inputs.exemplars, inputs.lists.exemplar_ids);
+    if (!options.labels.empty()) {
+      inputs.truth = retrieval::resolve_labels(retrieval::read_labels(options.labels), inputs.lists.mark_ids,
+                                               inputs.lists.exemplar_ids);
+    }
+    inputs.treads = treads_of(inputs);
+    if (!options.evaluation.empty()) {
+      inputs.evaluation = parse_json(read_text_file(options.evaluation));
+      if (!inputs.evaluation.is_object() || !inputs.evaluation.contains("top_k"))
+        throw DataError(options.evaluation.string() + ": is not an evaluation of `outsole evaluate retrieval`");
+    }
+  });
+  inputs.mark_files = mark_files(comm, inputs);
+  comm.together([&] { tell_lacks(inputs); });
+  return inputs;
+}
+
+nlohmann::json made_of(const PageInputs& inputs) {
+  const ReportOptions& options = inputs.options;
+  const auto input = [](const fs::path& path, const std::string& sha256) {
+    return nlohmann::json{{"path", path.empty() ? "" : fs::absolute(path).lexically_normal().string()},
+                          {"sha256", sha256}};
+  };
+  nlohmann::json marks = nlohmann::json::array();
+  Sha256 stamps;
+  for (std::int64_t row = 0; row < inputs.marks(); ++row) {
+    const auto found = inputs.mark_files.find(row);
+    const fs::path file = found == inputs.mark_files.end() ? fs::path() : found->second;
+    nlohmann::json mark = input(file, inputs.lists.mark_sha256[static_cast<std::size_t>(row)]);
+    mark["id"] = inputs.lists.mark_ids[static_cast<std::size_t>(row)];
+    marks.push_back(std::move(mark));
+    for (const fs::path& stamped : {file, file.empty() ? fs::path() : image::mask_path_of(file)}) {
+      const std::string stamp = file_stamp(stamped) + "\n";
+      stamps.update(std::as_bytes(std::span(stamp)));
+    }
+  }
+  nlohmann::json made = {{"pages", page_version()},
+                         {"versions", options.versions},
+                         {"results", input(options.results, inputs.results.sha256())},
+                         {"results_digests", inputs.results.digests()},
+                         {"exemplars", input(options.exemplars, inputs.exemplars.store().sha256())},
+                         {"marks", std::move(marks)},
+                         {"mark_stamps", stamps.hex()},
+                         {"title", options.title},
+                         {"candidates", options.candidates},
+                         {"relevance", options.relevance},
+                         {"picture_px", options.picture_px},
+                         {"command_line", options.command_line}};
+  if (inputs.index) made["index"] = input(options.index, inputs.parameters().value("index_sha256", ""));
+  if (!options.weights_path.empty()) made["weights"] = input(options.weights_path, "");
+  for (const auto& [name, path] : {std::pair{"labels", options.labels}, std::pair{"groups", options.groups},
+                                   std::pair{"evaluation", options.evaluation}}) {
+    if (!path.empty()) made[name] = input(path, digest_of_file(path));
+  }
+  return made;
+}
+
+std::string page_name(std::int64_t number) { return fmt::format("{:05}", number); }
+
+}  // namespace outsole::report

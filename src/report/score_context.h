@@ -1,0 +1,37 @@
+#pragma once
+// How a score stands among those of all exemplars: what can be said without knowing the truth.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace outsole::report {
+
+/// The scores of one mark against all exemplars, in short.
+struct ScoreContext {
+  std::int64_t compared = 0;  // exemplars that have a score
+  double median = 0;
+  double spread = 0;  // 1.4826 times the median distance from the median: for bell-shaped scores a standard deviation
+  double least = 0, most = 0;
+  std::vector<std::int64_t> counts;  // of scores in bins of equal width from `least` to `most`
+};
+
+/// Scores that are no numbers (exemplars that were left out) do not count. Nothing without any.
+std::optional<ScoreContext> context_of(std::span<const float> scores, std::int64_t bins);
+
+/// The place of `score`, of equal scores the last one: how many are not below it.
+std::int64_t place_among(std::span<const float> scores, double score);
+
+/// How many spreads a score lies above the median; nothing where all scores are alike.
+std::optional<double> spreads_above(const ScoreContext& context, double score);
+
+/// What a calibration says of a score: how much more probable it is if the exemplar's shoe left the mark than if
+/// another one did. `statement` words it, with what it rests on.
+struct LikelihoodRatio {
+  double log10_ratio = 0, log10_low = 0, log10_high = 0;  // low and high: its uncertainty
+  std::string statement;
+};
+
+}  // namespace outsole::report
