@@ -102,6 +102,11 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   const auto found = [&](std::int64_t k) { return measure::found_percent(marks, k); };
   const auto error = [&](std::int64_t k) { return measure::standard_error_percent(found(k), count); };
   const auto chance = [&](std::int64_t k) { return measure::chance_found_percent(marks, exemplars, k); };
+  const auto interval = [&](std::int64_t k) {
+    const auto shares =
+        measure::wilson_interval_percent(std::llround(found(k) / 100 * static_cast<double>(count)), count);
+    return ordered_json{shares.low, shares.high};
+  };
   const auto precision = measure::mean_average_precision(marks);
   const auto curve = measure::precision_recall(marks, known_to_rank);
   const auto if_all_found = [&](double value) {
@@ -119,6 +124,8 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   json["standard_error"] = {{"top_percent", at_ranks(kTopPercents, known_to_rank, k_of_percent, error)},
                             {"top_k", at_ranks(kTopKs, known_to_rank, k_of_k, error)},
                             {"mean_average_precision", if_all_found(precision.standard_error)}};
+  json["interval_95"] = {{"top_percent", at_ranks(kTopPercents, known_to_rank, k_of_percent, interval)},
+                         {"top_k", at_ranks(kTopKs, known_to_rank, k_of_k, interval)}};
   json["chance"] = {{"top_percent", at_ranks(kTopPercents, exemplars, k_of_percent, chance)},
                     {"top_k", at_ranks(kTopKs, exemplars, k_of_k, chance)},
                     {"mean_average_precision", measure::chance_mean_average_precision(marks, exemplars)}};
@@ -204,8 +211,12 @@ RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
   if (!options.exclude.empty()) excluded = read_labels(options.exclude);
   const Truth truth = find_truth(results, evaluation.labels, excluded);
   evaluation.json = evaluate_retrieval(rank_true_exemplars(results, truth), truth, options.group_columns);
+  if (options.calibrate) evaluation.json["calibration"] = calibrate_scores(results, truth, *options.calibrate);
   evaluation.inputs = {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(options.labels)}};
   if (excluded) evaluation.inputs["exclude_sha256"] = sha256_of_file(options.exclude);
+  if (options.calibrate && !options.calibrate->groups.empty()) {
+    evaluation.inputs["groups_sha256"] = sha256_of_file(options.calibrate->groups);
+  }
   return evaluation;
 }
 

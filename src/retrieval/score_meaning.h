@@ -11,11 +11,19 @@
 
 namespace outsole::retrieval {
 
+/// What a ratio compares, and what it says nothing of.
+constexpr const char* kFirstProposition = "The mark was made by this exemplar's sole pattern.";
+constexpr const char* kAlternativeProposition =
+    "The mark was made by the sole pattern of another exemplar of the database.";
+constexpr const char* kPatternIsNoShoe =
+    "A pattern is not a shoe: many shoes carry the same one, and what sets one shoe apart is not compared.";
+
 /// How a mark scores the database: median, and 1.4826 times the median distance from it, which is the standard
 /// deviation of normally distributed scores. Both stay what they are when some exemplars of the true tread are in the
 /// database.
 struct ScoreLevel {
   double median = 0, spread = 0;
+  std::int64_t known = 0;  // how many scores it is of
 };
 
 /// Of all scores of one mark, the candidate's among them; NaN stands for an exemplar without score and does not count.
@@ -41,8 +49,8 @@ struct ScoreCalibration {
 ScoreCalibration read_calibration(const std::filesystem::path& evaluation);
 
 /// Where a search differs from the one that was calibrated, in words, one a line ("similarity: mu,none instead of
-/// mu_c,sigma_c"): a calibration says nothing of scores that were made in another way. Empty: none. `search` is the
-/// parameters of a results store (store::Store::parameters).
+/// mu_c,sigma_c"): a calibration says nothing of scores that were made in another way. Empty: none. `search` is
+/// of a results store (store.header().parameters).
 std::vector<std::string> differences(const ScoreCalibration& calibration, const nlohmann::json& search);
 
 /// What a score means.
@@ -51,7 +59,7 @@ struct ScoreMeaning {
   double log10_lr = 0;                           // within the bounds of the set
   double low = 0, high = 0;                      // 95% interval of it, within the bounds, too
   bool is_cut_low = false, is_cut_high = false;  // the line goes beyond the bound, which stands in its place
-  std::string verbal;  // "moderate support for the first proposition rather than the second", ...
+  std::string verbal;  // "moderate support for the first proposition rather than the alternative", ...
 };
 
 /// Of a candidate's score among the scores of its mark. `level` must be of all exemplars (`--all-scores`): throws
