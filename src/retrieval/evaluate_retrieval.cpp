@@ -93,6 +93,26 @@ ordered_json at_ranks(const Keys& keys, std::int64_t known_to_rank, RankOf rank_
   return values;
 }
 
+/// The marks whose best true exemplar came last in the list, of which an examiner learns most: mark and rank, null
+/// where it was not found.
+ordered_json worst_first(const RetrievalRanks& ranks, const std::vector<std::string>& mark_ids) {
+  constexpr std::size_t kShown = 100;
+  constexpr std::int64_t kNotFound = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::pair<std::int64_t, std::int64_t>> order;  // rank and row
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const auto& found = ranks.ranks[i].ranks;
+    order.emplace_back(found.empty() ? kNotFound : found.front(), ranks.mark_rows[i]);
+  }
+  std::ranges::stable_sort(order, std::ranges::greater{}, &std::pair<std::int64_t, std::int64_t>::first);
+  ordered_json list = ordered_json::array();
+  for (std::size_t i = 0; i < std::min(kShown, order.size()); ++i) {
+    const auto [rank, row] = order[i];
+    list.push_back({{"mark", mark_ids[static_cast<std::size_t>(row)]},
+                    {"rank", rank == kNotFound ? ordered_json(nullptr) : ordered_json(rank)}});
+  }
+  return list;
+}
+
 }  // namespace
 
 ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t known_to_rank) {
@@ -210,7 +230,9 @@ RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
   std::optional<Labels> excluded;
   if (!options.exclude.empty()) excluded = read_labels(options.exclude);
   const Truth truth = find_truth(results, evaluation.labels, excluded);
-  evaluation.json = evaluate_retrieval(rank_true_exemplars(results, truth), truth, options.group_columns);
+  const RetrievalRanks ranks = rank_true_exemplars(results, truth);
+  evaluation.json = evaluate_retrieval(ranks, truth, options.group_columns);
+  evaluation.json["worst_first"] = worst_first(ranks, read_ids(results, "mark_id"));
   if (options.calibrate) evaluation.json["calibration"] = calibrate_scores(results, truth, *options.calibrate);
   evaluation.inputs = {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(options.labels)}};
   if (excluded) evaluation.inputs["exclude_sha256"] = sha256_of_file(options.exclude);
