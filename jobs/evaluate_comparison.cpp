@@ -115,8 +115,9 @@ void declare_comparison(ComparisonEvaluation& own, Options& options) {
       .only_with("what", {"comparison"});
   options
       .add("figure-precision-recall", "NAME.svg", own.precision_recall_figure,
-           "comparison: draw the methods' precision over their recall")
-      .only_with("what", {"comparison"});
+           "draw precision over recall: a curve a method, or a group")
+      .only_with("what", {"retrieval", "comparison"})
+      .only_with("labels");
 }
 
 std::string evaluate_comparison(const ComparisonEvaluation& own, const std::filesystem::path& output,

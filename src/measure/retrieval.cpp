@@ -151,6 +151,16 @@ double standard_error_percent(double percent, std::int64_t count) {
   return 100 * std::sqrt(share * (1 - share) / static_cast<double>(count));
 }
 
+PercentInterval wilson_interval_percent(std::int64_t hits, std::int64_t count) {
+  ensure(count >= 1 && hits >= 0 && hits <= count, "a share is of marks");
+  constexpr double kZ = 1.959963984540054;
+  const double n = static_cast<double>(count), p = static_cast<double>(hits) / n, z2 = kZ * kZ / n;
+  const double middle = (p + z2 / 2) / (1 + z2);
+  const double half = std::sqrt(z2 * p * (1 - p) + z2 * z2 / 4) / (1 + z2);
+  // At the ends the equation says exactly 0 and 1; its rounded terms do not.
+  return {hits == 0 ? 0 : 100 * (middle - half), hits == count ? 100 : 100 * (middle + half)};
+}
+
 double chance_found_percent(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t k) {
   ensure(!marks.empty(), "a mean needs marks");
   double sum = 0;

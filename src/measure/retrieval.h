@@ -65,6 +65,13 @@ PrecisionRecall precision_recall(std::span<const MarkRanks> marks, std::int64_t 
 /// Standard error of a share estimated from `count` independent marks, sqrt(p (1 - p) / n), in percent.
 double standard_error_percent(double percent, std::int64_t count);
 
+/// Where a share estimated from `hits` of `count` independent marks may lie, in percent: the 95% interval of Wilson
+/// 1927, which has a width for 0 of 3 and 3 of 3, too. Throws Bug unless 0 <= hits <= count and count >= 1.
+struct PercentInterval {
+  double low = 0, high = 0;
+};
+PercentInterval wilson_interval_percent(std::int64_t hits, std::int64_t count);
+
 /// What a random order reaches: the mean chance over marks that one of `relevant` is within the first k of `exemplars`,
 /// of which a mark's `excluded` are left out.
 double chance_found_percent(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t k);

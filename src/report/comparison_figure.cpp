@@ -18,31 +18,21 @@ std::string title_of(const nlohmann::ordered_json& comparison) {
          std::to_string(comparison["exemplars"].get<std::int64_t>()) + " exemplars";
 }
 
-double square_x_of(double percent) { return kSquareArea.left + kSquareArea.width * percent / 100; }
-double square_y_of(double percent) { return kSquareArea.bottom() - kSquareArea.height * percent / 100; }
-
-std::string axes() {
-  std::string body;
-  for (int percent = 0; percent <= 100; percent += 20) {
-    body += plot::row(kSquareArea, square_y_of(percent), std::to_string(percent));
-    body += plot::column(kSquareArea, square_x_of(percent), std::to_string(percent));
-  }
-  body += plot::axes(kSquareArea);
-  body += svg::text(kSquareArea.left + kSquareArea.width / 2, kSquareHeight - 14, "middle", "recall (%)");
-  return body + svg::upward_text(18, kSquareArea.top + kSquareArea.height / 2, "precision (%)");
-}
-
-/// A point for each length of the list, but for those that look the same.
-std::string polyline(const nlohmann::ordered_json& curve, const std::string& stroke) {
+/// A point for each length of the list.
+std::vector<plot::Point> points_of(const nlohmann::ordered_json& curve) {
   const auto precision = curve["precision_percent"].get<std::vector<double>>();
   const auto recall = curve["recall_percent"].get<std::vector<double>>();
-  std::string points, last;
-  for (std::size_t i = 0; i < precision.size(); ++i) {
-    const std::string point = svg::number(square_x_of(recall[i])) + "," + svg::number(square_y_of(precision[i])) + " ";
-    if (point != last) points += point;
-    last = point;
-  }
-  return svg::polyline(points, stroke);
+  std::vector<plot::Point> points;
+  for (std::size_t i = 0; i < precision.size(); ++i) points.push_back({recall[i], precision[i]});
+  return points;
+}
+
+std::string precision_recall_curves(const std::string& title, const std::vector<std::string>& names,
+                                    const std::vector<nlohmann::ordered_json>& curves) {
+  const plot::Chart chart{kSquareArea, plot::percent_axis("recall (%)"), plot::percent_axis("precision (%)")};
+  std::string body = plot::title(kSquareArea, title) + plot::frame(chart);
+  for (std::size_t i = 0; i < curves.size(); ++i) body += plot::curve(chart, points_of(curves[i]), i);
+  return svg::document(kSquareWidth, kSquareHeight, body + plot::legend(kSquareArea, names, plot::Corner::kUpperRight));
 }
 
 }  // namespace
@@ -53,16 +43,27 @@ std::string comparison_figure(const nlohmann::ordered_json& comparison, bool log
   return cmc_figure(curves, {title_of(comparison), log_rank});
 }
 
-std::string precision_recall_figure(const nlohmann::ordered_json& comparison) {
-  std::string body =
-      svg::text(kSquareArea.left, 28, "start", title_of(comparison), "font-size=\"16\" font-weight=\"bold\"");
-  body += axes();
+std::string precision_recall_figure(const nlohmann::ordered_json& json) {
   std::vector<std::string> names;
-  for (const auto& method : comparison["methods"]) {
-    body += polyline(method["precision_recall"], svg::stroke(names.size()));
-    names.push_back(method["name"]);
+  std::vector<nlohmann::ordered_json> curves;
+  const auto add = [&](const std::string& name, const nlohmann::ordered_json& part) {
+    names.push_back(name);
+    curves.push_back(part["precision_recall"]);
+  };
+  if (json.contains("methods")) {
+    for (const auto& method : json["methods"]) add(method["name"], method);
+    return precision_recall_curves(title_of(json), names, curves);
   }
-  return svg::document(kSquareWidth, kSquareHeight, body + plot::legend(kSquareArea, names, plot::Corner::kUpperRight));
+  const auto with_marks = [](const std::string& name, const nlohmann::ordered_json& part) {
+    return name + " (" + std::to_string(part["marks"].get<std::int64_t>()) + ")";
+  };
+  add(with_marks("all marks", json), json);
+  if (json.contains("groups")) {
+    for (const auto& [column, values] : json["groups"].items()) {
+      for (const auto& [value, part] : values.items()) add(with_marks(column + " " + value, part), part);
+    }
+  }
+  return precision_recall_curves(title_of(json), names, curves);
 }
 
 }  // namespace outsole::report

@@ -16,98 +16,75 @@ namespace outsole::report {
 namespace {
 
 constexpr double kLossWidth = 720, kLossHeight = 460;
-constexpr double kLossLeft = 80, kLossRight = 24, kLossTop = 48, kLossBottom = 56;
-constexpr double kLossPlotWidth = kLossWidth - kLossLeft - kLossRight,
-                 kLossPlotHeight = kLossHeight - kLossTop - kLossBottom;
-constexpr plot::Area kLossArea{kLossLeft, kLossTop, kLossPlotWidth, kLossPlotHeight};
-
-/// Epochs across, 0 at the left.
-struct EpochAxis {
-  double last = 1;
-
-  double x(double epoch) const { return kLossLeft + kLossPlotWidth * epoch / last; }
-
-  /// So that about six ticks fit.
-  double step() const { return plot::round_step(std::max(last / 6, 1.0)); }
-};
-
-/// Losses upwards, in whole decades.
-struct LossAxis {
-  int least_decade = -1, most_decade = 0;
-
-  double y(double loss) const {
-    const double share = (std::log10(loss) - least_decade) / (most_decade - least_decade);
-    return kLossTop + kLossPlotHeight * (1 - share);
-  }
-};
+constexpr plot::Area kLossArea{80, 48, kLossWidth - 80 - 24, kLossHeight - 48 - 56};
 
 /// A logarithm knows no zero: a loss that was rounded to it is left out.
 bool can_be_shown(double loss) { return loss > 0; }
 
-LossAxis axis_around(std::span<const LossPoint> points) {
+/// Epochs across, 0 at the left, so that about six ticks fit.
+plot::Axis epoch_axis(std::span<const LossPoint> points) {
+  plot::Axis axis{"epoch", 0, 1, false, {}, true};
+  for (const LossPoint& point : points) axis.most = std::max(axis.most, point.epoch);
+  const double step = plot::round_step(std::max(axis.most / 6, 1.0));
+  for (double epoch = 0; epoch <= axis.most; epoch += step) {
+    axis.ticks.push_back({epoch, std::to_string(static_cast<std::int64_t>(epoch))});
+  }
+  return axis;
+}
+
+/// The exponents of the whole decades around the losses.
+std::pair<int, int> decades_around(std::span<const LossPoint> points) {
   std::vector<double> losses;
   for (const LossPoint& point : points) {
     if (can_be_shown(point.loss)) losses.push_back(point.loss);
     if (point.held_out_loss && can_be_shown(*point.held_out_loss)) losses.push_back(*point.held_out_loss);
   }
-  if (losses.empty()) return {};
+  if (losses.empty()) return {-1, 0};
   const auto [least, most] = std::ranges::minmax(losses);
   const int low = static_cast<int>(std::floor(std::log10(least)));
   return {low, std::max(low + 1, static_cast<int>(std::ceil(std::log10(most))))};
 }
 
-/// Lines at 1, 2 and 5 of each decade.
-std::string loss_grid(const LossAxis& axis) {
-  std::string body;
-  for (int decade = axis.least_decade; decade <= axis.most_decade; ++decade) {
+/// Losses upwards, in whole decades, with lines at 1, 2 and 5 of each.
+plot::Axis loss_axis(std::span<const LossPoint> points) {
+  const auto [least, most] = decades_around(points);
+  plot::Axis axis{"mean squared difference, grey in [0, 1]", std::pow(10, least), std::pow(10, most), true, {}, true};
+  for (int decade = least; decade <= most; ++decade) {
     for (const int step : {1, 2, 5}) {
-      if (decade == axis.most_decade && step > 1) break;
+      if (decade == most && step > 1) break;
       const double loss = step * std::pow(10, decade);
       char label[32];
       std::snprintf(label, sizeof label, "%g", loss);
-      body += plot::row(kLossArea, axis.y(loss), label);
+      axis.ticks.push_back({loss, label});
     }
   }
-  return body;
-}
-
-std::string axes(const EpochAxis& across, const LossAxis& upwards) {
-  std::string body = loss_grid(upwards);
-  for (double epoch = 0; epoch <= across.last; epoch += across.step()) {
-    body += plot::column(kLossArea, across.x(epoch), std::to_string(static_cast<std::int64_t>(epoch)));
-  }
-  body += plot::axes(kLossArea);
-  body += svg::text(kLossLeft + kLossPlotWidth / 2, kLossHeight - 14, "middle", "epoch");
-  return body + svg::upward_text(18, kLossTop + kLossPlotHeight / 2, "mean squared difference, grey in [0, 1]");
+  return axis;
 }
 
 /// More points than pixels only make the file large: of each run of `stride` the last one is drawn.
 template <typename Loss>
-std::string curve(std::span<const LossPoint> points, const EpochAxis& across, const LossAxis& upwards,
-                  std::size_t index, Loss loss_of) {
-  std::vector<std::string> corners;
+std::string curve(std::span<const LossPoint> points, const plot::Chart& chart, std::size_t index, Loss loss_of) {
+  std::vector<plot::Point> known, drawn;
   for (const LossPoint& point : points) {
     const std::optional<double> loss = loss_of(point);
-    if (!loss || !can_be_shown(*loss)) continue;
-    corners.push_back(svg::number(across.x(point.epoch)) + "," + svg::number(upwards.y(*loss)) + " ");
+    if (loss && can_be_shown(*loss)) known.push_back({point.epoch, *loss});
   }
-  const std::size_t stride = 1 + corners.size() / static_cast<std::size_t>(2 * kLossPlotWidth);
-  std::string text;
-  for (std::size_t i = 0; i < corners.size(); ++i) {
-    if ((corners.size() - 1 - i) % stride == 0) text += corners[i];
+  const std::size_t stride = 1 + known.size() / static_cast<std::size_t>(2 * chart.area.width);
+  for (std::size_t i = 0; i < known.size(); ++i) {
+    if ((known.size() - 1 - i) % stride == 0) drawn.push_back(known[i]);
   }
-  return svg::polyline(text, svg::stroke(index));
+  return plot::curve(chart, drawn, index);
 }
 
 /// A line where images of another size begin, with the size.
-std::string sizes(std::span<const LossPoint> points, const EpochAxis& across) {
+std::string sizes(std::span<const LossPoint> points, const plot::Chart& chart) {
   std::string body, size;
   double epoch = 0;  // of the point before
   for (const LossPoint& point : points) {
     if (point.size != size) {
-      const double x = across.x(epoch);
-      body += svg::line(x, kTop, x, kTop + kPlotHeight, "#888888");
-      body += svg::text(x + 4, kTop + 14, "start", point.size);
+      const double x = chart.x(epoch);
+      body += svg::line(x, chart.area.top, x, chart.area.bottom(), "#888888");
+      body += svg::text(x + 4, chart.area.top + 14, "start", point.size);
       size = point.size;
     }
     epoch = point.epoch;
@@ -116,7 +93,7 @@ std::string sizes(std::span<const LossPoint> points, const EpochAxis& across) {
 }
 
 std::string legend_entry(std::size_t index, const char* name) {
-  return plot::legend_entry(kLossArea.right() - 190, kLossTop + 20 + 20 * static_cast<double>(index), index, name);
+  return plot::legend_entry(kLossArea.right() - 190, kLossArea.top + 20 + 20 * static_cast<double>(index), index, name);
 }
 
 double number_in(const CsvTable& table, std::size_t row, std::size_t column) {
@@ -147,14 +124,10 @@ std::vector<LossPoint> read_losses(const std::filesystem::path& history) {
 
 std::string loss_figure(std::span<const LossPoint> points, const std::string& title) {
   ensure(!points.empty(), "a figure needs points");
-  EpochAxis across;
-  for (const LossPoint& point : points) across.last = std::max(across.last, point.epoch);
-  const LossAxis upwards = axis_around(points);
-  std::string body = svg::text(kLossLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
-  body += axes(across, upwards);
-  body += sizes(points, across);
-  body += curve(points, across, upwards, 0, [](const LossPoint& point) { return std::optional(point.loss); });
-  body += curve(points, across, upwards, 1, [](const LossPoint& point) { return point.held_out_loss; });
+  const plot::Chart chart{kLossArea, epoch_axis(points), loss_axis(points), 62};
+  std::string body = plot::title(kLossArea, title) + plot::frame(chart) + sizes(points, chart);
+  body += curve(points, chart, 0, [](const LossPoint& point) { return std::optional(point.loss); });
+  body += curve(points, chart, 1, [](const LossPoint& point) { return point.held_out_loss; });
   return svg::document(kLossWidth, kLossHeight,
                        body + legend_entry(0, "training pairs") + legend_entry(1, "held-out pairs"));
 }

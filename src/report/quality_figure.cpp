@@ -52,66 +52,44 @@ MeasurePanel panel_of(const ordered_json& by_weeks, const std::string& key, cons
   return panel;
 }
 
-/// The vertical axis: a range of round numbers around all means.
-struct Axis {
-  double least = 0, most = 1, step = 0.2;
-
-  double y(double value) const { return kQualityTop + kQualityPanelHeight * (1 - (value - least) / (most - least)); }
-};
-
-Axis axis_around(const std::vector<Curve>& curves) {
+/// Around all means; of a figure without any, 0 to 1.
+plot::Axis mean_axis(const MeasurePanel& panel) {
   std::vector<double> means;
-  for (const Curve& curve : curves) {
+  for (const Curve& curve : panel.curves) {
     for (const auto& mean : curve.means) {
       if (mean) means.push_back(*mean);
     }
   }
-  if (means.empty()) return {};
+  if (means.empty()) means = {0, 1};
   const auto [low, high] = std::ranges::minmax(means);
-  const double step = plot::round_step(std::max((high - low) / 5, 1e-3));
-  const double least = step * std::floor(low / step), most = step * std::ceil(high / step);
-  return {least, most > least ? most : least + step, step};
+  return plot::round_axis(panel.measure, low, high, 5, 1e-3);
 }
 
-double x_of(const MeasurePanel& panel, double left, std::size_t bin) {
-  return left + kQualityPanelWidth * (static_cast<double>(bin) + 0.5) / static_cast<double>(panel.bins.size());
-}
-
-std::string frame(const MeasurePanel& panel, const Axis& axis, double left) {
-  const plot::Area area{left, kQualityTop, kQualityPanelWidth, kQualityPanelHeight};
-  std::string body;
-  const auto ticks = std::lround((axis.most - axis.least) / axis.step);
-  for (long tick = 0; tick <= ticks; ++tick) {
-    const double value = axis.least + static_cast<double>(tick) * axis.step;
-    body += plot::row(area, axis.y(value), svg::number(value));
-  }
-  const double bottom = area.bottom();
+/// Bins beside each other, each half a step from the ends.
+plot::Axis bin_axis(const MeasurePanel& panel) {
+  plot::Axis axis{
+      "weeks between the scans (pairs)", -0.5, static_cast<double>(panel.bins.size()) - 0.5, false, {}, false};
   for (std::size_t bin = 0; bin < panel.bins.size(); ++bin) {
-    body += svg::text(x_of(panel, left, bin), bottom + 18, "middle", panel.bins[bin], "font-size=\"11\"");
+    axis.ticks.push_back({static_cast<double>(bin), panel.bins[bin]});
   }
-  body += plot::axes(area);
-  body += svg::text(left + kQualityPanelWidth / 2, bottom + 38, "middle", "weeks between the scans (pairs)");
-  return body + svg::upward_text(left - 48, kQualityTop + kQualityPanelHeight / 2, panel.measure);
+  return axis;
 }
 
-/// One curve: lines between neighbouring bins whose means are known, and a dot for each.
-std::string drawn(const MeasurePanel& panel, const Axis& axis, double left, std::size_t index) {
-  std::string body, points;
-  const std::string stroke = svg::stroke(index);
+/// One curve: lines between neighbouring bins whose means are known, and a ring for each.
+std::string drawn(const Curve& curve, const plot::Chart& chart, std::size_t index) {
+  std::string body;
+  std::vector<plot::Point> points;
   const auto end_line = [&] {
-    if (!points.empty()) body += svg::polyline(points, stroke);
+    if (!points.empty()) body += plot::curve(chart, points, index);
     points.clear();
   };
-  const auto& means = panel.curves[index].means;
-  for (std::size_t bin = 0; bin < means.size(); ++bin) {
-    if (!means[bin]) {
+  for (std::size_t bin = 0; bin < curve.means.size(); ++bin) {
+    if (!curve.means[bin]) {
       end_line();
       continue;
     }
-    const std::string x = svg::number(x_of(panel, left, bin)), y = svg::number(axis.y(*means[bin]));
-    points += x + "," + y + " ";
-    body +=
-        "<circle cx=\"" + x + "\" cy=\"" + y + "\" r=\"3.5\" fill=\"#ffffff\" stroke-width=\"2\" " + stroke + "/>\n";
+    points.push_back({static_cast<double>(bin), *curve.means[bin]});
+    body += plot::ring(chart, points.back(), index);
   }
   end_line();
   return body;
@@ -130,14 +108,15 @@ std::string legend(const std::vector<Curve>& curves) {
 }  // namespace
 
 std::string quality_figure(const ordered_json& evaluation, const std::string& title) {
-  std::string body = svg::text(kQualityLeft, 28, "start", title, "font-size=\"16\" font-weight=\"bold\"");
+  std::string body = plot::title({kQualityLeft, kQualityTop, kQualityPanelWidth, kQualityPanelHeight}, title);
   double left = kQualityLeft;
   for (const auto& [key, measure] :
        {std::pair{"ssim", "mean structural similarity"}, std::pair{"psnr_db", "mean PSNR (dB)"}}) {
     const MeasurePanel panel = panel_of(evaluation.at("by_weeks"), key, measure);
-    const Axis axis = axis_around(panel.curves);
-    body += frame(panel, axis, left);
-    for (std::size_t curve = 0; curve < panel.curves.size(); ++curve) body += drawn(panel, axis, left, curve);
+    const plot::Chart chart{
+        {left, kQualityTop, kQualityPanelWidth, kQualityPanelHeight}, bin_axis(panel), mean_axis(panel)};
+    body += plot::frame(chart);
+    for (std::size_t i = 0; i < panel.curves.size(); ++i) body += drawn(panel.curves[i], chart, i);
     if (left == kQualityLeft) body += legend(panel.curves);
     left += kQualityPanelWidth + kBetween;
   }

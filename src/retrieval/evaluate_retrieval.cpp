@@ -93,6 +93,26 @@ ordered_json at_ranks(const Keys& keys, std::int64_t known_to_rank, RankOf rank_
   return values;
 }
 
+/// The marks whose best true exemplar came last in the list, of which an examiner learns most: mark and rank, null
+/// where it was not found.
+ordered_json worst_first(const RetrievalRanks& ranks, const std::vector<std::string>& mark_ids) {
+  constexpr std::size_t kShown = 100;
+  constexpr std::int64_t kNotFound = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::pair<std::int64_t, std::int64_t>> order;  // rank and row
+  for (std::size_t i = 0; i < ranks.mark_rows.size(); ++i) {
+    const auto& found = ranks.ranks[i].ranks;
+    order.emplace_back(found.empty() ? kNotFound : found.front(), ranks.mark_rows[i]);
+  }
+  std::ranges::stable_sort(order, std::ranges::greater{}, &std::pair<std::int64_t, std::int64_t>::first);
+  ordered_json list = ordered_json::array();
+  for (std::size_t i = 0; i < std::min(kShown, order.size()); ++i) {
+    const auto [rank, row] = order[i];
+    list.push_back({{"mark", mark_ids[static_cast<std::size_t>(row)]},
+                    {"rank", rank == kNotFound ? ordered_json(nullptr) : ordered_json(rank)}});
+  }
+  return list;
+}
+
 }  // namespace
 
 ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemplars, std::int64_t known_to_rank) {
@@ -102,6 +122,11 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   const auto found = [&](std::int64_t k) { return measure::found_percent(marks, k); };
   const auto error = [&](std::int64_t k) { return measure::standard_error_percent(found(k), count); };
   const auto chance = [&](std::int64_t k) { return measure::chance_found_percent(marks, exemplars, k); };
+  const auto interval = [&](std::int64_t k) {
+    const auto shares =
+        measure::wilson_interval_percent(std::llround(found(k) / 100 * static_cast<double>(count)), count);
+    return ordered_json{shares.low, shares.high};
+  };
   const auto precision = measure::mean_average_precision(marks);
   const auto curve = measure::precision_recall(marks, known_to_rank);
   const auto if_all_found = [&](double value) {
@@ -119,6 +144,8 @@ ordered_json evaluate_marks(std::span<const MarkRanks> marks, std::int64_t exemp
   json["standard_error"] = {{"top_percent", at_ranks(kTopPercents, known_to_rank, k_of_percent, error)},
                             {"top_k", at_ranks(kTopKs, known_to_rank, k_of_k, error)},
                             {"mean_average_precision", if_all_found(precision.standard_error)}};
+  json["interval_95"] = {{"top_percent", at_ranks(kTopPercents, known_to_rank, k_of_percent, interval)},
+                         {"top_k", at_ranks(kTopKs, known_to_rank, k_of_k, interval)}};
   json["chance"] = {{"top_percent", at_ranks(kTopPercents, exemplars, k_of_percent, chance)},
                     {"top_k", at_ranks(kTopKs, exemplars, k_of_k, chance)},
                     {"mean_average_precision", measure::chance_mean_average_precision(marks, exemplars)}};
@@ -203,9 +230,15 @@ RetrievalEvaluation evaluate_results(const EvaluateRetrievalOptions& options) {
   std::optional<Labels> excluded;
   if (!options.exclude.empty()) excluded = read_labels(options.exclude);
   const Truth truth = find_truth(results, evaluation.labels, excluded);
-  evaluation.json = evaluate_retrieval(rank_true_exemplars(results, truth), truth, options.group_columns);
+  const RetrievalRanks ranks = rank_true_exemplars(results, truth);
+  evaluation.json = evaluate_retrieval(ranks, truth, options.group_columns);
+  evaluation.json["worst_first"] = worst_first(ranks, read_ids(results, "mark_id"));
+  if (options.calibrate) evaluation.json["calibration"] = calibrate_scores(results, truth, *options.calibrate);
   evaluation.inputs = {{"results_sha256", results.sha256()}, {"labels_sha256", sha256_of_file(options.labels)}};
   if (excluded) evaluation.inputs["exclude_sha256"] = sha256_of_file(options.exclude);
+  if (options.calibrate && !options.calibrate->groups.empty()) {
+    evaluation.inputs["groups_sha256"] = sha256_of_file(options.calibrate->groups);
+  }
   return evaluation;
 }
 

@@ -11,6 +11,7 @@
 
 #include "machine/plan.h"
 #include "measure/retrieval.h"
+#include "retrieval/calibrate_scores.h"
 #include "retrieval/labels.h"
 #include "store/store.h"
 
@@ -45,16 +46,17 @@ nlohmann::ordered_json evaluate_retrieval(const RetrievalRanks& ranks, const Tru
                                           const std::vector<std::string>& group_columns);
 
 struct EvaluateRetrievalOptions {
-  std::filesystem::path results;           // what search wrote
-  std::filesystem::path labels;            // CSV, see read_labels
-  std::filesystem::path exclude;           // CSV of the same form: see retrieval::exclude; empty: nothing
-  std::vector<std::string> group_columns;  // of the labels, each of whose values is evaluated apart, too
+  std::filesystem::path results;              // what search wrote
+  std::filesystem::path labels;               // CSV, see read_labels
+  std::filesystem::path exclude;              // CSV of the same form: see retrieval::exclude; empty: nothing
+  std::vector<std::string> group_columns;     // of the labels, each of whose values is evaluated apart, too
+  std::optional<CalibrateOptions> calibrate;  // where the scores' meaning is measured, too
 };
 
 /// A results store against a table of labels.
 struct RetrievalEvaluation {
   Labels labels;
-  nlohmann::ordered_json json;  // evaluate_retrieval's
+  nlohmann::ordered_json json;  // evaluate_retrieval's, and `calibration` where it was asked for
   nlohmann::json inputs;        // SHA-256 of the results and of the labels, for provenance
 };
 

@@ -108,18 +108,27 @@ std::vector<std::int64_t> joined_by_equals(std::vector<std::int64_t> groups, std
   return groups;
 }
 
+std::vector<std::int64_t> joined_by_marks(std::vector<std::int64_t> groups,
+                                          const std::vector<std::vector<std::int64_t>>& true_exemplars) {
+  JoinedGroups joined(groups.size());
+  for (const auto& exemplars : true_exemplars) {
+    for (const std::int64_t exemplar : exemplars) {
+      joined.join(groups[static_cast<std::size_t>(exemplars.front())], groups[static_cast<std::size_t>(exemplar)]);
+    }
+  }
+  for (std::int64_t& group : groups) group = joined.find(group);
+  return groups;
+}
+
 Folds make_folds(std::int64_t count, const std::vector<std::vector<std::int64_t>>& true_exemplars,
-                 const std::vector<std::int64_t>& groups) {
+                 const std::vector<std::int64_t>& exemplar_groups) {
   Folds folds;
   folds.count = count;
   folds.of_mark.assign(true_exemplars.size(), 0);
-  folds.of_exemplar.assign(groups.size(), 0);
+  folds.of_exemplar.assign(exemplar_groups.size(), 0);
   if (count == 1) return folds;
-  JoinedGroups joined(groups.size());
-  const auto group_of = [&](std::int64_t exemplar) { return joined.find(groups[static_cast<std::size_t>(exemplar)]); };
-  for (const auto& exemplars : true_exemplars) {
-    for (const std::int64_t exemplar : exemplars) joined.join(group_of(exemplars.front()), group_of(exemplar));
-  }
+  const std::vector<std::int64_t> groups = joined_by_marks(exemplar_groups, true_exemplars);
+  const auto group_of = [&](std::int64_t exemplar) { return groups[static_cast<std::size_t>(exemplar)]; };
   std::map<std::int64_t, Load> loads;
   for (std::int64_t exemplar = 0; exemplar < std::ssize(groups); ++exemplar) {
     Load& load = loads[group_of(exemplar)];

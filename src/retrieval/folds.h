@@ -18,6 +18,10 @@ std::vector<std::int64_t> read_exemplar_groups(const std::filesystem::path& csv,
 /// empty where nobody knows.
 std::vector<std::int64_t> joined_by_equals(std::vector<std::int64_t> groups, std::span<const std::int32_t> equal_to);
 
+/// The groups, joined where a mark has true exemplars of several.
+std::vector<std::int64_t> joined_by_marks(std::vector<std::int64_t> groups,
+                                          const std::vector<std::vector<std::int64_t>>& true_exemplars);
+
 /// Marks and exemplars in folds. The metric of a fold has seen no pair with a mark or an exemplar of that fold.
 struct Folds {
   std::int64_t count = 1;  // 1: no fold is kept apart

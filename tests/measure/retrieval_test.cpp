@@ -220,5 +220,18 @@ TEST(StandardError, IsThatOfAProportion) {
   EXPECT_EQ(standard_error_percent(100, 10), 0);
 }
 
+TEST(WilsonInterval, HasAWidthAtTheEndsAndSolvesItsEquation) {
+  const PercentInterval all = wilson_interval_percent(3, 3), none = wilson_interval_percent(0, 3);
+  EXPECT_NEAR(all.low, 43.85, 0.01);
+  EXPECT_EQ(all.high, 100);
+  EXPECT_NEAR(none.high, 56.15, 0.01);
+  EXPECT_EQ(none.low, 0);
+  const PercentInterval some = wilson_interval_percent(29, 40);
+  for (const double percent : {some.low, some.high}) {
+    EXPECT_NEAR(std::abs(percent - 72.5), 1.959964 * standard_error_percent(percent, 40), 1e-4);
+  }
+  EXPECT_THROW(wilson_interval_percent(4, 3), Bug);
+}
+
 }  // namespace
 }  // namespace outsole::measure
