@@ -75,5 +75,7 @@ Job predict_job();
 Job evaluate_job();
 Job info_job();
 Job validate_job();
+Job copy_job();
+Job rename_job();
 
 }  // namespace outsole::jobs
