@@ -13,7 +13,7 @@ packages=(
 with() { [[ " $options " == *" --$1 "* ]]; }
 options="$*"
 if ! with program; then
-  packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil)
+  packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil python3-h5py)
 fi
 
 if with slurm && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then

@@ -76,5 +76,7 @@ Job evaluate_job();
 Job report_job();
 Job info_job();
 Job validate_job();
+Job copy_job();
+Job rename_job();
 
 }  // namespace outsole::jobs

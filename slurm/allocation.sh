@@ -2,6 +2,14 @@
 # words of the command, without `outsole`.
 # shellcheck shell=bash disable=SC2154  # settings of site.sh; `outsole` of environment.sh
 
+# What a copied site.sh of an older version does not say.
+: "${OUTSOLE_SMALL_MEMORY_GIB:=8}" "${OUTSOLE_SMALL_MINUTES:=60}" "${OUTSOLE_PLANS_HERE:=no}"
+: "${OUTSOLE_GPU_CORES_PER_RANK:=${OUTSOLE_CORES_PER_RANK:-}}"
+: "${OUTSOLE_GPU_MEMORY_GIB_PER_RANK:=${OUTSOLE_MEMORY_GIB_PER_RANK:-}}"
+[ -n "${OUTSOLE_CPU_SBATCH_OPTIONS+set}" ] || OUTSOLE_CPU_SBATCH_OPTIONS=()
+[ -n "${OUTSOLE_SMALL_SBATCH_OPTIONS+set}" ] || OUTSOLE_SMALL_SBATCH_OPTIONS=()
+[ -n "${OUTSOLE_GPU_OPTIONS+set}" ] || OUTSOLE_GPU_OPTIONS=(--gpus-per-node=%n --gpu-bind=none)
+
 # runs_on_gpus JOB OPTIONS...
 runs_on_gpus() {
   case $1 in
@@ -14,7 +22,7 @@ runs_on_gpus() {
 is_parallel() {
   case $1 in
     evaluate) [ "${2:-}" = wear ] ;;
-    info | validate) false ;;
+    info | validate | copy | rename | export | report) false ;;
   esac
 }
 
@@ -31,10 +39,50 @@ ranks_per_node() {
 
 # cores_per_rank JOB OPTIONS...: what is no work for ranks is none for threads either.
 cores_per_rank() {
-  if is_parallel "$@"; then
-    echo "$OUTSOLE_CORES_PER_RANK"
-  else
+  if ! is_parallel "$@"; then
     echo 1
+  elif runs_on_gpus "$@"; then
+    echo "$OUTSOLE_GPU_CORES_PER_RANK"
+  else
+    echo "$OUTSOLE_CORES_PER_RANK"
+  fi
+}
+
+# memory_gib_per_rank JOB OPTIONS...
+memory_gib_per_rank() {
+  if ! is_parallel "$@"; then
+    at_most "$OUTSOLE_SMALL_MEMORY_GIB" "$OUTSOLE_MEMORY_GIB_PER_RANK"
+  elif runs_on_gpus "$@"; then
+    echo "$OUTSOLE_GPU_MEMORY_GIB_PER_RANK"
+  else
+    echo "$OUTSOLE_MEMORY_GIB_PER_RANK"
+  fi
+}
+
+# minutes_unplanned JOB OPTIONS...: what the job asks for as long as its plan is not known.
+minutes_unplanned() {
+  if is_parallel "$@"; then
+    echo "$OUTSOLE_MAX_MINUTES"
+  else
+    at_most "$OUTSOLE_SMALL_MINUTES" "$OUTSOLE_MAX_MINUTES"
+  fi
+}
+
+# sbatch_options JOB OPTIONS...: the site's, one a line.
+sbatch_options() {
+  local options=("${OUTSOLE_SBATCH_OPTIONS[@]}") option
+  if runs_on_gpus "$@"; then
+    options+=("${OUTSOLE_GPU_SBATCH_OPTIONS[@]}")
+    # A rank sees the GPUs of its neighbours, too, and takes the one of its number: only so can ranks reach each other's.
+    for option in "${OUTSOLE_GPU_OPTIONS[@]}"; do options+=("${option//%n/$OUTSOLE_GPUS_PER_NODE}"); done
+  else
+    options+=("${OUTSOLE_CPU_SBATCH_OPTIONS[@]}")
+    if ! is_parallel "$@"; then
+      options+=("${OUTSOLE_SMALL_SBATCH_OPTIONS[@]}")
+    fi
+  fi
+  if [ ${#options[@]} -gt 0 ]; then
+    printf '%s\n' "${options[@]}"
   fi
 }
 
@@ -109,7 +157,7 @@ size_of_plan() {
   local plan=$1
   shift
   printf '%s\n' "$plan" | awk -v ranks="$(ranks_per_node "$@")" -v wanted=$((60 * OUTSOLE_WANTED_MINUTES)) -v longest="$OUTSOLE_MAX_MINUTES" \
-    -v memory=$((OUTSOLE_MEMORY_GIB_PER_RANK << 30)) '
+    -v memory=$(($(memory_gib_per_rank "$@") << 30)) '
     sub(/^plan: ranks=/, "") {
       split($0, words, /[ =]/)   # RANKS seconds S memory_bytes B
       fits = words[5] <= memory
@@ -128,17 +176,14 @@ size_of_plan() {
 
 # allocation_options NODES MINUTES JOB OPTIONS...: sbatch's options, one a line.
 allocation_options() {
-  local nodes=$1 minutes=$2 ranks options=("${OUTSOLE_SBATCH_OPTIONS[@]}")
+  local nodes=$1 minutes=$2 ranks options
   shift 2
   ranks=$(ranks_per_node "$@")
-  if runs_on_gpus "$@"; then
-    # A rank sees the GPUs of its neighbours, too, and takes the one of its number: only so can ranks reach each other's.
-    options+=("${OUTSOLE_GPU_SBATCH_OPTIONS[@]}" --gpus-per-node="$OUTSOLE_GPUS_PER_NODE" --gpu-bind=none)
-  fi
+  mapfile -t options < <(sbatch_options "$@")
   if [ "$OUTSOLE_LAUNCHER" = mpirun ]; then
     options+=(--signal=B:TERM@120)
   fi
   options+=(--nodes="$nodes" --time="$minutes" --ntasks-per-node="$ranks" --cpus-per-task="$(cores_per_rank "$@")"
-    --mem="$((ranks * OUTSOLE_MEMORY_GIB_PER_RANK))G")
+    --mem="$((ranks * $(memory_gib_per_rank "$@")))G")
   printf '%s\n' "${options[@]}"
 }

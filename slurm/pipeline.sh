@@ -4,10 +4,16 @@
 # has ended well, with the nodes and time that its plan asks for. The same command again carries on after a failure:
 # finished steps and finished parts of a step are kept.
 #
-# Usage: slurm/pipeline.sh RUN.sh      see run.example.sh; relative paths in it start at the current folder
+# Usage: slurm/pipeline.sh [--dry-run] RUN.sh      see run.example.sh; relative paths in it start at the current folder
+#   --dry-run  print what sbatch would be asked for, submit nothing
 set -euo pipefail
+dry_run=()
+if [ "${1:-}" = --dry-run ]; then
+  dry_run=(--dry-run)
+  shift
+fi
 if [ $# -ne 1 ] || [ ! -r "$1" ]; then
-  echo "usage: pipeline.sh RUN.sh: a file like slurm/run.example.sh that says what to run on" >&2
+  echo "usage: pipeline.sh [--dry-run] RUN.sh: a file like slurm/run.example.sh that says what to run on" >&2
   exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -15,6 +21,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 results=''
 exemplars=() marks=() labels='' ingest_options=() index_options=() search_options=()
 scans=() manifest='' task=prediction weeks=8,24,34 scan_options=() prepare_options=() train_options=()
+pictures=yes
 # shellcheck source=slurm/run.example.sh
 source "$(realpath -- "$1")"
 if [ -z "$results" ] || [ $((${#exemplars[@]} + ${#scans[@]})) -eq 0 ]; then
@@ -28,7 +35,7 @@ previous=''
 step() {
   local name=$1
   shift
-  previous=$("$here/submit.sh" --name "$run.$name" --logs "$results/logs" ${previous:+--after "$previous"} "$@")
+  previous=$("$here/submit.sh" "${dry_run[@]}" --name "$run.$name" --logs "$results/logs" ${previous:+--after "$previous"} "$@")
   printf '%-10s job %s\n' "$name" "$previous"
 }
 
@@ -41,8 +48,12 @@ if [ ${#exemplars[@]} -gt 0 ]; then
       --csv "$results/candidates.csv" "${search_options[@]}"
   fi
   if [ -n "$labels" ]; then
+    candidate_pictures=()
+    if [ "$pictures" = yes ]; then
+      candidate_pictures=(--candidates "$results/candidates" --exemplars "$results/exemplars.h5" --marks "${marks[@]}")
+    fi
     step evaluate evaluate retrieval --results "$results/results.h5" --labels "$labels" \
-      --output "$results/evaluation.json" --figure "$results/cmc.svg"
+      --output "$results/evaluation.json" --figure "$results/cmc.svg" "${candidate_pictures[@]}"
   fi
   ends=$previous
 fi
@@ -51,7 +62,12 @@ if [ ${#scans[@]} -gt 0 ]; then
   previous=''
   step scans ingest --kind scans --input "${scans[@]}" --manifest "$manifest" --output "$results/scans.h5" \
     "${scan_options[@]}"
-  step prepare prepare --scans "$results/scans.h5" --output "$results/prepared.h5" "${prepare_options[@]}"
+  preparation_pictures=()
+  if [ "$pictures" = yes ]; then
+    preparation_pictures=(--figures "$results/preparation")
+  fi
+  step prepare prepare --scans "$results/scans.h5" --output "$results/prepared.h5" "${preparation_pictures[@]}" \
+    "${prepare_options[@]}"
   step train train --scans "$results/prepared.h5" --task "$task" --output "$results/$task" "${train_options[@]}"
   step predict predict --model "$results/$task/model.h5" --input "$results/prepared.h5" --weeks "$weeks" \
     --output "$results/predictions"
@@ -61,4 +77,7 @@ fi
 
 previous=$ends
 step validate validate "$results"
+if [ ${#dry_run[@]} -gt 0 ]; then
+  exit
+fi
 echo "Watch with squeue --me; the logs are in $results/logs. The run is complete when the job $run.validate ends well."

@@ -1,6 +1,7 @@
 # What one run is about, for slurm/pipeline.sh. Copy it, keep it beside the results. Leave out the half you do not need.
 # shellcheck shell=bash disable=SC2034
 results=/scratch/casework/run1
+pictures=yes   # candidates/ of each mark (with labels), preparation/ of each scan; no: none
 
 # Search: exemplars and marks; labels only where the truth is known.
 exemplars=(/data/exemplars)

@@ -48,6 +48,7 @@ done
 literal=${results//%a/%%a}   # a %a of a name is no task
 array=$("$here/submit.sh" --name search --logs "$results/logs" --array "1-$groups" \
   search --config "$literal/groups/%a.ini" --output "$literal/%a.h5" --csv "$literal/%a.csv" "${@//%a/%%a}")
-gather=$(sbatch "${OUTSOLE_SBATCH_OPTIONS[@]}" --parsable --job-name=gather --output="$(log_pattern "$results/logs")" \
+mapfile -t small < <(sbatch_options validate)
+gather=$(sbatch "${small[@]}" --parsable --job-name=gather --output="$(log_pattern "$results/logs")" \
   --dependency="afterok:$array" --kill-on-invalid-dep=yes "$here/gather.sbatch" "$groups" "$results")
 echo "search: job array $array of $groups groups, ${#marks[@]} marks; gather: job $gather; logs in $results/logs"

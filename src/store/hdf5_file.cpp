@@ -252,11 +252,13 @@ File File::open(const std::filesystem::path& path) {
 
 void File::close() { check(H5Fclose(handle_.release()), "cannot be written to its end"); }
 
-void File::write_attribute(const std::string& name, const std::string& text) {
+void File::write_attribute(const std::string& name, const std::string& text) { write_text(handle_, name, text); }
+
+void File::write_text(const Handle& object, const std::string& name, const std::string& text) {
   const Handle type = text_type(std::max<std::int64_t>(1, std::ssize(text)));
   const Handle space = own(H5Screate(H5S_SCALAR), H5Sclose);
   const Handle attribute(
-      check(H5Acreate2(handle_.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
+      check(H5Acreate2(object.get(), name.c_str(), type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
             "cannot be created", name),
       H5Aclose);
   check(H5Awrite(attribute.get(), type.get(), text.c_str()), "cannot be written", name);
@@ -430,6 +432,24 @@ void File::write_virtual(const std::string& dataset, const ElementType& type, co
                                        properties.get(), H5P_DEFAULT),
                             "cannot be created", dataset),
                       H5Dclose);
+}
+
+void File::describe(const std::string& dataset, const std::string& description, const std::string& unit,
+                    const std::vector<std::string>& labels) {
+  const Handle handle = open_dataset(dataset);
+  write_text(handle, "description", description);
+  if (!unit.empty()) write_text(handle, "unit", unit);
+  // As H5DSset_label of HDF5's high-level library writes it, which reads texts of variable length alone.
+  const Handle type = own(H5Tcopy(H5T_C_S1), H5Tclose);
+  must(H5Tset_size(type.get(), H5T_VARIABLE));
+  const Handle space = simple_space({std::ssize(labels)});
+  const Handle attribute(
+      check(H5Acreate2(handle.get(), "DIMENSION_LABELS", type.get(), space.get(), H5P_DEFAULT, H5P_DEFAULT),
+            "cannot be created", dataset),
+      H5Aclose);
+  std::vector<const char*> texts;
+  for (const std::string& label : labels) texts.push_back(label.c_str());
+  check(H5Awrite(attribute.get(), type.get(), texts.data()), "cannot be written", dataset);
 }
 
 std::vector<VirtualSource> File::virtual_sources(const std::string& dataset) const {

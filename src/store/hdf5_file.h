@@ -93,6 +93,10 @@ class File {
   /// Writes a data set whose rows are those of `sources`, one after another.
   void write_virtual(const std::string& dataset, const ElementType& type, const std::vector<std::int64_t>& shape,
                      const std::vector<VirtualSource>& sources);
+  /// Says of a data set what other programs show: attributes `description`, `unit` where there is one, and the label of
+  /// each dimension as HDF5's dimension scales have it (DIMENSION_LABELS). outsole itself never reads them.
+  void describe(const std::string& dataset, const std::string& description, const std::string& unit,
+                const std::vector<std::string>& labels);
   /// The sources of a virtual data set that have rows, none of which is opened; empty for another data set. DataError
   /// for a source whose rows the source itself decides.
   std::vector<VirtualSource> virtual_sources(const std::string& dataset) const;
@@ -112,6 +116,7 @@ class File {
   Result check(Result result, const char* failure, const std::string& object = "") const;
   [[noreturn]] void fail(const char* failure, const std::string& object) const;
   Handle open_dataset(const std::string& dataset) const;
+  void write_text(const Handle& object, const std::string& name, const std::string& text);
   void read_block(const std::string& dataset, const DatasetInfo& info, const std::vector<std::int64_t>& start,
                   const std::vector<std::int64_t>& lengths, std::span<std::byte> bytes) const;
   /// Whether the data set is compressed; DataError as info says.

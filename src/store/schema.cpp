@@ -28,6 +28,8 @@ DatasetSchema parse_dataset(const std::string& name, const nlohmann::json& json,
          "schema of data set '" + name + "': a ragged shape is [rows, \"*\"]");
   dataset.compress = json.value("compress", false);
   dataset.optional = json.value("optional", false);
+  dataset.description = json.value("description", "");
+  dataset.unit = json.value("unit", "");
   return dataset;
 }
 

@@ -20,6 +20,7 @@ struct DatasetSchema {
   bool ragged = false;
   bool compress = false;
   bool optional = false;
+  std::string description = {}, unit = {};  // for other programs' readers; the unit may be empty
 };
 
 /// One version of a layout.

@@ -73,6 +73,8 @@ std::string shard_name(std::int64_t unit) {
 
 std::string length_name(const std::string& dataset) { return dataset + "_length"; }
 
+std::string offset_name(const std::string& dataset) { return dataset + "_offset"; }
+
 std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where) {
   std::int64_t sum = 0;
   for (std::size_t i = 0; i < end; ++i) {
@@ -169,12 +171,30 @@ Layout layout_of(const Schema& schema, const Columns& columns) {
   return layout;
 }
 
+void describe_dataset(File& file, const DatasetSchema& schema, const std::string& dataset) {
+  const std::string& rows = schema.shape.front();
+  if (dataset == length_name(schema.name)) {
+    file.describe(dataset, "elements of each row of '" + schema.name + "'", "", {rows});
+  } else if (dataset == offset_name(schema.name)) {
+    file.describe(dataset, "first element of each row of '" + schema.name + "'", "", {rows});
+  } else if (schema.ragged) {
+    file.describe(dataset, schema.description + " (rows of different lengths, one after another)", schema.unit,
+                  {"elements"});
+  } else {
+    file.describe(dataset, schema.description, schema.unit, schema.shape);
+  }
+}
+
 void write_column(File& file, const DatasetSchema& schema, const DatasetLayout& layout, const Column& column) {
   std::vector<std::byte> text_fields;
   const auto bytes = file_bytes(column.values, layout.type, text_fields);
-  if (!schema.ragged) return file.write(schema.name, layout.type, layout.shape, bytes, schema.compress);
-  file.write(schema.name, layout.type, {element_count(column.values)}, bytes, schema.compress);
-  file.write(length_name(schema.name), kCount, column.shape, std::as_bytes(std::span(column.row_lengths)));
+  const std::vector<std::int64_t> stored = schema.ragged ? std::vector{element_count(column.values)} : layout.shape;
+  file.write(schema.name, layout.type, stored, bytes, schema.compress);
+  describe_dataset(file, schema, schema.name);
+  if (!schema.ragged) return;
+  const std::string lengths = length_name(schema.name);
+  file.write(lengths, kCount, column.shape, std::as_bytes(std::span(column.row_lengths)));
+  describe_dataset(file, schema, lengths);
 }
 
 void write_shard(const fs::path& path, const Schema& schema, const StoreHeader& header, std::int64_t unit,

@@ -33,6 +33,9 @@ std::string shard_name(std::int64_t unit);
 /// A ragged data set is stored as its elements, named as itself, and the elements of each row, named so.
 std::string length_name(const std::string& dataset);
 
+/// In the view also where each row begins.
+std::string offset_name(const std::string& dataset);
+
 /// The sum of the first `end` row lengths of a ragged data set; DataError naming `where` for one that is negative or
 /// makes the sum overflow.
 std::int64_t sum_lengths(const std::vector<std::int64_t>& lengths, std::size_t end, const std::string& where);
@@ -57,6 +60,9 @@ std::string header_difference(const StoreHeader& there, const StoreHeader& here)
 /// Type and shape of every data set of `part` that the file holds, ragged ones with a last length of -1. DataError for
 /// an object that the schema does not know.
 Layout read_layout(const File& file, const Schema& schema, Part part);
+
+/// Says of a data set in the file, which is `schema` or the row lengths or offsets of it, what the schema says.
+void describe_dataset(File& file, const DatasetSchema& schema, const std::string& dataset);
 
 /// Writes one data set. Throws Bug when the column breaks its schema.
 void write_column(File& file, const DatasetSchema& schema, const DatasetLayout& layout, const Column& column);

@@ -21,8 +21,6 @@ namespace {
 
 constexpr ElementType kCount{ElementKind::kInt64, 8};
 
-std::string offset_name(const std::string& dataset) { return dataset + "_offset"; }
-
 /// NAME.shards/00000.h5 as the view's virtual data sets name it.
 std::string relative_name(const fs::path& view, const ShardEntry& shard) {
   return shards_folder(view).filename().string() + "/" + shard.name;
@@ -97,8 +95,10 @@ void write_row_dataset(File& file, const fs::path& view, const Inventory& invent
   };
   const auto shard_rows = [&](std::size_t i) { return inventory.shards[i].rows; };
   const DatasetLayout& layout = inventory.layout.at(schema.name);
-  if (!schema.ragged)
-    return file.write_virtual(schema.name, layout.type, layout.shape, sources_of(schema.name, shard_rows));
+  if (!schema.ragged) {
+    file.write_virtual(schema.name, layout.type, layout.shape, sources_of(schema.name, shard_rows));
+    return describe_dataset(file, schema, schema.name);
+  }
 
   const auto& elements = inventory.shard_elements.at(schema.name);
   const std::int64_t total = std::accumulate(elements.begin(), elements.end(), std::int64_t{0});
@@ -108,6 +108,7 @@ void write_row_dataset(File& file, const fs::path& view, const Inventory& invent
   file.write_virtual(lengths, kCount, {layout.shape[0]}, sources_of(lengths, shard_rows));
   const auto offsets = offsets_of(inventory.row_lengths.at(schema.name));
   file.write(offset_name(schema.name), kCount, {std::ssize(offsets)}, std::as_bytes(std::span(offsets)));
+  for (const std::string& name : {schema.name, lengths, offset_name(schema.name)}) describe_dataset(file, schema, name);
 }
 
 void write_shard_table(File& file, const std::vector<ShardEntry>& shards) {
@@ -127,6 +128,10 @@ void write_shard_table(File& file, const std::vector<ShardEntry>& shards) {
   file.write("shards/sha256", text, shape, file_bytes(hashes, text, fields));
   file.write("shards/size_bytes", kCount, shape, std::as_bytes(std::span(sizes)));
   file.write("shards/rows", kCount, shape, std::as_bytes(std::span(rows)));
+  file.describe("shards/name", "the shard's file, in the folder NAME.shards beside this file NAME.h5", "", {"shards"});
+  file.describe("shards/sha256", "of the shard's file", "", {"shards"});
+  file.describe("shards/size_bytes", "of the shard's file", "byte", {"shards"});
+  file.describe("shards/rows", "rows of the shard", "", {"shards"});
 }
 
 /// Names come from the file: only those that write_view gives are taken, so none leads out of the folder.

@@ -91,6 +91,42 @@ for word in 'i #1.h5' "$marks" 'r 1.h5' '--job-name=my run'; do
   grep -qxF -- "$(printf '%q' "$word")" "$ASKED" || fail "submit.sh does not hand on '$word'"
 done
 
+# --- What steps ask for -----------------------------------------------------------------------------------------------
+
+# Prints the lines of sbatch that would submit JOB OPTIONS... at a site of these settings.
+dry_run() {
+  local settings=$1
+  shift
+  { cat "$work/site.sh"; printf '%s\n' "$settings"; } >"$work/other_site.sh"
+  OUTSOLE_SITE=$work/other_site.sh "$scripts/submit.sh" --dry-run "$@" 2>&1 >/dev/null
+}
+holds() { case " $1 " in *" $2 "*) ;; *) fail "no $2 in: $1" ;; esac; }
+lacks() { case " $1 " in *" $2 "*) fail "$2 in: $1" ;; esac; }
+
+: >"$ASKED"
+apart='OUTSOLE_GPUS_PER_NODE=4 OUTSOLE_GPU_CORES_PER_RANK=12 OUTSOLE_GPU_OPTIONS=(--gres=gpu:a100:%n)
+OUTSOLE_CPU_SBATCH_OPTIONS=(--partition=cpu) OUTSOLE_GPU_SBATCH_OPTIONS=(--partition=gpu) OUTSOLE_SMALL_SBATCH_OPTIONS=(--qos=short)'
+line=$(dry_run "$apart" index --exemplars e.h5 --output i.h5 | tail -1)
+for word in --gres=gpu:a100:4 --cpus-per-task=12 --partition=gpu --ntasks-per-node=4; do holds "$line" "$word"; done
+lacks "$line" --partition=cpu
+line=$(dry_run "$apart" evaluate retrieval --results r.h5 --labels l.csv --output e.json | tail -1)
+for word in --partition=cpu --qos=short --cpus-per-task=1 --mem=8G --time=60; do holds "$line" "$word"; done
+line=$(dry_run "$apart" prepare --scans s.h5 --output p.h5 | tail -1)
+for word in --partition=cpu --cpus-per-task=16 --mem=64G --time=720; do holds "$line" "$word"; done
+lacks "$line" --qos=short
+expect_equal 'what a dry run submits' '' "$(cat "$ASKED")"
+mkdir other
+printf '%s\n' 'results=res exemplars=(ex) marks=(marks) labels=labels.csv' >run.sh
+line=$("$scripts/pipeline.sh" --dry-run run.sh 2>&1)
+for word in --candidates --job-name=res.search --dependency=afterok:res.search:res.evaluate.size; do
+  holds "${line//$'\n'/ }" "$word"
+done
+# A copy of a site.sh from before some of its settings, which takes its own place for outsole's.
+sed '/^OUTSOLE_\(CPU_\|SMALL_\|GPU_[OMC]\|PLANS_\)/d; s|^OUTSOLE_HOME=.*|OUTSOLE_HOME=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." \&\& pwd)|' \
+  site.sh >other/site.sh
+line=$(OUTSOLE_SITE=$work/other/site.sh "$scripts/submit.sh" --dry-run index --exemplars e.h5 --output i.h5 2>&1 >/dev/null | tail -1)
+holds "$line" "$(cd "$scripts" && pwd)/job.sbatch"
+
 # --- Without a place for temporary files -----------------------------------------------------------------------------
 
 if grep -n '<<<\|<<[A-Z'"'"'"-]' "$scripts"/*.sh "$scripts"/*.sbatch; then
