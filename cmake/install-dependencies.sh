@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
 # Installs what outsole builds and runs with, on Debian 12 and Ubuntu. Needs root (or sudo) only when something is missing.
-# With --program only what the program alone needs, not the tests and benchmarks. With --fuzz also a clang that brings libFuzzer. With --browser also Chromium, for the test of reports' pages. With --slurm also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed.
+#   --program   only what the program alone needs, not the tests and benchmarks
+#   --browser   also Chromium, for the test of reports' pages
+#   --slurm     also Slurm's daemons, for tests/slurm, where root can start them and no other Slurm is installed
+#   --fuzz      also a clang that brings libFuzzer
 # clang-16 makes the kernels for GPUs; without it a build has none.
 # libopenblas0-pthread matters: without it LibTorch falls back to the reference BLAS, about 40 times slower.
 set -euo pipefail
