@@ -17,6 +17,12 @@ retrieval::FitFrame parse_fit_frame(const std::string& word) {
   throw UsageError("not one of auto, yes, no");
 }
 
+retrieval::MarkFilter parse_mark_filter(const std::string& word) {
+  if (word == "none") return retrieval::MarkFilter::kNone;
+  if (word == "local-contrast") return retrieval::MarkFilter::kLocalContrast;
+  throw UsageError("not one of none, local-contrast");
+}
+
 retrieval::MarkRuler parse_ruler(const std::string& text) {
   const std::string expected = "expected X0,Y0,X1,Y1,CM: two points in pixels, and the length between them";
   const auto numbers = parse_list<double>(text, 0, expected);
@@ -60,6 +66,9 @@ void declare_mark_options(retrieval::SearchProtocol& protocol, MarkOrientation& 
   of_poses(options.add_parsed("fit-frame", "auto|yes|no", protocol.fit_frame, parse_fit_frame, "auto",
                               "whether marks larger than the exemplars' frame are shrunk to fit it; auto: those whose "
                               "scale is not known"));
+  of_poses(options.add_parsed("mark-filter", "none|local-contrast", protocol.mark_filter, parse_mark_filter, "none",
+                              "local-contrast: each pixel of a mark against those around it, which takes out light "
+                              "that falls off, stains and faintness"));
   options
       .add("mark-dpi", "N", protocol.mark_dpi,
            "resolution of all marks, whatever they say: they are brought to that of the exemplars (default: as each "

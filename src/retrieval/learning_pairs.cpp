@@ -64,7 +64,7 @@ void require_results(const store::Store& results, const OpenIndex& index, const 
                     "; give the `mark_dpi` it was made with");
   }
   const json of_marks = parameters_of_marks(protocol);
-  for (const std::string entry : {"overhang", "fit_frame", "all_around", "mark_ruler"}) {
+  for (const std::string entry : {"overhang", "fit_frame", "all_around", "mark_filter", "mark_ruler"}) {
     if (parameters.value(entry, json()) == of_marks.value(entry, json())) continue;
     throw DataError(name + ": results of another search: its '" + entry + "' is another; give the `" + entry +
                     "` it was made with, or let the marks be searched anew");

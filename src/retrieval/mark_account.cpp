@@ -80,6 +80,8 @@ void count_at_rim(const store::Store& results, MarkAccount& account) {
   }
 }
 
+constexpr char kLocalContrast[] = "local-contrast";
+
 const char* name_of(FitFrame fit) {
   if (fit == FitFrame::kAuto) return "auto";
   return fit == FitFrame::kYes ? "yes" : "no";
@@ -93,6 +95,7 @@ json parameters_of_marks(const SearchProtocol& protocol) {
   if (protocol.overhang > 0) parameters["overhang"] = protocol.overhang;
   if (protocol.fit_frame != FitFrame::kAuto) parameters["fit_frame"] = name_of(protocol.fit_frame);
   if (protocol.all_around) parameters["all_around"] = true;
+  if (protocol.mark_filter == MarkFilter::kLocalContrast) parameters["mark_filter"] = kLocalContrast;
   if (protocol.mark_ruler) {
     const MarkRuler& ruler = *protocol.mark_ruler;
     parameters["mark_ruler"] = {ruler.x0_px, ruler.y0_px, ruler.x1_px, ruler.y1_px, ruler.length_cm};
@@ -104,6 +107,7 @@ void read_parameters_of_marks(const json& parameters, SearchProtocol& protocol) 
   try {
     protocol.overhang = parameters.value("overhang", 0.0);
     protocol.all_around = parameters.value("all_around", false);
+    if (parameters.value("mark_filter", "") == kLocalContrast) protocol.mark_filter = MarkFilter::kLocalContrast;
     const auto fit = parameters.value("fit_frame", std::string("auto"));
     for (const FitFrame known : {FitFrame::kAuto, FitFrame::kYes, FitFrame::kNo}) {
       if (fit == name_of(known)) protocol.fit_frame = known;

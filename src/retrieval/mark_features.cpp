@@ -17,6 +17,7 @@
 #include "core/sha256.h"
 #include "image/geometry.h"
 #include "image/image.h"
+#include "image/local_contrast.h"
 #include "match/rotation.h"
 #include "match/support.h"
 #include "retrieval/exemplar_image.h"
@@ -240,6 +241,15 @@ std::int64_t overhang_px(std::int64_t length_px, std::int64_t other_length_px, s
   return std::max(steps * step_px, length_px - frame_px);
 }
 
+at::Tensor filtered(const at::Tensor& image, const at::Tensor& support, MarkFilter filter) {
+  if (filter == MarkFilter::kNone) return image;
+  const int height = narrow<int>(image.size(0)), width = narrow<int>(image.size(1));
+  const at::Tensor grey = image.contiguous(), counts = support.to(at::kByte).contiguous();
+  return grey_tensor(image::local_contrast(cv::Mat1f(height, width, grey.data_ptr<float>()),
+                                           cv::Mat1b(height, width, counts.data_ptr<std::uint8_t>()),
+                                           kLocalContrastPx));
+}
+
 /// The mark's support at the exemplars' resolution and the search scale, shrunk until it fits the frame if it is to be.
 ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedImage& decoded,
                        const IndexParameters& index, const SearchProtocol& protocol) {
@@ -273,6 +283,7 @@ ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedIm
   mark.support = decoded.support.empty()
                      ? at::ones({scaled_height, scaled_width}, at::kBool)
                      : mask_tensor(image::resize_mask(decoded.support(box), scaled_height, scaled_width));
+  mark.image = filtered(mark.image, mark.support, protocol.mark_filter);
   mark.grid = {protocol.angles_deg,
                protocol.stride_px,
                index.search_height_px,

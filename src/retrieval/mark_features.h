@@ -26,6 +26,14 @@ enum class FitFrame {
   kNo,
 };
 
+/// What is done to a mark at the search scale, before its features are computed.
+enum class MarkFilter {
+  kNone,
+  kLocalContrast,  // image::local_contrast under a Gaussian of kLocalContrastPx
+};
+
+inline constexpr double kLocalContrastPx = 12;
+
 /// Two points (x, y) of a ruler in the picture, in pixels from the first one's centre, and the length between them.
 struct MarkRuler {
   double x0_px = 0, y0_px = 0, x1_px = 0, y1_px = 0;
@@ -47,6 +55,7 @@ struct SearchProtocol {
   std::optional<double> mark_dpi;       // of every mark, whatever its file says; none: as the files say
   std::optional<MarkRuler> mark_ruler;  // measures it, in the one mark there is
   FitFrame fit_frame = FitFrame::kAuto;
+  MarkFilter mark_filter = MarkFilter::kNone;  // not as they lie
   /// Poses are searched, too, at which up to this share of the support, 0 to kMostOverhang, lies outside the frame.
   double overhang = 0;
   /// Marks may lie any way: also translations that are possible only once a mark is turned.

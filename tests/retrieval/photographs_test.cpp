@@ -146,6 +146,33 @@ TEST_F(Photographs, OfAnyResolutionAreFoundAtTheirTrueScaleBehindTheirMasks) {
   }
 }
 
+TEST_F(Photographs, LocalContrastTakesOutLightThatFallsOff) {
+  NaiveMark lit = {part({8, 30, 32, 60}), {}}, dim = {lit.image.clone(), {}};
+  for (int y = 0; y < dim.image.rows; ++y) {
+    for (int x = 0; x < dim.image.cols; ++x)
+      dim.image(y, x) = cv::saturate_cast<std::uint8_t>(dim.image(y, x) * (1 - 0.014 * y));
+  }
+  write_mark("dim", dim);
+  write_mark("lit", lit);
+  SearchOptions options = search_options();
+  options.protocol.angles_deg = {0};
+  const auto change_of_score = [&](MarkFilter filter, const std::string& name) {
+    options.protocol.mark_filter = filter;
+    options.output = folder_ / (name + ".h5");
+    search(comm_, options);
+    double change = 0;
+    on_root([&] {
+      const auto all = read_all_scores(options.output);
+      change = std::abs(all.at("lit").scores[kTrue] - all.at("dim").scores[kTrue]);
+      EXPECT_EQ(store::Store(options.output).header().parameters.value("mark_filter", "none"), name);
+    });
+    return change;
+  };
+  const double without = change_of_score(MarkFilter::kNone, "none");
+  const double with = change_of_score(MarkFilter::kLocalContrast, "local-contrast");
+  on_root([&] { EXPECT_LT(with, without / 2); });
+}
+
 /// The upper 20 of 60 rows lie above the exemplar.
 TEST_F(Photographs, OverhangFindsAMarkThatReachesOverTheFrame) {
   cv::Mat1b print(60, 40, 255);
