@@ -51,6 +51,8 @@ void declare_mark_options(retrieval::SearchProtocol& protocol, MarkOrientation& 
       options.add_switch("all-around", orientation.all_around,
                          "nothing of a mark's orientation is known: rotations all around, by the step of --angles-deg"))
       .not_with("upside-down");
+  of_poses(options.add_switch("mirrored", protocol.mirrored,
+                              "marks also mirrored: of the other foot's shoe, or a print that was lifted"));
   of_poses(options.add("stride-px", "N", protocol.stride_px, "step of translations, at the search scale"))
       .at_least(1)
       .in("px");

@@ -13,9 +13,9 @@ struct MarkOrientation {
   bool upside_down = false, all_around = false;
 };
 
-/// --angles-deg, --upside-down, --all-around, --stride-px, --erosion, --overhang, --fit-frame, --mark-filter,
-/// --mark-dpi and --mark-ruler. What they are bound to must outlive `options`. A job that can go without poses says by
-/// which option it does: those of poses cannot go with that.
+/// --angles-deg, --upside-down, --all-around, --mirrored, --stride-px, --erosion, --overhang, --fit-frame,
+/// --mark-filter, --mark-dpi and --mark-ruler. What they are bound to must outlive `options`. A job that can go without
+/// poses says by which option it does: those of poses cannot go with that.
 void declare_mark_options(retrieval::SearchProtocol& protocol, MarkOrientation& orientation, Options& options,
                           const std::string& without_poses = {});
 

@@ -40,6 +40,7 @@ struct Found {
   std::int32_t exemplar = 0;
   float score = 0;
   double angle_deg = 0, y_px = 0, x_px = 0;
+  std::optional<bool> mirrored = {};
 };
 
 /// Results of the search that poses are taken from. Throws DataError unless they are those of this index and protocol,
@@ -64,7 +65,7 @@ void require_results(const store::Store& results, const OpenIndex& index, const 
                     "; give the `mark_dpi` it was made with");
   }
   const json of_marks = parameters_of_marks(protocol);
-  for (const std::string entry : {"overhang", "fit_frame", "all_around", "mark_filter", "mark_ruler"}) {
+  for (const std::string entry : {"overhang", "fit_frame", "all_around", "mirrored", "mark_filter", "mark_ruler"}) {
     if (parameters.value(entry, json()) == of_marks.value(entry, json())) continue;
     throw DataError(name + ": results of another search: its '" + entry + "' is another; give the `" + entry +
                     "` it was made with, or let the marks be searched anew");
@@ -86,6 +87,9 @@ std::vector<Found> read_found(const store::Store& results, std::int64_t row) {
   for (std::size_t i = 0; i < score.size(); ++i) {
     found.push_back({narrow<std::int32_t>(std::ssize(found)), score[i], angle_deg[i], y_px[i], x_px[i]});
   }
+  if (!results.has("mirrored")) return found;
+  const auto mirrored = std::get<std::vector<std::uint8_t>>(results.read("mirrored", row, 1).values);
+  for (std::size_t i = 0; i < found.size(); ++i) found[i].mirrored = mirrored[i] != 0;
   return found;
 }
 
@@ -257,7 +261,8 @@ class PairMaker {
     std::vector<ViewTask> tasks;
     std::vector<std::size_t> task_of_pair;
     for (const Found& found : chosen) {
-      const auto pose = pose_on_grid({found.angle_deg, found.y_px, found.x_px}, found.exemplar, mark, index_);
+      const auto pose =
+          pose_on_grid({found.angle_deg, found.y_px, found.x_px, found.mirrored}, found.exemplar, mark, index_);
       if (!pose) {
         throw DataError(results_.path().string() + ": the pose of exemplar '" +
                         index_.ids[static_cast<std::size_t>(found.exemplar)] + "' for mark '" + labelled.id +

@@ -71,7 +71,13 @@ void count_at_rim(const store::Store& results, MarkAccount& account) {
   const std::size_t top = found.size() / static_cast<std::size_t>(account.marks);
   if (top == 0) return;
   std::map<double, std::int64_t> marks_at;
-  for (std::size_t i = 0; i < found.size(); i += top) ++marks_at[mirrored[i] != 0 ? 0 - found[i] : found[i]];
+  // Told of the exemplar's own image: where that was mirrored, the angle was searched with the other sign.
+  const bool marks_are_mirrored = parameters.value("mirrored", false);
+  for (std::size_t i = 0; i < found.size(); i += top) {
+    const bool is_searched = std::ranges::find(angles_deg, found[i]) != angles_deg.end();
+    const bool is_other_sign = marks_are_mirrored ? !is_searched : mirrored[i] != 0;
+    ++marks_at[is_other_sign ? 0 - found[i] : found[i]];
+  }
   const double by_chance = static_cast<double>(account.marks) / static_cast<double>(angles_deg.size());
   for (const double rim : rims_of(angles_deg)) {
     const auto marks = marks_at.find(rim);
@@ -96,6 +102,7 @@ json parameters_of_marks(const SearchProtocol& protocol) {
   if (protocol.fit_frame != FitFrame::kAuto) parameters["fit_frame"] = name_of(protocol.fit_frame);
   if (protocol.all_around) parameters["all_around"] = true;
   if (protocol.mark_filter == MarkFilter::kLocalContrast) parameters["mark_filter"] = kLocalContrast;
+  if (protocol.mirrored) parameters["mirrored"] = true;
   if (protocol.mark_ruler) {
     const MarkRuler& ruler = *protocol.mark_ruler;
     parameters["mark_ruler"] = {ruler.x0_px, ruler.y0_px, ruler.x1_px, ruler.y1_px, ruler.length_cm};
@@ -108,6 +115,7 @@ void read_parameters_of_marks(const json& parameters, SearchProtocol& protocol) 
     protocol.overhang = parameters.value("overhang", 0.0);
     protocol.all_around = parameters.value("all_around", false);
     if (parameters.value("mark_filter", "") == kLocalContrast) protocol.mark_filter = MarkFilter::kLocalContrast;
+    protocol.mirrored = parameters.value("mirrored", false);
     const auto fit = parameters.value("fit_frame", std::string("auto"));
     for (const FitFrame known : {FitFrame::kAuto, FitFrame::kYes, FitFrame::kNo}) {
       if (fit == name_of(known)) protocol.fit_frame = known;

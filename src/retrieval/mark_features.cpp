@@ -35,8 +35,10 @@ TurnedMark turn(const ScaledMark& mark, std::int64_t angle) {
   };
   const std::int64_t height = grid.canvas_height_px(), width = grid.canvas_width_px();
   const double angle_deg = grid.angles_deg[static_cast<std::size_t>(angle)];
-  return {match::rotate_image(place(at::full({height, width}, 255.0, at::kFloat), mark.image), angle_deg, 255.0f),
-          match::rotate_mask(place(at::zeros({height, width}, at::kBool), mark.support), angle_deg)};
+  const bool is_mirrored = is_mirrored_at(mark, angle);
+  const auto seen = [is_mirrored](const at::Tensor& content) { return is_mirrored ? content.flip({1}) : content; };
+  return {match::rotate_image(place(at::full({height, width}, 255.0, at::kFloat), seen(mark.image)), angle_deg, 255.0f),
+          match::rotate_mask(place(at::zeros({height, width}, at::kBool), seen(mark.support)), angle_deg)};
 }
 
 at::Tensor support_of_view(const at::Tensor& mask, const match::ViewOffset& offset,
@@ -153,6 +155,7 @@ ScaledMark framed_mark(const std::filesystem::path& path, const image::DecodedIm
                index.search_width_px,
                index.search_height_px,
                index.search_width_px};
+  mark.first_mirrored = std::ssize(mark.grid.angles_deg);
   const auto to_search = [](double px, std::int64_t search, std::int64_t frame) {
     return (px + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
@@ -230,15 +233,62 @@ void require_searchable(const std::filesystem::path& path, std::int64_t height_p
                   "(--overhang), or have it shrunk (--fit-frame yes)");
 }
 
+/// Rows and columns.
+struct Extent {
+  double y_px = 0, x_px = 0;
+};
+
+/// How much further than its box a support can move on the frame, to one side or the other, once it is turned by one of
+/// the angles: by what its turned edges lie nearer to the centre than the box's. Angles at which too little of it fits
+/// the frame do not count.
+Extent room_once_turned(const at::Tensor& support, const IndexParameters& index, const SearchProtocol& protocol) {
+  const auto counts = support.accessor<bool, 2>();
+  const double half_y_px = static_cast<double>(support.size(0) - 1) / 2,
+               half_x_px = static_cast<double>(support.size(1) - 1) / 2;
+  std::vector<Extent> ends;  // of the rows, from the centre
+  for (std::int64_t y = 0; y < support.size(0); ++y) {
+    std::int64_t first = 0, last = support.size(1) - 1;
+    while (first <= last && !counts[y][first]) ++first;
+    while (last > first && !counts[y][last]) --last;
+    if (first > last) continue;
+    for (const std::int64_t x : {first, last}) {
+      ends.push_back({static_cast<double>(y) - half_y_px, static_cast<double>(x) - half_x_px});
+    }
+  }
+  Extent room;
+  if (ends.empty()) return room;
+  for (const double angle_deg : protocol.angles_deg) {
+    const double angle = angle_deg * std::numbers::pi / 180, cos = std::cos(angle), sin = std::sin(angle);
+    for (const double side : {1.0, -1.0}) {
+      if (side < 0 && !protocol.mirrored) continue;
+      Extent least = {half_y_px + half_x_px, half_y_px + half_x_px}, most = {-least.y_px, -least.x_px};
+      for (const auto& [y, x] : ends) {
+        const double turned_y = y * cos - side * x * sin, turned_x = side * x * cos + y * sin;
+        least = {std::min(least.y_px, turned_y), std::min(least.x_px, turned_x)};
+        most = {std::max(most.y_px, turned_y), std::max(most.x_px, turned_x)};
+      }
+      const auto fits = [&](double length_px, std::int64_t frame_px) {
+        return (length_px + 1) * (1 - protocol.overhang) <= static_cast<double>(frame_px);
+      };
+      if (!fits(most.y_px - least.y_px, index.search_height_px) || !fits(most.x_px - least.x_px, index.search_width_px))
+        continue;
+      room.y_px = std::max({room.y_px, least.y_px + half_y_px, half_y_px - most.y_px});
+      room.x_px = std::max({room.x_px, least.x_px + half_x_px, half_x_px - most.x_px});
+    }
+  }
+  return room;
+}
+
 /// How far a mark of `length_px` may lie beyond the frame's edges so that every pose that the protocol allows is on the
 /// grid, and maybe some more; in whole cells, so that the poses without overhang stay on the grid.
-std::int64_t overhang_px(std::int64_t length_px, std::int64_t other_length_px, std::int64_t frame_px,
-                         const IndexParameters& index, const SearchProtocol& protocol) {
-  const double least_px = static_cast<double>(protocol.all_around ? std::min(length_px, other_length_px) : length_px);
-  const double wanted_px = (static_cast<double>(length_px) - least_px) / 2 + std::ceil(protocol.overhang * least_px);
+std::int64_t overhang_px(std::int64_t length_px, double room_px, std::int64_t frame_px, const IndexParameters& index,
+                         const SearchProtocol& protocol) {
+  constexpr double kRounding_px = 0.01;
+  const double wanted_px =
+      std::max({0.0, room_px - kRounding_px + std::ceil(protocol.overhang * static_cast<double>(length_px)),
+                static_cast<double>(length_px - frame_px)});
   const std::int64_t step_px = std::max(index.geometry.stride_px, protocol.stride_px);
-  const std::int64_t steps = static_cast<std::int64_t>(std::ceil(wanted_px / static_cast<double>(step_px)));
-  return std::max(steps * step_px, length_px - frame_px);
+  return static_cast<std::int64_t>(std::ceil(wanted_px / static_cast<double>(step_px))) * step_px;
 }
 
 at::Tensor filtered(const at::Tensor& image, const at::Tensor& support, MarkFilter filter) {
@@ -284,14 +334,22 @@ ScaledMark fitted_mark(const std::filesystem::path& path, const image::DecodedIm
                      ? at::ones({scaled_height, scaled_width}, at::kBool)
                      : mask_tensor(image::resize_mask(decoded.support(box), scaled_height, scaled_width));
   mark.image = filtered(mark.image, mark.support, protocol.mark_filter);
+  // The published protocol turns a mark where its unturned box lies on the frame; that a mask leaves something else of
+  // the box is no reason to keep it from where it fits.
+  const bool is_box = mark.support.all().item<bool>();
+  const Extent room = protocol.all_around || !is_box ? room_once_turned(mark.support, index, protocol) : Extent{0, 0};
   mark.grid = {protocol.angles_deg,
                protocol.stride_px,
                index.search_height_px,
                index.search_width_px,
                scaled_height,
                scaled_width,
-               overhang_px(scaled_height, scaled_width, index.search_height_px, index, protocol),
-               overhang_px(scaled_width, scaled_height, index.search_width_px, index, protocol)};
+               overhang_px(scaled_height, room.y_px, index.search_height_px, index, protocol),
+               overhang_px(scaled_width, room.x_px, index.search_width_px, index, protocol)};
+  mark.first_mirrored = std::ssize(mark.grid.angles_deg);
+  if (protocol.mirrored) {
+    mark.grid.angles_deg.insert(mark.grid.angles_deg.end(), protocol.angles_deg.begin(), protocol.angles_deg.end());
+  }
   mark.centre_y_px = (static_cast<double>(mark.grid.canvas_height_px()) - 1) / 2;
   mark.centre_x_px = (static_cast<double>(mark.grid.canvas_width_px()) - 1) / 2;
   return mark;
@@ -312,9 +370,13 @@ double most_of_frame(const IndexParameters& index, const SearchProtocol& protoco
   return std::max(kRoundedOrLooselyCut, 1 / (1 - protocol.overhang));
 }
 
-CentreOffset centre_offset(const ScaledMark& mark, double angle_deg) {
-  const double angle = angle_deg * std::numbers::pi / 180, cos = std::cos(angle), sin = std::sin(angle);
-  return {mark.offset_y_px * cos - mark.offset_x_px * sin, mark.offset_x_px * cos + mark.offset_y_px * sin};
+bool is_mirrored_at(const ScaledMark& mark, std::int64_t angle) { return angle >= mark.first_mirrored; }
+
+CentreOffset centre_offset(const ScaledMark& mark, std::int64_t angle) {
+  const double turn = mark.grid.angles_deg[static_cast<std::size_t>(angle)] * std::numbers::pi / 180;
+  const double cos = std::cos(turn), sin = std::sin(turn);
+  const double x_px = is_mirrored_at(mark, angle) ? 0 - mark.offset_x_px : mark.offset_x_px;
+  return {mark.offset_y_px * cos - x_px * sin, x_px * cos + mark.offset_y_px * sin};
 }
 
 double factor_to_exemplars(double mark_dpi, double exemplar_dpi) {

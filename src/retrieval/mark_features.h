@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -60,6 +61,7 @@ struct SearchProtocol {
   double overhang = 0;
   /// Marks may lie any way: also translations that are possible only once a mark is turned.
   bool all_around = false;
+  bool mirrored = false;  // marks are searched mirrored, too
 };
 
 inline constexpr double kMostOverhang = 0.5;
@@ -88,7 +90,10 @@ struct ScaledMark {
   at::Tensor image;                         // [h, w] float32, whole grey levels
   at::Tensor support;                       // [h, w] bool
   match::PoseGrid grid;
-  double centre_y_px = 0, centre_x_px = 0;  // of the mark on the grid's canvas
+  std::int64_t first_mirrored =
+      std::numeric_limits<std::int64_t>::max();  // of the grid's angles: at that and those behind it the mark is
+                                                 // mirrored, then turned
+  double centre_y_px = 0, centre_x_px = 0;       // of the mark on the grid's canvas
 };
 
 /// How far supports are eroded, in cells of `index`'s maps. As they lie: by the border that the index lacks, which is a
@@ -106,12 +111,15 @@ double factor_to_exemplars(double mark_dpi, double exemplar_dpi);
 ScaledMark read_scaled_mark(const std::filesystem::path& path, const IndexParameters& index,
                             const SearchProtocol& protocol);
 
-/// From the centre of the mark that is searched to that of the mark as received, once it is turned: rows, columns, in
-/// pixels of the exemplars.
+/// Whether the mark is mirrored at an angle of its grid.
+bool is_mirrored_at(const ScaledMark& mark, std::int64_t angle);
+
+/// From the centre of the mark that is searched to that of the mark as received, once it is mirrored and turned as at
+/// an angle of its grid: rows, columns, in pixels of the exemplars.
 struct CentreOffset {
   double y_px = 0, x_px = 0;
 };
-CentreOffset centre_offset(const ScaledMark& mark, double angle_deg);
+CentreOffset centre_offset(const ScaledMark& mark, std::int64_t angle);
 
 /// A view to be computed: one angle, one offset.
 struct ViewTask {

@@ -15,19 +15,21 @@ namespace outsole::retrieval {
 namespace {
 
 /// Where the frame lies on the mark's canvas at a pose that people read: what search_results.cpp publishes, backwards.
-match::Pose pose_on_canvas(const image::MarkPose& published, const ScaledMark& mark, std::int64_t exemplar_width_px,
-                           const IndexParameters& index) {
+match::Pose pose_on_canvas(const image::MarkPose& published, const ScaledMark& mark, std::int64_t angle,
+                           const ingest::ExemplarRecord& exemplar, const IndexParameters& index) {
   const auto to_search = [](double px, std::int64_t search, std::int64_t frame) {
     return (px + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
-  const double x_px = published.mirrored ? static_cast<double>(exemplar_width_px) - 1 - published.x_px : published.x_px;
+  const std::int64_t exemplar_width_px = exemplar_image(exemplar).cols;
+  const double x_px = exemplar.mirror ? static_cast<double>(exemplar_width_px) - 1 - published.x_px : published.x_px;
   const auto left = static_cast<double>(exemplar_left_px(exemplar_width_px, index.frame_width_px));
-  const CentreOffset as_received = centre_offset(mark, mark.grid.angles_deg.front());
+  const CentreOffset as_received = centre_offset(mark, angle);
   const double y =
       mark.centre_y_px - to_search(published.y_px - as_received.y_px, index.search_height_px, index.frame_height_px);
   const double x =
       mark.centre_x_px - to_search(x_px - as_received.x_px + left, index.search_width_px, index.frame_width_px);
-  const match::Pose pose = {0, static_cast<std::int32_t>(std::lround(y)), static_cast<std::int32_t>(std::lround(x))};
+  const match::Pose pose = {static_cast<std::int32_t>(angle), static_cast<std::int32_t>(std::lround(y)),
+                            static_cast<std::int32_t>(std::lround(x))};
   constexpr double kRounding_px = 0.1;
   const bool is_on_grid = std::abs(y - pose.y_px) < kRounding_px && std::abs(x - pose.x_px) < kRounding_px;
   if (!is_on_grid || pose.y_px < 0 || pose.x_px < 0 || pose.y_px > mark.grid.pad_y_px() ||
@@ -60,13 +62,16 @@ PosedPair posed_pair(const std::filesystem::path& mark_file, const ingest::Exemp
                      const OpenIndex& index, const SearchProtocol& protocol, const image::MarkPose& published) {
   const IndexParameters& p = index.parameters;
   SearchProtocol at_pose = protocol;
-  at_pose.angles_deg = {published.mirrored ? -published.angle_deg : published.angle_deg};
+  at_pose.angles_deg = {exemplar.mirror ? -published.angle_deg : published.angle_deg};
+  at_pose.mirrored = published.mirrored != exemplar.mirror;
+  if (protocol.overhang > 0) at_pose.overhang = kMostOverhang;  // as far as any angle of the search made room for
   const ScaledMark mark = read_scaled_mark(mark_file, p, at_pose);
   const at::Tensor frame = framed_exemplar(exemplar, p);
-  const match::Pose pose = pose_on_canvas(published, mark, exemplar_image(exemplar).cols, p);
+  const std::int64_t angle = at_pose.mirrored ? mark.first_mirrored : 0;
+  const match::Pose pose = pose_on_canvas(published, mark, angle, exemplar, p);
   const std::int64_t cell_px = p.geometry.stride_px;
   const match::ViewOffset offset = {pose.y_px % cell_px, pose.x_px % cell_px, 1, 1, 1};
-  const TurnedMark turned = turn(mark, 0);
+  const TurnedMark turned = turn(mark, angle);
   const auto from_offset = [&](const at::Tensor& canvas) {
     return canvas.slice(0, offset.offset_y_px).slice(1, offset.offset_x_px).contiguous();
   };

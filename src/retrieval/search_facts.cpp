@@ -252,7 +252,7 @@ machine::JobWork work_of(const SearchFacts& facts, const Cost& cost, const Rates
   const std::int64_t found = std::min(facts.exemplars, facts.blocks * candidates_a_mark(setup, options));
   work.gathered_bytes = static_cast<double>(found) * sizeof(Candidate);
   work.spread_bytes = static_cast<double>(setup.view_bytes);
-  if (options.all_scores) work.written_bytes = 28.0 * static_cast<double>(facts.exemplars * facts.marks);
+  if (options.all_scores) work.written_bytes = 29.0 * static_cast<double>(facts.exemplars * facts.marks);
   return work;
 }
 

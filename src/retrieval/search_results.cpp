@@ -31,13 +31,14 @@ PublishedPose publish(const Candidate& candidate, const ScaledMark& mark, const 
   };
   const double y = mark.centre_y_px - pose.y_px, x = mark.centre_x_px - pose.x_px;
   const double angle_deg = mark.grid.angles_deg[static_cast<std::size_t>(pose.angle)];
-  const CentreOffset as_received = centre_offset(mark, angle_deg);
+  const CentreOffset as_received = centre_offset(mark, pose.angle);
   PublishedPose result = {angle_deg, to_frame(y, p.frame_height_px, p.search_height_px) + as_received.y_px,
                           to_frame(x, p.frame_width_px, p.search_width_px) -
                               static_cast<double>(exemplar_left_px(index.width_px[exemplar], p.frame_width_px)) +
                               as_received.x_px,
-                          index.mirrored[exemplar] != 0};
-  if (result.mirrored) {
+                          is_mirrored_at(mark, pose.angle)};
+  if (index.mirrored[exemplar] != 0) {
+    result.mirrored = !result.mirrored;
     result.angle_deg = 0 - result.angle_deg;
     result.x_px = static_cast<double>(index.width_px[exemplar]) - 1 - result.x_px;
   }
@@ -78,6 +79,7 @@ void add_all_scores(const std::vector<MarkResult>& results, const OpenIndex& ind
   constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
   std::vector<float> score(all, std::numeric_limits<float>::quiet_NaN());
   std::vector<double> angle_deg(all, kUnknown), y_px(all, kUnknown), x_px(all, kUnknown);
+  std::vector<std::uint8_t> mirrored(all, 0);
   for (std::size_t i = 0; i < results.size(); ++i) {
     for (const Candidate& candidate : results[i].best) {
       if (std::isnan(candidate.found.score)) continue;
@@ -87,6 +89,7 @@ void add_all_scores(const std::vector<MarkResult>& results, const OpenIndex& ind
       angle_deg[at] = pose.angle_deg;
       y_px[at] = pose.y_px;
       x_px[at] = pose.x_px;
+      mirrored[at] = pose.mirrored;
     }
   }
   const std::vector<std::int64_t> shape = {std::ssize(results), index.parameters.exemplars};
@@ -94,6 +97,7 @@ void add_all_scores(const std::vector<MarkResult>& results, const OpenIndex& ind
   columns["angle_deg"] = {shape, std::move(angle_deg), {}};
   columns["y_px"] = {shape, std::move(y_px), {}};
   columns["x_px"] = {shape, std::move(x_px), {}};
+  columns["mirrored"] = {shape, std::move(mirrored), {}};
 }
 
 /// What of the marks' pictures was searched.
@@ -170,14 +174,18 @@ std::optional<match::Pose> pose_on_grid(const ToldPose& told, std::int32_t exemp
   const auto number = static_cast<std::size_t>(exemplar);
   const IndexParameters& p = index.parameters;
   const bool mirrored = index.mirrored[number] != 0;
+  const bool mark_is_mirrored = told.mirrored.value_or(mirrored) != mirrored;
   const double angle_deg = mirrored ? 0 - told.angle_deg : told.angle_deg;
   const double x_px = mirrored ? static_cast<double>(index.width_px[number]) - 1 - told.x_px : told.x_px;
-  const auto angle = std::ranges::find(grid.angles_deg, angle_deg);
+  const auto first_mirrored = grid.angles_deg.begin() + mark.first_mirrored;
+  const auto angle = mark_is_mirrored ? std::find(first_mirrored, grid.angles_deg.end(), angle_deg)
+                                      : std::find(grid.angles_deg.begin(), first_mirrored, angle_deg);
+  if (angle == (mark_is_mirrored ? grid.angles_deg.end() : first_mirrored)) return std::nullopt;
   const auto to_search = [](double in_frame, std::int64_t frame, std::int64_t search) {
     return (in_frame + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
   const double left_px = static_cast<double>(exemplar_left_px(index.width_px[number], p.frame_width_px));
-  const CentreOffset as_received = centre_offset(mark, angle_deg);
+  const CentreOffset as_received = centre_offset(mark, angle - grid.angles_deg.begin());
   const double y = (static_cast<double>(grid.canvas_height_px()) - 1) / 2 -
                    to_search(told.y_px - as_received.y_px, p.frame_height_px, p.search_height_px);
   const double x = (static_cast<double>(grid.canvas_width_px()) - 1) / 2 -
@@ -188,7 +196,7 @@ std::optional<match::Pose> pose_on_grid(const ToldPose& told, std::int32_t exemp
     return std::abs(at - nearest) < kRounding && nearest >= 0 && nearest <= static_cast<double>(pad) &&
            static_cast<std::int64_t>(nearest) % grid.stride_px == 0;
   };
-  if (angle == grid.angles_deg.end() || !is_on_grid(y, grid.pad_y_px()) || !is_on_grid(x, grid.pad_x_px())) {
+  if (!is_on_grid(y, grid.pad_y_px()) || !is_on_grid(x, grid.pad_x_px())) {
     return std::nullopt;
   }
   return match::Pose{static_cast<std::int32_t>(angle - grid.angles_deg.begin()),

@@ -46,6 +46,7 @@ store::Columns result_columns(const std::vector<MarkResult>& results, const Open
 /// A pose as results tell it.
 struct ToldPose {
   double angle_deg = 0, y_px = 0, x_px = 0;
+  std::optional<bool> mirrored = {};  // none: as the exemplar is, which results of older versions mean
 };
 
 /// The pose of the mark's grid that was told so for `exemplar`; nothing when there is none.

@@ -94,8 +94,9 @@ void check_similarity(const SearchOptions& options, const OpenIndex& index) {
 std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters& index) {
   const SearchProtocol& protocol = options.protocol;
   const std::int64_t offsets_per_axis = std::max<std::int64_t>(1, index.geometry.stride_px / protocol.stride_px);
-  const std::int64_t views =
-      protocol.as_they_lie ? 1 : std::ssize(protocol.angles_deg) * offsets_per_axis * offsets_per_axis;
+  const std::int64_t views = protocol.as_they_lie ? 1
+                                                  : std::ssize(protocol.angles_deg) * offsets_per_axis *
+                                                        offsets_per_axis * (protocol.mirrored ? 2 : 1);
   const double most = most_of_frame(index, protocol);
   const auto longest = [&](std::int64_t cells) {
     return static_cast<std::int64_t>(std::ceil(most * static_cast<double>(cells)));
@@ -108,7 +109,7 @@ std::int64_t bytes_of_views(const SearchOptions& options, const IndexParameters&
 /// What a rank knows of every exemplar, and what it has found for the marks that share a unit of the results, beside
 /// the columns these are written from.
 std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup& setup) {
-  constexpr std::int64_t kListed = 33, kScored = 28;  // in the columns of the top, and of all scores
+  constexpr std::int64_t kListed = 33, kScored = 29;  // in the columns of the top, and of all scores
   const std::int64_t exemplars = setup.index.parameters.exemplars;
   std::size_t bytes = 0;
   for (const std::string& id : setup.index.ids) {

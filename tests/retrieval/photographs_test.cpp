@@ -51,13 +51,13 @@ class Photographs : public Retrieval {
     return read_candidates(options.csv);
   }
 
-  static constexpr std::size_t kTrue = 5;
+  static constexpr std::size_t kTrue = 5, kMirrored = 10;
   std::vector<NaiveExemplar> exemplars_;
   int searches_ = 0;
 };
 
 TEST_F(Photographs, AMaskedMarginOfAnySizeChangesNoScoreAndPosesAreThoseOfTheMarkAsReceived) {
-  const cv::Rect window(8, 30, 32, 44);
+  const cv::Rect window(8, 28, 32, 44);
   struct Margin {
     int top, left, bottom, right;
   };
@@ -95,9 +95,9 @@ TEST_F(Photographs, AMaskedMarginOfAnySizeChangesNoScoreAndPosesAreThoseOfTheMar
 }
 
 TEST_F(Photographs, ResultsKeepTheMask) {
-  const NaiveMark mark = with_margin(part({8, 30, 32, 44}), 5, 3, 9, 11);
+  const NaiveMark mark = with_margin(part({8, 28, 32, 44}), 5, 3, 9, 11);
   write_mark("masked", mark);
-  write_mark("plain", {part({8, 30, 32, 44}), {}});
+  write_mark("plain", {part({8, 28, 32, 44}), {}});
   search(comm_, search_options());
   on_root([&] {
     const store::Store results(folder_ / "results.h5");
@@ -116,7 +116,7 @@ TEST_F(Photographs, ResultsKeepTheMask) {
 }
 
 TEST_F(Photographs, OfAnyResolutionAreFoundAtTheirTrueScaleBehindTheirMasks) {
-  const cv::Rect window(8, 30, 32, 44);
+  const cv::Rect window(8, 28, 32, 44);
   const std::vector<std::pair<std::string, double>> enlarged = {
       {"plain", 1}, {"larger", 1.2}, {"triple", 3}, {"half", 0.5}};
   for (const auto& [id, factor] : enlarged) {
@@ -141,7 +141,7 @@ TEST_F(Photographs, OfAnyResolutionAreFoundAtTheirTrueScaleBehindTheirMasks) {
     EXPECT_NEAR(first->scale, 1 / factor, 1e-6) << id;
     EXPECT_GT(first->score, 0.85) << id;
     // The centre of the whole picture, margin and all.
-    EXPECT_NEAR(first->y_px, 30 - 40 + (120 - 1) / 2.0, 2.1) << id;
+    EXPECT_NEAR(first->y_px, 28 - 40 + (120 - 1) / 2.0, 2.1) << id;
     EXPECT_NEAR(first->x_px, 8 - 24 + (116 - 1) / 2.0, 2.1) << id;
   }
 }
@@ -173,10 +173,32 @@ TEST_F(Photographs, LocalContrastTakesOutLightThatFallsOff) {
   on_root([&] { EXPECT_LT(with, without / 2); });
 }
 
+/// A mask that lies askew leaves less of its box than the box: once turned it fits where the box would not.
+TEST_F(Photographs, AnAskewMaskMayLieWhereItsBoxWouldNotFit) {
+  // The exemplar's left edge, turned in the picture by 20 degrees.
+  const cv::Rect window(0, 20, 28, 80);
+  cv::Mat1b picture(140, 120, 128), mask = cv::Mat1b::zeros(picture.size());
+  const cv::Mat1b print = part(window);
+  print.copyTo(picture(cv::Rect(46, 30, 28, 80)));
+  mask(cv::Rect(46, 30, 28, 80)) = 255;
+  const cv::Mat turn = cv::getRotationMatrix2D({59.5, 69.5}, -20, 1);
+  cv::warpAffine(picture, picture, turn, picture.size(), cv::INTER_CUBIC, cv::BORDER_CONSTANT, 128);
+  cv::warpAffine(mask, mask, turn, mask.size(), cv::INTER_NEAREST);
+  write_mark("m", {picture, mask});
+  SearchOptions options = search_options();
+  options.protocol.angles_deg = {12, 16, 20};
+  const auto candidates = search_for_candidates(options);
+  EXPECT_EQ(candidates.front().exemplar, id_of_exemplar(kTrue));
+  EXPECT_EQ(candidates.front().angle_deg, 20);
+  EXPECT_GT(candidates.front().score, 0.8);
+  EXPECT_NEAR(candidates.front().y_px, 20 + 39.5, 3.1);
+  EXPECT_NEAR(candidates.front().x_px, 13.5, 3.1);
+}
+
 /// The upper 20 of 60 rows lie above the exemplar.
 TEST_F(Photographs, OverhangFindsAMarkThatReachesOverTheFrame) {
   cv::Mat1b print(60, 40, 255);
-  part({10, 0, 40, 40}).copyTo(print(cv::Rect(0, 20, 40, 40)));
+  part({8, 0, 40, 40}).copyTo(print(cv::Rect(0, 20, 40, 40)));
   cv::Mat1b above = print(cv::Rect(0, 0, 40, 20));
   cv::RNG(3).fill(above, cv::RNG::UNIFORM, 0, 256);
   write_mark("m", {print, {}});
@@ -194,7 +216,7 @@ TEST_F(Photographs, OverhangFindsAMarkThatReachesOverTheFrame) {
     EXPECT_GT(candidates.front().score, 0.95);
     EXPECT_EQ(candidates.front().angle_deg, 0);
     EXPECT_NEAR(candidates.front().y_px, -20 + 29.5, 1.1);
-    EXPECT_NEAR(candidates.front().x_px, 10 + 19.5, 1.1);
+    EXPECT_NEAR(candidates.front().x_px, 8 + 19.5, 1.1);
     on_root([&] {
       const auto without = read_all_scores(options.output).at("m"), with = read_all_scores(overhanging.output).at("m");
       EXPECT_LT(without.scores[kTrue], 0.8);
@@ -215,7 +237,7 @@ TEST_F(Photographs, MarksOfKnownScaleAreNotShrunkUnlessAsked) {
   NaiveMark mark = {cv::Mat1b(190, 50), {}};
   cv::resize(part({10, 10, 30, 90}), mark.image, mark.image.size(), 0, 0, cv::INTER_CUBIC);
   write_mark("large", mark);
-  write_mark("small", {part({8, 30, 32, 44}), {}});
+  write_mark("small", {part({8, 28, 32, 44}), {}});
   SearchOptions options = search_options();
   options.strict = false;
   const auto shrunk_and_skipped = [&](std::optional<double> dpi, FitFrame fit) {
@@ -249,7 +271,7 @@ TEST_F(Photographs, MarksOfKnownScaleAreNotShrunkUnlessAsked) {
 /// Where all of a mark lies on the frame only once it is turned.
 TEST_F(Photographs, AllAroundFindsATurnedMarkAtTheEdge) {
   cv::Mat1b turned;
-  cv::rotate(part({4, 0, 50, 28}), turned, cv::ROTATE_90_CLOCKWISE);
+  cv::rotate(part({6, 2, 48, 28}), turned, cv::ROTATE_90_CLOCKWISE);
   write_mark("m", {turned, {}});
   SearchOptions options = search_options();
   options.protocol.angles_deg = {-90, 0, 90, 180};
@@ -261,13 +283,44 @@ TEST_F(Photographs, AllAroundFindsATurnedMarkAtTheEdge) {
   EXPECT_EQ(candidates.front().exemplar, id_of_exemplar(kTrue));
   EXPECT_EQ(candidates.front().angle_deg, 90);
   EXPECT_GT(candidates.front().score, 0.95);
-  EXPECT_NEAR(candidates.front().y_px, 13.5, 1.1);
-  EXPECT_NEAR(candidates.front().x_px, 4 + 24.5, 1.1);
+  EXPECT_NEAR(candidates.front().y_px, 2 + 13.5, 1.1);
+  EXPECT_NEAR(candidates.front().x_px, 6 + 23.5, 1.1);
   on_root([&] { EXPECT_LT(read_all_scores(options.output).at("m").scores[kTrue], 0.9); });
 }
 
+TEST_F(Photographs, MirroredMarksAreFoundWhenAskedForAndTheirPosesReadAsTheContractSays) {
+  const cv::Rect window(8, 28, 32, 44);
+  for (const std::size_t exemplar : {kTrue, kMirrored}) {
+    // What lies on the exemplar as it is searched, the other way round, behind a margin.
+    cv::Mat1b print = exemplars_[exemplar].image(window).clone();
+    if (!exemplars_[exemplar].mirror) cv::flip(print, print, 1);
+    write_mark("m" + std::to_string(exemplar), with_margin(print, 12, 20, 4, 6));
+  }
+  SearchOptions options = search_options();
+  options.protocol.angles_deg = {-4, 0, 4};
+  search(comm_, options);
+  const auto as_they_are = read_all_scores(options.output);
+  options.protocol.mirrored = true;
+  options.output = folder_ / "mirrored.h5";
+  const auto candidates = search_for_candidates(options);
+  for (const std::size_t exemplar : {kTrue, kMirrored}) {
+    const std::string id = "m" + std::to_string(exemplar);
+    const auto first = std::ranges::find(candidates, id, &Candidate::mark);
+    ASSERT_NE(first, candidates.end());
+    EXPECT_EQ(first->exemplar, id_of_exemplar(exemplar));
+    EXPECT_EQ(first->mirrored, !exemplars_[exemplar].mirror);
+    EXPECT_GT(first->score, 0.95);
+    EXPECT_GT(first->score, as_they_are.at(id).scores[exemplar] + 0.05);
+    const cv::Matx23d to_exemplar = image::mark_to_exemplar(
+        44 + 16, 32 + 26, {first->angle_deg, first->y_px, first->x_px, first->scale, first->mirrored});
+    const cv::Vec2d at = to_exemplar * cv::Vec3d(20 + 15.5, 12 + 21.5, 1);
+    EXPECT_NEAR(at[0], 8 + 15.5, 1.1) << id;
+    EXPECT_NEAR(at[1], 28 + 21.5, 1.1) << id;
+  }
+}
+
 TEST_F(Photographs, ARulerInThePictureSaysTheScale) {
-  NaiveMark mark = {part({8, 30, 32, 44}), {}};
+  NaiveMark mark = {part({8, 28, 32, 44}), {}};
   cv::resize(mark.image, mark.image, {}, 2, 2, cv::INTER_CUBIC);
   write_mark("m", mark);
   SearchOptions options = search_options();
@@ -291,7 +344,7 @@ TEST_F(Photographs, ARulerInThePictureSaysTheScale) {
 }
 
 TEST_F(Photographs, ABestPoseAtTheEndOfTheAnglesIsTold) {
-  write_mark("m", {part({8, 30, 32, 44}), {}});
+  write_mark("m", {part({8, 28, 32, 44}), {}});
   SearchOptions options = search_options();
   const std::vector<std::pair<std::vector<double>, bool>> is_told = {
       {{-8, -4, 0}, true}, {{0, 4, 8}, true}, {{-4, 0, 4}, false}, {{0}, false}, {{0, 90, 180, 270}, false}};
