@@ -5,12 +5,12 @@
 #include <optional>
 
 #include "core/files.h"
-#include "core/json.h"
 #include "core/provenance.h"
 #include "core/text.h"
 #include "evaluate_comparison.h"
 #include "evaluate_wear.h"
 #include "job.h"
+#include "other_run.h"
 #include "plan.h"
 #include "report/calibration_figures.h"
 #include "report/candidates.h"
@@ -222,18 +222,6 @@ std::string table(const ordered_json& json) {
         json["known_to_rank"].get<std::int64_t>());
   }
   return text + worst_text(json) + group_table(json) + calibration_text(json);
-}
-
-/// An evaluation of other results is somebody's finding: it is not replaced, and its figures do not get mixed with
-/// others. The same results may be evaluated again, with other options.
-void refuse_other_run(const fs::path& output, const nlohmann::json& inputs) {
-  const fs::path provenance = provenance_path(output);
-  if (!fs::exists(output) || !fs::exists(provenance)) return;
-  const nlohmann::json before = parse_json(read_text_file(provenance));
-  const nlohmann::json::json_pointer results("/details/results_sha256");
-  if (!before.is_object() || !before.contains(results) || before.at(results) == inputs.at("results_sha256")) return;
-  throw UsageError("`output` " + output.string() +
-                   " holds the evaluation of other results; give another name, or remove it first");
 }
 
 void draw_figures(const EvaluateJob& own, const ordered_json& json) {

@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "core/provenance.h"
 #include "core/text.h"
+#include "other_run.h"
 #include "report/comparison_figure.h"
 
 namespace outsole::jobs {
@@ -133,6 +134,7 @@ std::string evaluate_comparison(const ComparisonEvaluation& own, const std::file
   }
   const retrieval::Comparison comparison = retrieval::compare_results(compare);
   const ordered_json& json = comparison.json;
+  refuse_other_run(output, comparison.inputs);
   if (figure) write_file_atomically(*figure, report::comparison_figure(json, log_rank));
   if (own.precision_recall_figure) {
     write_file_atomically(*own.precision_recall_figure, report::precision_recall_figure(json));

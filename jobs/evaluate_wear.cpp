@@ -8,6 +8,7 @@
 #include "core/provenance.h"
 #include "image/image.h"
 #include "machine/device.h"
+#include "other_run.h"
 #include "plan.h"
 #include "report/quality_figure.h"
 #include "report/wear_strip.h"
@@ -110,11 +111,12 @@ Report evaluate_wear(const WearEvaluation& own, const fs::path& output, const st
     };
   }
   const ordered_json json = wear::evaluate_wear(evaluate, context.comm);
+  const nlohmann::json inputs{{"model_sha256", json["model_sha256"]}, {"scans_sha256", json["scans_sha256"]}};
   return [=] {
+    refuse_other_run(output, inputs);
     write_file_atomically(output, json.dump(2, ' ', false, ordered_json::error_handler_t::replace) + "\n");
     if (figure) write_file_atomically(*figure, report::quality_figure(json, report::quality_title(json)));
-    write_provenance(output, context.command_line, context.comm.size(),
-                     {{"model_sha256", json["model_sha256"]}, {"scans_sha256", json["scans_sha256"]}});
+    write_provenance(output, context.command_line, context.comm.size(), inputs);
     return tables(json);
   };
 }
