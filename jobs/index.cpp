@@ -31,19 +31,27 @@ std::optional<retrieval::FrameSize> parse_frame(const std::string& text) {
 void declare_index(IndexJob& own, Options& options) {
   retrieval::BuildIndexOptions& index = own.index;
   options.add("exemplars", "NAME.h5", index.exemplars, "the exemplars, as ingested").required();
-  options.add("extractor", "KIND", index.extractor.kind, known_extractors());
+  options.add("like", "INDEX.h5", index.like,
+              "fit this index, so that both are searched as one database: extractor, weights, scale, frame, mean grey, "
+              "precision, resolution and what channels are measured by are that one's; of what it was made with, "
+              "--weights and --metric are to be given again");
+  options.add("extractor", "KIND", index.extractor.kind, known_extractors()).not_with("like");
   options.add("weights", "FILE.safetensors", index.extractor.weights_path, "weights, for networks");
   options
       .add("weights-convention", "caffe|torchvision|torchvision-folded", index.extractor.weights_convention,
            "how the network expects its input, and its pooling")
       .one_of({"caffe", "torchvision", "torchvision-folded"})
-      .only_with("weights");
+      .only_with("weights")
+      .not_with("like");
   options.add("image-scale", "S", index.image_scale, "images are scaled by this before features")
       .above(0.001)
-      .at_most(16);
-  options.add_parsed("frame", "HxW|max", index.frame, parse_frame, "max",
-                     "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer "
-                     "columns");
+      .at_most(16)
+      .not_with("like");
+  options
+      .add_parsed("frame", "HxW|max", index.frame, parse_frame, "max",
+                  "size every exemplar is brought to, before scaling: larger ones lose their last rows and outer "
+                  "columns")
+      .not_with("like");
   options
       .add("exemplar-dpi", "N", index.exemplar_dpi,
            "resolution of all exemplars, whatever they say: a search brings marks of another to it (default: as they "
@@ -53,16 +61,28 @@ void declare_index(IndexJob& own, Options& options) {
       .in("dpi");
   options.add("metric", "METRIC.h5", index.metric,
               "store the maps as the metric projects them, of its components alone; the search takes the same metric");
-  options.add("precision", "32|16", index.precision_bits, "bits of a stored value").one_of({"32", "16"});
+  options
+      .add("precision", "32|16|8", index.precision_bits,
+           "bits of a value, on disk and in the memory of a search; 8: with a scale a channel and exemplar")
+      .one_of({"32", "16", "8"})
+      .not_with("like");
   options
       .add("border-cells", "N", index.border_cells,
            "cells left out at the maps' edges, where no eroded support can lie (default: as the search will erode)")
-      .at_least(0);
+      .at_least(0)
+      .not_with("like");
   options.add("erosion", "SHARE", index.erosion_fraction, "erosion of supports that the search will use")
       .at_least(0)
       .below(0.5)
-      .not_with("border-cells");
+      .not_with("border-cells")
+      .not_with("like");
   options.add("output", "NAME.h5", index.output, "the index to write").required();
+  options
+      .add("plan-exemplars", "N", index.plan_exemplars,
+           "with --plan: as if there were so many exemplars; 0: those there are")
+      .at_least(0)
+      .at_most(1e9)
+      .only_with("plan");
 }
 
 Report run_index(IndexJob& own, const JobContext& context) {
@@ -82,7 +102,9 @@ Job index_job() {
       {"index", "compute the exemplars' feature maps", "",
        "Example, the published protocol on FID-300:\n"
        "  outsole index --exemplars exemplars.h5 --extractor resnet50:res2b --weights resnet50_layer1.safetensors \\\n"
-       "    --frame 586x270 --output index.h5\n"},
+       "    --frame 586x270 --output index.h5\n"
+       "This week's exemplars for the same database, which `outsole search --index index.h5 week2.h5` then searches:\n"
+       "  outsole index --like index.h5 --exemplars new.h5 --weights resnet50_layer1.safetensors --output week2.h5\n"},
       declare_index, run_index);
 }
 

@@ -73,7 +73,10 @@ void declare_learn(LearnJob& own, Options& options) {
   retrieval::LearnOptions& learn = own.learn;
   learn.training.epochs = 20;
   learn.training.adam.learning_rate = 1e-3;
-  options.add("index", "NAME.h5", learn.search.index, "the exemplars' feature maps, as they are").required();
+  options
+      .add("index", "NAME.h5...", learn.search.indexes,
+           "the exemplars' feature maps, as they are; several as for a search")
+      .required();
   options.add("weights", "FILE.safetensors", learn.search.weights_path, "the weights the index was made with");
   options.add("marks", "FILE|DIR...", learn.search.marks, "images of marks, as for a search");
   options.add_switch("recursive", learn.search.recursive, "marks in folders below the folders of marks, too")

@@ -25,7 +25,11 @@ struct SearchJob {
 
 void declare_search(SearchJob& own, Options& options) {
   retrieval::SearchOptions& search = own.search;
-  options.add("index", "NAME.h5", search.index, "the exemplars' feature maps").required();
+  options
+      .add("index", "NAME.h5...", search.indexes,
+           "the exemplars' feature maps; several that were made alike (outsole index --like) are one database with one "
+           "ranking")
+      .required();
   options
       .add("marks", "FILE|DIR...", search.marks,
            "images of marks; an alpha channel, or NAME.mask.* or NAME_mask.* beside NAME.*, is the support mask (white "
@@ -65,7 +69,15 @@ void declare_search(SearchJob& own, Options& options) {
       .add("compute-precision", "auto|32|tf32|16", search.compute_precision,
            "of the products' inputs; auto: 16 with the kernel for GPUs, else 32; others than that in tensor operations")
       .one_of({"auto", "32", "tf32", "16"});
-  options.add("output", "NAME.h5", search.output, "the results to write").required();
+  options.add("exemplars-list", "FILE", search.exemplars_list,
+              "search only the exemplars that this text file names, an id a line");
+  options.add("withdrawn", "FILE", search.withdrawn,
+              "leave out the exemplars that this text file names, an id a line; those of other indexes may be among "
+              "them");
+  options
+      .add("output", "NAME.h5", search.output,
+           "the results to write; where there are some of the same search, marks that they lack are added")
+      .required();
   options.add("csv", "NAME.csv", search.csv, "the candidates as a table, too");
   options
       .add("plan-exemplars", "N", search.plan_exemplars,
@@ -86,6 +98,9 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
   std::string text;
   if (summary.was_finished) text += fmt::format("{} was complete already\n", output);
   text += fmt::format("{}: {} marks against {} exemplars\n", output, summary.marks, summary.exemplars);
+  if (!summary.was_finished && summary.marks_before > 0) {
+    text += fmt::format("{} of the marks given were in it already and were not searched again\n", summary.marks_before);
+  }
   if (summary.seconds_search > 0) {
     text += fmt::format("took {}, of it {} to prepare marks\n", format_duration(summary.seconds_search),
                         format_duration(summary.seconds_features));
@@ -94,7 +109,7 @@ std::string summary_text(const retrieval::SearchSummary& summary, const std::str
           marks_text(summary.marks_account);
   if (!summary.skipped.empty()) text += fmt::format("{} marks skipped:\n", summary.skipped.size());
   for (const std::string& reason : summary.skipped) text += fmt::format("  {}\n", printable(reason));
-  return text + account_text(summary.marks + std::ssize(summary.skipped), summary.not_read);
+  return text + account_text(summary.files, summary.not_read);
 }
 
 Report run_search(SearchJob& own, const JobContext& context) {
@@ -120,6 +135,8 @@ Job search_job() {
       {"search", "find the exemplars that match marks best", "",
        "Example:\n"
        "  mpirun -n 4 outsole search --index index.h5 --marks marks/ --output results.h5 --csv results.csv\n"
+       "A database that grows by an index a week, without what was withdrawn:\n"
+       "  outsole search --index base.h5 week*.h5 --withdrawn withdrawn.txt --marks marks/ --output results.h5\n"
        "Images that are aligned with those of the index, by the cosine of their features:\n"
        "  outsole search --index index.h5 --marks photos/ --no-search --similarity cosine --output results.h5\n"
        "Marks of another resolution than the exemplars' are scaled to it where both are known; the summary, the "

@@ -190,7 +190,7 @@ json inputs_in_facts(const PageInputs& inputs) {
                          options.results, inputs.results.sha256(), &inputs.results.header()));
   if (inputs.index) {
     const store::StoreHeader header = inputs.index->header();
-    all.push_back(input_of("Index", options.index, inputs.parameters().value("index_sha256", ""), &header));
+    all.push_back(input_of("Index", options.index, inputs.index_sha256, &header));
   }
   const store::Store& exemplars = inputs.exemplars.store();
   all.push_back(input_of("Exemplars", options.exemplars, exemplars.sha256(), &exemplars.header()));

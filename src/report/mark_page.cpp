@@ -160,14 +160,14 @@ cv::Size frame_of(const PageInputs& inputs, const ListEntry& entry) {
 }
 
 /// From cells of the index's maps to the exemplar's own image, as SVG writes it.
-std::string cells_matrix(const retrieval::IndexParameters& p, int exemplar_width_px, bool mirrored) {
+std::string cells_matrix(const retrieval::IndexParameters& p, int exemplar_width_px, bool exemplar_is_mirrored) {
   const auto stride = static_cast<double>(p.geometry.stride_px);
   const double begin = static_cast<double>(p.geometry.first_center_half_px) / 2 + 0.5 - stride / 2;
   const double to_y = static_cast<double>(p.frame_height_px) / static_cast<double>(p.search_height_px);
   const double to_x = static_cast<double>(p.frame_width_px) / static_cast<double>(p.search_width_px);
   double a = stride * to_x;
   double e = begin * to_x - static_cast<double>(retrieval::exemplar_left_px(exemplar_width_px, p.frame_width_px));
-  if (mirrored) {
+  if (exemplar_is_mirrored) {
     a = -a;
     e = exemplar_width_px - e;
   }
@@ -186,12 +186,13 @@ void add_features(const PageInputs& inputs, OfMark& of, const ListEntry& entry, 
   if (!facts["support_text"].get_ref<const std::string&>().empty()) return;
   const retrieval::OpenIndex& index = *inputs.extractor;
   try {
-    const retrieval::PosedPair pair = retrieval::posed_pair(of.mark->file, inputs.exemplars.record(place), index,
-                                                            protocol_of(inputs.parameters()), entry.pose);
+    const ingest::ExemplarRecord exemplar = inputs.exemplars.record(place);
+    const retrieval::PosedPair pair =
+        retrieval::posed_pair(of.mark->file, exemplar, index, protocol_of(inputs.parameters()), entry.pose);
     const auto cells = pair.support.sum().item<std::int64_t>(), cell_px = index.parameters.geometry.stride_px;
     const auto mark_px = pair.mark_pixels.sum().item<std::int64_t>();
     facts["support"] = outline_of(pair.support);
-    facts["support_matrix"] = cells_matrix(index.parameters, frame_of(inputs, entry).width, entry.pose.mirrored);
+    facts["support_matrix"] = cells_matrix(index.parameters, frame_of(inputs, entry).width, exemplar.mirror);
     facts["support_text"] =
         fmt::format("{} cells of {} x {} px at the search scale, {:.0f}% of the mark; its edge does not count", cells,
                     cell_px, cell_px,

@@ -23,18 +23,14 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void require_index_of(const SearchRows& results, const store::Store& index) {
-  if (results.header().parameters.value("index_sha256", "") == index.sha256()) return;
-  throw UsageError("`index` " + index.path().string() + ": is not the index that these results are of");
-}
-
 /// Opens the index and, where nothing is missing for it, its extractor.
 void open_given_index(const comm::Communicator& comm, PageInputs& inputs) {
   const ReportOptions& options = inputs.options;
   store::Store store =
       store::Store::open_together(comm, options.index, retrieval::kIndexSchema, retrieval::kToldOfIndex);
   comm.together([&] {
-    require_index_of(inputs.results, store);
+    require_index_of(inputs.parameters(), store);
+    inputs.index_sha256 = store.sha256();
     inputs.index = retrieval::IndexParameters::from_header(store.header(), options.index.string());
     if (inputs.index->exemplars_sha256 != inputs.exemplars.store().sha256()) {
       throw DataError(options.exemplars.string() + ": are not the exemplars that " + options.index.string() +
@@ -80,7 +76,9 @@ std::vector<std::int64_t> places_in(const ingest::ExemplarStore& exemplars, cons
 
 /// Exemplars of one group of the table, or of equal pixels, show the same tread. Without either nothing is known.
 std::vector<std::int64_t> treads_of(const PageInputs& inputs) {
-  const auto& equal_to = inputs.extractor ? inputs.extractor->equal_to : std::vector<std::int32_t>();
+  // Of several indexes that were searched as one, or of a part of an index, one does not tell.
+  const bool are_those = inputs.extractor && inputs.extractor->equal_to.size() == inputs.lists.exemplar_ids.size();
+  const std::vector<std::int32_t> equal_to = are_those ? inputs.extractor->equal_to : std::vector<std::int32_t>();
   bool has_equals = false;
   for (std::size_t i = 0; i < equal_to.size(); ++i) has_equals |= std::cmp_not_equal(equal_to[i], i);
   if (inputs.options.groups.empty() && !has_equals) return {};
@@ -147,6 +145,7 @@ PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions&
                     .places = {},
                     .mark_files = {},
                     .index = {},
+                    .index_sha256 = {},
                     .extractor = {},
                     .truth = {},
                     .treads = {},
@@ -205,7 +204,7 @@ nlohmann::json made_of(const PageInputs& inputs) {
                          {"relevance", options.relevance},
                          {"picture_px", options.picture_px},
                          {"command_line", options.command_line}};
-  if (inputs.index) made["index"] = input(options.index, inputs.parameters().value("index_sha256", ""));
+  if (inputs.index) made["index"] = input(options.index, inputs.index_sha256);
   if (!options.weights_path.empty()) made["weights"] = input(options.weights_path, "");
   for (const auto& [name, path] : {std::pair{"labels", options.labels}, std::pair{"groups", options.groups},
                                    std::pair{"evaluation", options.evaluation}}) {

@@ -47,6 +47,7 @@ struct PageInputs {
   std::vector<std::int64_t> places;  // of each exemplar of the lists in the store; -1: it lacks it
   std::map<std::int64_t, std::filesystem::path> mark_files;  // by row
   std::optional<retrieval::IndexParameters> index;           // where it was given
+  std::string index_sha256;                                  // likewise
   std::optional<retrieval::OpenIndex> extractor;             // the same with what computes features
   std::optional<retrieval::Truth> truth;                     // where labels were given
   std::vector<std::int64_t> treads;                          // a group of each exemplar; empty: not known

@@ -20,11 +20,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-void check_index(const store::Store& results, const retrieval::OpenIndex& index, const fs::path& path) {
-  if (results.header().parameters.value("index_sha256", "") == index.store.sha256()) return;
-  throw UsageError("`index` " + path.string() + ": is not the index that these results are of");
-}
-
 /// The first true exemplar of the mark's list, or the first of all where none is known; none where the list has none.
 std::optional<ListEntry> entry_for(const ResultLists& lists, const PicturedMark& mark, bool is_labelled) {
   const std::vector<ListEntry> list =
@@ -86,7 +81,7 @@ std::int64_t write_relevance_pictures(const RelevancePicturesOptions& options) {
   const ingest::ExemplarStore exemplars(options.exemplars);
   const retrieval::OpenIndex index =
       retrieval::open_index(store::Store(options.index, retrieval::kIndexSchema), options.weights_path, at::kCPU);
-  check_index(results, index, options.index);
+  require_index_of(results.header().parameters, index.store);
   const ResultLists lists(results);
   const std::vector<PicturedMark> marks =
       options.labels ? labelled_marks(results, lists, *options.labels) : all_marks(lists);

@@ -11,8 +11,8 @@
 #include "core/input_files.h"
 #include "core/sha256.h"
 #include "image/image.h"
-#include "retrieval/mark_account.h"
 #include "retrieval/evaluate_retrieval.h"
+#include "retrieval/mark_account.h"
 
 namespace outsole::report {
 
@@ -83,6 +83,12 @@ retrieval::SearchProtocol protocol_of(const nlohmann::json& parameters) {
   if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();
   retrieval::read_parameters_of_marks(parameters, protocol);
   return protocol;
+}
+
+void require_index_of(const nlohmann::json& parameters, const store::Store& index) {
+  const nlohmann::json searched = parameters.value("index_sha256", nlohmann::json()), own = index.sha256();
+  if (searched == own || (searched.is_array() && std::ranges::find(searched, own) != searched.end())) return;
+  throw UsageError("`index` " + index.path().string() + ": is not the index that these results are of");
 }
 
 std::vector<PicturedMark> all_marks(const ResultLists& lists) {

@@ -51,6 +51,10 @@ struct ResultLists {
 /// How the marks were searched, as the results say.
 retrieval::SearchProtocol protocol_of(const nlohmann::json& parameters);
 
+/// Throws UsageError unless results of these parameters are of the index, or of it and others as one database, which
+/// see marks and exemplars alike.
+void require_index_of(const nlohmann::json& parameters, const store::Store& index);
+
 /// A mark that gets a picture.
 struct PicturedMark {
   std::int64_t row = 0;                      // of the results

@@ -24,11 +24,13 @@
 #include "machine/memory_budget.h"
 #include "match/exemplar_block.h"
 #include "match/lanes.h"
+#include "match/narrow_maps.h"
 #include "match/projection.h"
 #include "match/support.h"
 #include "retrieval/device_packer.h"
 #include "retrieval/framed_exemplar.h"
 #include "retrieval/metric.h"
+#include "retrieval/open_index.h"
 #include "retrieval/weights_identity.h"
 #include "store/make_store.h"
 
@@ -46,6 +48,40 @@ FrameSize largest_size(const ingest::ExemplarStore& exemplars) {
     frame.width_px = std::max<std::int64_t>(frame.width_px, exemplar.width_px);
   }
   return frame;
+}
+
+// --- Made to fit another --------------------------------------------------------------------------------------------
+
+/// What an index takes over from the first one of its database, beside what options can say.
+struct Reference {
+  std::string sha256;
+  std::optional<IndexMetric> metric;
+  double mean_grey = 0, exemplar_dpi = 0;
+  at::Tensor white_response;  // [components] float32
+  ChannelMeans means;
+};
+
+std::optional<Reference> reference_of(const std::filesystem::path& like) {
+  if (like.empty()) return std::nullopt;
+  const store::Store store(like, kIndexSchema);
+  const IndexParameters p = IndexParameters::from_header(store.header(), like.string());
+  return Reference{store.sha256(),
+                   p.metric,
+                   p.mean_grey,
+                   p.exemplar_dpi,
+                   at::tensor(std::get<std::vector<float>>(store.read("white_response").values)),
+                   channel_means(store, p)};
+}
+
+/// The same resolution, or none: exemplars that do not say theirs are taken to have the reference's.
+double resolution_like(const BuildIndexOptions& options, const Reference& reference, double own) {
+  if (reference.exemplar_dpi == 0) return 0;
+  if (own > 0 && !is_same_dpi(own, reference.exemplar_dpi)) {
+    throw DataError(options.exemplars.string() + ": its exemplars have " + std::to_string(own) + " dpi, those of " +
+                    options.like.string() + " " + std::to_string(reference.exemplar_dpi) +
+                    "; scan or scale them to that, or say by `exemplar_dpi` that they have it");
+  }
+  return reference.exemplar_dpi;
 }
 
 /// The metric that the maps are to be projected by; nothing without one. `index` has all that a metric is held against.
@@ -90,7 +126,10 @@ double resolution_of(const ingest::ExemplarStore& exemplars, const BuildIndexOpt
 
 void tell_resolution(const BuildIndexFacts& facts) {
   const IndexParameters& p = facts.parameters;
-  if (facts.without_dpi > 0) {
+  if (facts.without_dpi > 0 && p.exemplar_dpi > 0) {
+    spdlog::warn("{} of {} exemplars do not say their resolution: they are taken to have {:g} dpi, as the index has",
+                 facts.without_dpi, p.exemplars, p.exemplar_dpi);
+  } else if (facts.without_dpi > 0 && p.like_sha256.empty()) {
     spdlog::warn(
         "{} of {} exemplars do not say their resolution: it counts as not known, and no search will scale marks to "
         "it; --exemplar-dpi says it",
@@ -103,9 +142,9 @@ void tell_resolution(const BuildIndexFacts& facts) {
 }
 
 BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const features::Extractor& extractor,
-                           const BuildIndexOptions& options) {
-  if (options.precision_bits != 16 && options.precision_bits != 32) {
-    throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32 or 16");
+                           const BuildIndexOptions& options, const std::optional<Reference>& reference) {
+  if (options.precision_bits != 8 && options.precision_bits != 16 && options.precision_bits != 32) {
+    throw UsageError("`precision` " + std::to_string(options.precision_bits) + ": not 32, 16 or 8");
   }
   if (exemplars.size() == 0) throw DataError(options.exemplars.string() + ": holds no exemplar");
   BuildIndexFacts facts;
@@ -126,11 +165,20 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
   p.map_height = extractor.map_length(p.search_height_px);
   p.map_width = extractor.map_length(p.search_width_px);
   p.precision_bits = options.precision_bits;
-  p.exemplars = exemplars.size();
+  p.exemplars = options.plan_exemplars > 0 ? options.plan_exemplars : exemplars.size();
   p.exemplars_sha256 = exemplars.store().sha256();
   p.exemplar_dpi = resolution_of(exemplars, options, facts);
+  if (reference) {
+    p.like_sha256 = reference->sha256;
+    if (p.exemplar_dpi == 0 && facts.without_dpi == 0) facts.without_dpi = p.exemplars;
+    p.exemplar_dpi = resolution_like(options, *reference, p.exemplar_dpi);
+  }
   if (const auto metric = projecting_metric(options, p)) {
     p.metric = {metric->sha256, metric->metrics.front().components()};
+    if (reference && reference->metric->sha256 != metric->sha256) {
+      throw UsageError("`metric` " + options.metric.string() + ": not the one by which the maps of `like` " +
+                       options.like.string() + " are projected");
+    }
   }
   const std::string size = std::to_string(frame.height_px) + "x" + std::to_string(frame.width_px);
   p.border_cells =
@@ -139,7 +187,7 @@ BuildIndexFacts facts_with(const ingest::ExemplarStore& exemplars, const feature
     throw UsageError("`frame` " + size + " at `image_scale` " + std::to_string(options.image_scale) + " leaves " +
                      p.extractor_kind + " no cells; use larger images or a larger scale");
   }
-  const std::int64_t block_bytes = p.block_floats() * p.precision_bits / 8;
+  const std::int64_t block_bytes = p.stored_block_bytes();
   facts.bytes = checked_product({p.blocks(), block_bytes}, "the index");
   facts.blocks_per_unit = std::clamp<std::int64_t>(p.blocks() / kIndexUnits, 1,
                                                    std::max<std::int64_t>(1, kLargestShardBytes / block_bytes));
@@ -330,8 +378,18 @@ class UnitMaker {
                        blocks = std::min(facts_.blocks_per_unit, p().blocks() - first);
     store::Column& maps = used["maps"];
     maps.shape = {blocks, p().map_channels(), p().frame_cells().width, p().frame_cells().height, match::kLanes};
-    const at::Tensor stored =
-        p().precision_bits == 16 ? memory_of<std::uint16_t>(maps, at::kHalf) : memory_of<float>(maps, at::kFloat);
+    const auto with_lanes = [&](const char* name) -> store::Column& {
+      used[name].shape = {blocks, p().map_channels(), match::kLanes};
+      return used[name];
+    };
+    match::EightBitMaps codes;
+    at::Tensor stored;  // undefined with 8 bits
+    if (p().precision_bits == 32) stored = memory_of<float>(maps, at::kFloat);
+    if (p().precision_bits == 16) stored = memory_of<std::uint16_t>(maps, at::kHalf);
+    if (p().precision_bits == 8) {
+      codes = {memory_of<std::uint8_t>(maps, at::kByte), memory_of<float>(with_lanes("map_scale"), at::kFloat),
+               memory_of<std::uint8_t>(with_lanes("map_zero"), at::kByte)};
+    }
     const auto sums = [&](const char* name) {
       used[name].shape = {blocks, p().map_channels()};
       return memory_of<double>(used[name], at::kDouble);
@@ -341,14 +399,23 @@ class UnitMaker {
       sum[i].copy_(of_block.sum);
       square_sum[i].copy_(of_block.square_sum);
     };
+    // In 8 bits a block is rounded once it is whole.
+    const auto memory_for = [&](std::int64_t i) { return stored.defined() ? stored[i] : whole_block(); };
+    const auto round = [&](std::int64_t i) {
+      if (!stored.defined()) match::round_to_8_bits(whole_block(), {codes.codes[i], codes.scale[i], codes.zero[i]});
+    };
     if (device_.is_cpu()) {
-      for (std::int64_t i = 0; i < blocks; ++i) keep_sums(i, make_block(first + i, stored[i]));
+      for (std::int64_t i = 0; i < blocks; ++i) {
+        keep_sums(i, make_block(first + i, memory_for(i)));
+        round(i);
+      }
       return used;
     }
     std::int64_t finished = 0;
     const auto finish_one = [&] {
-      const match::ChannelSums of_block = packer_.finish(stored[finished]);
+      const match::ChannelSums of_block = packer_.finish(memory_for(finished));
       require_finite(of_block, first + finished);
+      round(finished);
       keep_sums(finished++, of_block);
     };
     for (std::int64_t i = 0; i < blocks; ++i) {
@@ -366,6 +433,15 @@ class UnitMaker {
                                       const at::Tensor& projection) {
     return {white_response, projection, parameters.border_cells,
             parameters.precision_bits == 16 ? at::kHalf : at::kFloat};
+  }
+
+  /// A block in 32 bit, on its way to 8.
+  at::Tensor whole_block() {
+    if (!whole_.defined()) {
+      const match::FrameCells cells = p().frame_cells();
+      whole_ = at::empty({p().map_channels(), cells.width, cells.height, match::kLanes}, at::kFloat);
+    }
+    return whole_;
   }
 
   /// The column's elements as a tensor of its shape, as many as that needs.
@@ -388,7 +464,7 @@ class UnitMaker {
   /// processor.
   match::ChannelSums make_block(std::int64_t number, const at::Tensor& stored) {
     const at::Tensor images = framed_.block(number);
-    const bool is_stored_as_seen = p().precision_bits == 32 && !projection_.defined();
+    const bool is_stored_as_seen = p().precision_bits != 16 && !projection_.defined();
     if (!is_stored_as_seen && !packed_.defined()) {
       packed_ = at::empty({p().geometry.channels, stored.size(1), stored.size(2), stored.size(3)}, at::kFloat);
     }
@@ -424,10 +500,11 @@ class UnitMaker {
   at::Device device_;
   DevicePacker packer_;  // on GPUs
   at::Tensor packed_;    // on the CPU, a block in 32 bit, on its way to 16, or to be projected
+  at::Tensor whole_;     // a block that is rounded to 8 bits
 };
 
 store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const std::vector<std::int32_t>& equal_to,
-                             const at::Tensor& white_response) {
+                             const at::Tensor& white_response, const std::optional<Reference>& reference) {
   const std::vector<std::int64_t> shape = {exemplars.size()};
   std::vector<std::int32_t> heights, widths;
   std::vector<std::uint8_t> mirrored;
@@ -437,27 +514,71 @@ store::Columns whole_columns(const ingest::ExemplarStore& exemplars, const std::
     mirrored.push_back(exemplar.mirror);
   }
   const float* white = white_response.data_ptr<float>();
-  return {
+  store::Columns columns = {
       {"exemplar_id", {shape, exemplars.ids(), {}}},
       {"exemplar_height_px", {shape, heights, {}}},
       {"exemplar_width_px", {shape, widths, {}}},
       {"exemplar_mirror", {shape, mirrored, {}}},
       {"exemplar_equal_to", {shape, equal_to, {}}},
       {"white_response", {{white_response.numel()}, std::vector<float>(white, white + white_response.numel()), {}}}};
+  if (!reference) return columns;
+  for (const auto& [name, mean] : {std::pair{"reference_mean", reference->means.mean},
+                                   std::pair{"reference_square_mean", reference->means.square_mean}}) {
+    const double* const values = mean.data_ptr<double>();
+    columns[name] = {{mean.numel()}, std::vector<double>(values, values + mean.numel()), {}};
+  }
+  return columns;
 }
 
 }  // namespace
 
-BuildIndexFacts index_facts(const BuildIndexOptions& options) {
-  const ingest::ExemplarStore exemplars(options.exemplars);
-  return facts_with(exemplars, *features::make_extractor(options.extractor), options);
+BuildIndexOptions completed(BuildIndexOptions options) {
+  if (options.like.empty()) return options;
+  const std::string name = options.like.string();
+  const store::Store store(options.like, kIndexSchema);
+  const IndexParameters p = IndexParameters::from_header(store.header(), name);
+  if (p.version < 3) {
+    throw DataError(name + ": is of a version that does not keep what an index like it needs; make it anew with " +
+                    "`outsole index`");
+  }
+  if (options.metric.empty() && p.metric) {
+    throw UsageError("`like` " + name + ": its maps are projected by a learned metric; give that as `metric`, too");
+  }
+  if (!options.metric.empty() && !p.metric) {
+    throw UsageError("`metric` " + options.metric.string() + ": the maps of `like` " + name + " are not projected");
+  }
+  options.extractor.kind = p.extractor_kind;
+  if (!p.weights_convention.empty()) options.extractor.weights_convention = p.weights_convention;
+  options.extractor.network = p.network;
+  if (p.network && options.extractor.weights_path.empty()) {
+    throw UsageError("`weights`: " + name + " was made with " + p.extractor_kind + "; give its weights, too");
+  }
+  extractor_of_index(p, options.extractor.weights_path, name);  // refuses other weights
+  options.image_scale = p.image_scale;
+  options.frame = FrameSize{p.frame_height_px, p.frame_width_px};
+  options.border_cells = p.border_cells;
+  options.precision_bits = p.precision_bits;
+  return options;
 }
 
-void build_index(const comm::Communicator& comm, const BuildIndexOptions& options) {
-  const auto exemplars = ingest::ExemplarStore::open_together(comm, options.exemplars);
+BuildIndexFacts index_facts(const BuildIndexOptions& given) {
+  const BuildIndexOptions options = completed(given);
+  const ingest::ExemplarStore exemplars(options.exemplars);
+  return facts_with(exemplars, *features::make_extractor(options.extractor), options, reference_of(options.like));
+}
+
+void build_index(const comm::Communicator& comm, const BuildIndexOptions& given) {
+  const auto exemplars = ingest::ExemplarStore::open_together(comm, given.exemplars);
   std::unique_ptr<features::Extractor> extractor;
+  BuildIndexOptions options;
+  std::optional<Reference> reference;
   BuildIndexFacts facts;
-  comm.together([&] { facts = facts_with(exemplars, *features::make_extractor(options.extractor), options); });
+  comm.together([&] {
+    options = completed(given);
+    options.plan_exemplars = 0;
+    reference = reference_of(options.like);
+    facts = facts_with(exemplars, *features::make_extractor(options.extractor), options, reference);
+  });
   IndexParameters& parameters = facts.parameters;
   if (comm.is_root() && facts.cropped_exemplars > 0) {
     spdlog::warn("{} exemplars are larger than the frame: only their first {} rows and middle {} columns are seen",
@@ -465,7 +586,10 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   }
   if (comm.is_root()) tell_resolution(facts);
   FramedExemplars framed(exemplars, parameters, options.memory_bytes - facts.memory_bytes);
-  parameters.mean_grey = mean_grey_of(comm, facts, framed);
+  // Exemplars that are framed for their mean get the digests that their store lacks, too.
+  const bool needs_pass = !reference || !exemplars.store().has(ingest::kPixelsDigests);
+  const double own_mean_grey = needs_pass ? mean_grey_of(comm, facts, framed) : 0;
+  parameters.mean_grey = reference ? reference->mean_grey : own_mean_grey;
   const std::vector<std::int32_t> equal_to = find_equals(comm, framed, exemplars);
   const auto duplicates = groups_of_equals(equal_to, exemplars);
   tell_duplicates(duplicates);
@@ -479,6 +603,8 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     white_response = white_response_of(*extractor, parameters, options.device);
   });
 
+  // Other machines may come to other last digits.
+  if (reference && options.metric.empty()) white_response = reference->white_response;
   at::Tensor projection, stored_white_response = white_response;
   comm.together([&] {
     const auto metric = projecting_metric(options, parameters);
@@ -487,6 +613,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
     projection = found.exemplar_projection.to(at::kFloat).contiguous();
     stored_white_response =
         at::mv(found.exemplar_projection, white_response.to(at::kDouble) - found.exemplar_mean).to(at::kFloat);
+    if (reference) stored_white_response = reference->white_response;
   });
 
   UnitMaker make_unit(facts, framed, *extractor, white_response, projection, options.device);
@@ -497,7 +624,7 @@ void build_index(const comm::Communicator& comm, const BuildIndexOptions& option
   job.doing = "indexing";
   job.command_line = options.command_line;
   job.make = std::ref(make_unit);
-  job.whole = [&] { return whole_columns(exemplars, equal_to, stored_white_response); };
+  job.whole = [&] { return whole_columns(exemplars, equal_to, stored_white_response, reference); };
   job.conclude = [&](bool was_finished) {
     if (was_finished) spdlog::info("{} is complete already", options.output.string());
     nlohmann::json details = job.header.parameters;

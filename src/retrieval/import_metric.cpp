@@ -1,6 +1,7 @@
 #include "core/errors.h"
 #include "core/sha256.h"
 #include "features/safetensors.h"
+#include "retrieval/database.h"
 #include "retrieval/learn_metric.h"
 #include "retrieval/metric.h"
 #include "retrieval/open_index.h"
@@ -47,7 +48,7 @@ Metric read_published(const fs::path& path, const OpenIndex& index) {
 LearnSummary import_metric(const comm::Communicator& comm, const fs::path& file, const LearnOptions& options) {
   comm.together([&] { require_name_of_metric(options.output); });
   const OpenIndex index =
-      open_plain_index(comm, options.search.index, options.search.weights_path, options.search.device);
+      open_plain_index(comm, options.search.indexes, options.search.weights_path, options.search.device);
   Metric metric;
   std::string sha256;
   comm.together([&] {
@@ -59,7 +60,7 @@ LearnSummary import_metric(const comm::Communicator& comm, const fs::path& file,
                  {"components", metric.components()},
                  {"folds", 1},
                  {"import_sha256", sha256},
-                 {"index_sha256", index.store.sha256()}});
+                 {"index_sha256", index.sha256()}});
   store::StoreJob job;
   job.output = options.output;
   job.header = {kMetricSchema, 1, header};

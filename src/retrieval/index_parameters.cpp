@@ -1,6 +1,7 @@
 #include "retrieval/index_parameters.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 
@@ -31,6 +32,12 @@ std::int64_t IndexParameters::block_floats() const {
   return checked_product({map_channels(), cells.height, cells.width, match::kLanes}, "a block of the index");
 }
 
+std::int64_t IndexParameters::stored_block_bytes() const {
+  const std::int64_t scales =
+      precision_bits == 8 ? map_channels() * match::kLanes * std::int64_t{sizeof(float) + 1} : 0;
+  return block_floats() * precision_bits / 8 + scales;
+}
+
 store::StoreHeader IndexParameters::header() const {
   nlohmann::json json = {{"extractor", extractor_kind},
                          {"weights_convention", weights_convention},
@@ -52,12 +59,13 @@ store::StoreHeader IndexParameters::header() const {
                          {"exemplars", exemplars},
                          {"exemplars_sha256", exemplars_sha256}};
   if (exemplar_dpi > 0) json["exemplar_dpi"] = exemplar_dpi;
+  if (!like_sha256.empty()) json["like_sha256"] = like_sha256;
   if (network) json["network"] = network_to_json(*network);
   if (metric) {
     json["metric_sha256"] = metric->sha256;
     json["components"] = metric->components;
   }
-  return {kIndexSchema, 4, std::move(json)};
+  return {kIndexSchema, 5, std::move(json)};
 }
 
 IndexParameters IndexParameters::from_header(const store::StoreHeader& header, const std::string& file) {
@@ -99,10 +107,12 @@ IndexParameters IndexParameters::from_header(const store::StoreHeader& header, c
   p.map_height = integer("map_height", 1, kLongest);
   p.map_width = integer("map_width", 1, kLongest);
   p.border_cells = integer("border_cells", 0, (std::min(p.map_height, p.map_width) - 1) / 2);
-  p.precision_bits = integer("precision_bits", 16, 32);
+  p.precision_bits = integer("precision_bits", p.version < 5 ? 16 : 8, 32);
+  if (!std::has_single_bit(static_cast<std::uint64_t>(p.precision_bits))) throw impossible("precision_bits");
   p.exemplars = integer("exemplars", 1, std::int64_t{1} << 31);
   p.exemplars_sha256 = text("exemplars_sha256");
   if (json.contains("exemplar_dpi")) p.exemplar_dpi = real("exemplar_dpi", image::kLeastDpi, image::kMostDpi);
+  if (json.contains("like_sha256")) p.like_sha256 = text("like_sha256");
   integer("lanes", match::kLanes, match::kLanes);
   if (json.contains("metric_sha256")) p.metric = {text("metric_sha256"), integer("components", 1, p.geometry.channels)};
   p.block_floats();

@@ -24,7 +24,7 @@ struct IndexMetric {
 bool is_same_dpi(double a, double b);
 
 struct IndexParameters {
-  std::int64_t version = 4;  // of the schema; in version 1 the three next were kept in other ways
+  std::int64_t version = 5;  // of the schema; in version 1 the three next were kept in other ways
   std::string extractor_kind;
   std::string weights_convention;  // empty without weights
   std::string weights_identity;    // SHA-256, in version 1 FNV-1a, of the tensors that were read; empty without weights
@@ -40,6 +40,7 @@ struct IndexParameters {
   std::int64_t exemplars = 0;
   std::string exemplars_sha256;  // of the store they came from
   double exemplar_dpi = 0;       // of all of them, pixels an inch; 0: not known
+  std::string like_sha256;       // of the index that it was made to fit; empty: none
   std::optional<IndexMetric> metric;
 
   match::FrameCells frame_cells() const;
@@ -47,6 +48,8 @@ struct IndexParameters {
   /// Of the stored maps: the extractor's, or the metric's components.
   std::int64_t map_channels() const;
   std::int64_t block_floats() const;
+  /// Of a block as it is stored, and kept in memory.
+  std::int64_t stored_block_bytes() const;
 
   /// The header of an index of these parameters, always of the newest version.
   store::StoreHeader header() const;

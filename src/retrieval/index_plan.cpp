@@ -31,9 +31,13 @@ double seconds_of_block(const comm::Communicator& comm, const BuildIndexOptions&
 
 }  // namespace
 
-machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions& options) {
+machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions& given) {
+  BuildIndexOptions options;
   BuildIndexFacts facts;
-  comm.together([&] { facts = index_facts(options); });
+  comm.together([&] {
+    options = completed(given);
+    facts = index_facts(options);
+  });
   const IndexParameters& p = facts.parameters;
   machine::Plan plan;
   plan.lines = {{"exemplars", fmt::format("{}, brought to {} x {} pixels, scaled to {} x {}", p.exemplars,
@@ -45,8 +49,11 @@ machine::Plan index_plan(const comm::Communicator& comm, const BuildIndexOptions
   plan.lines.push_back(
       {"maps", fmt::format("{} channels, {} x {} cells of {} pixels, without a border of {}", p.map_channels(),
                            p.map_height, p.map_width, p.geometry.stride_px, p.border_cells)});
-  plan.lines.push_back(
-      {"index", fmt::format("{} in {} shards", format_bytes(static_cast<double>(facts.bytes)), facts.units)});
+  plan.lines.push_back({"index", fmt::format("{} in {} shards, {} an exemplar at {} bits",
+                                             format_bytes(static_cast<double>(facts.bytes)), facts.units,
+                                             format_bytes(static_cast<double>(facts.bytes) /
+                                                          static_cast<double>(p.blocks() * match::kLanes)),
+                                             p.precision_bits)});
   plan.lines.push_back({"work", fmt::format("{:.3g} TFLOP on {} ranks", 1e-12 * facts.flops, comm.size())});
   const double block_s = seconds_of_block(comm, options, p);
   plan.work.partitions = {{"shards", facts.units}};

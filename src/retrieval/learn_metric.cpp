@@ -11,6 +11,7 @@
 #include "core/sha256.h"
 #include "ingest/image_sources.h"
 #include "machine/one_thread.h"
+#include "retrieval/database.h"
 #include "retrieval/fold_metric.h"
 #include "retrieval/folds.h"
 #include "retrieval/learning_pairs.h"
@@ -111,7 +112,7 @@ json header_parameters(const LearnOptions& options, const OpenIndex& index, cons
                      {"negatives", options.negatives},
                      {"alpha", options.terms.alpha},
                      {"pairs_sha256", pairs.sha256()},
-                     {"index_sha256", index.store.sha256()}});
+                     {"index_sha256", index.sha256()}});
   if (needs_statistics(options.method)) {
     parameters["ridge"] = options.ridges.size() == 1 ? json(options.ridges.front()) : json(options.ridges);
   }
@@ -223,7 +224,7 @@ LearnSummary learned_summary(const fs::path& metric, const OpenIndex& index, boo
 LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& options) {
   comm.together([&] { require_name_of_metric(options.output); });
   const OpenIndex index =
-      open_plain_index(comm, options.search.index, options.search.weights_path, options.search.device);
+      open_plain_index(comm, options.search.indexes, options.search.weights_path, options.search.device);
   const std::int64_t channels = index.parameters.geometry.channels;
   std::optional<MetricFile> init;
   comm.together([&] { check(options, index.parameters); });
@@ -232,7 +233,7 @@ LearnSummary learn_metric(const comm::Communicator& comm, const LearnOptions& op
   }
   if (comm.is_root() && options.folds > 1 && index.equal_to.empty()) {
     spdlog::info("{} is of a version that does not tell exemplars of equal pixels: only --groups keep them in one fold",
-                 options.search.index.string());
+                 index.store.path().string());
   }
   const fs::path results = results_of(comm, options);
   LearnSummary inputs;

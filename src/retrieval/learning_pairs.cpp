@@ -53,7 +53,10 @@ void require_results(const store::Store& results, const OpenIndex& index, const 
     throw DataError(name + ": results of another search: its '" + entry + "' is not " + wanted.dump() + "; give the `" +
                     option + "` it was made with, or let the marks be searched anew");
   };
-  require("index_sha256", index.store.sha256(), "index");
+  require("index_sha256", index.sha256(), "index");
+  if (parameters.contains("exemplars_list_sha256") || parameters.contains("withdrawn_sha256")) {
+    throw DataError(name + ": of a part of the index only; search without `exemplars_list` and `withdrawn`");
+  }
   require("angles_deg", protocol.angles_deg, "angles_deg");
   require("stride_px", protocol.stride_px, "stride_px");
   require("erosion_fraction", protocol.erosion_fraction, "erosion");
@@ -197,18 +200,20 @@ class BlockCache {
 
   /// [C, W, H] of one exemplar.
   at::Tensor exemplar(std::int64_t exemplar) {
-    const std::int64_t block = exemplar / match::kLanes;
+    const std::int64_t lane = index_.lane_of_exemplar[static_cast<std::size_t>(exemplar)];
+    const std::int64_t block = lane / match::kLanes;
     if (!blocks_.contains(block)) {
       if (std::ssize(blocks_) >= most_) blocks_.erase(blocks_.begin());
       blocks_[block] = read(block);
     }
-    return blocks_[block].select(3, exemplar % match::kLanes);
+    return blocks_[block].select(3, lane % match::kLanes);
   }
 
  private:
   at::Tensor read(std::int64_t block) const {
-    store::Column column = index_.store.read("maps", block, 1);
-    return block_as_read(column, index_.parameters).to(at::kFloat, /*non_blocking=*/false, /*copy=*/true);
+    const BlockPlace& place = index_.blocks[static_cast<std::size_t>(block)];
+    StoredBlock stored = read_block(index_.store_of(place), place.row, index_.parameters);
+    return widened(stored, index_.parameters);
   }
 
   const OpenIndex& index_;
@@ -347,7 +352,7 @@ json header_parameters(const PairOptions& options, const OpenIndex& index, const
   json truth = json::array();
   for (const LabelledMark& mark : marks) truth.push_back({mark.id, mark.sha256, mark.true_exemplars});
   const std::string truth_text = truth.dump(-1, ' ', false, json::error_handler_t::replace);
-  json parameters = {{"index_sha256", index.store.sha256()},
+  json parameters = {{"index_sha256", index.sha256()},
                      {"angles_deg", options.protocol.angles_deg},
                      {"stride_px", options.protocol.stride_px},
                      {"erosion_fraction", options.protocol.erosion_fraction},

@@ -16,23 +16,23 @@ struct Visit : Visitors... {
 };
 
 nlohmann::json window_to_json(const features::Window& window) {
-  nlohmann::json json = {{"kernel", window.kernel}, {"stride", window.stride}, {"padding", window.padding}};
-  if (window.ceil_mode) json["ceil"] = true;
-  return json;
+  nlohmann::json node = {{"kernel", window.kernel}, {"stride", window.stride}, {"padding", window.padding}};
+  if (window.ceil_mode) node["ceil"] = true;
+  return node;
 }
 
 nlohmann::json layers_to_json(const std::vector<Layer>& layers);
 
 nlohmann::json convolution_to_json(const features::ConvolutionLayer& layer) {
-  nlohmann::json json = window_to_json(layer.window);
-  json["name"] = layer.name;
-  json["channels"] = layer.channels;
-  json["bias"] = layer.bias;
+  nlohmann::json node = window_to_json(layer.window);
+  node["name"] = layer.name;
+  node["channels"] = layer.channels;
+  node["bias"] = layer.bias;
   if (!layer.batch_norm.empty()) {
-    json["batch_norm"] = layer.batch_norm;
-    json["batch_norm_epsilon"] = layer.batch_norm_epsilon;
+    node["batch_norm"] = layer.batch_norm;
+    node["batch_norm_epsilon"] = layer.batch_norm_epsilon;
   }
-  return {{"convolution", json}};
+  return {{"convolution", node}};
 }
 
 nlohmann::json layer_to_json(const Layer& layer) {
@@ -65,16 +65,16 @@ nlohmann::json layer_to_json(const Layer& layer) {
 }
 
 nlohmann::json layers_to_json(const std::vector<Layer>& layers) {
-  nlohmann::json json = nlohmann::json::array();
-  for (const Layer& layer : layers) json.push_back(layer_to_json(layer));
-  return json;
+  nlohmann::json node = nlohmann::json::array();
+  for (const Layer& layer : layers) node.push_back(layer_to_json(layer));
+  return node;
 }
 
 /// Fields of a JSON object, each of them checked.
 class Fields {
  public:
-  Fields(const nlohmann::json& json, const std::string& file) : json_(json), file_(file) {
-    if (!json.is_object()) throw impossible("network");
+  Fields(const nlohmann::json& node, const std::string& file) : json_(node), file_(file) {
+    if (!node.is_object()) throw impossible("network");
   }
 
   const nlohmann::json& at(const char* name) const {
@@ -141,7 +141,7 @@ features::ConvolutionLayer convolution_from(const Fields& fields) {
   return layer;
 }
 
-std::vector<Layer> layers_from(const nlohmann::json& json, const Fields& owner, int depth);
+std::vector<Layer> layers_from(const nlohmann::json& node, const Fields& owner, int depth);
 
 features::ConcatLayer concat_from(const Fields& fields, int depth) {
   features::ConcatLayer layer;
@@ -151,10 +151,10 @@ features::ConcatLayer concat_from(const Fields& fields, int depth) {
   return layer;
 }
 
-Layer layer_from(const nlohmann::json& json, const std::string& file, int depth) {
-  if (!json.is_object() || json.size() != 1) throw DataError(file + ": a layer of the network is not one named object");
-  const std::string kind = json.begin().key();
-  const Fields fields(json.begin().value(), file);
+Layer layer_from(const nlohmann::json& node, const std::string& file, int depth) {
+  if (!node.is_object() || node.size() != 1) throw DataError(file + ": a layer of the network is not one named object");
+  const std::string kind = node.begin().key();
+  const Fields fields(node.begin().value(), file);
   if (kind == "convolution") return convolution_from(fields);
   if (kind == "relu") return features::ReluLayer{};
   if (kind == "max_pool") return features::MaxPoolLayer{window_from(fields)};
@@ -173,12 +173,12 @@ Layer layer_from(const nlohmann::json& json, const std::string& file, int depth)
   throw DataError(file + ": a layer of the network is of a kind that this version does not know");
 }
 
-std::vector<Layer> layers_from(const nlohmann::json& json, const Fields& owner, int depth) {
+std::vector<Layer> layers_from(const nlohmann::json& node, const Fields& owner, int depth) {
   constexpr std::size_t kMostLayers = 4096;
   constexpr int kDeepest = 8;
-  if (!json.is_array() || json.size() > kMostLayers || depth > kDeepest) throw owner.impossible("layers");
+  if (!node.is_array() || node.size() > kMostLayers || depth > kDeepest) throw owner.impossible("layers");
   std::vector<Layer> layers;
-  for (const nlohmann::json& layer : json) layers.push_back(layer_from(layer, owner.file(), depth + 1));
+  for (const nlohmann::json& layer : node) layers.push_back(layer_from(layer, owner.file(), depth + 1));
   return layers;
 }
 
@@ -216,8 +216,8 @@ nlohmann::json network_to_json(const features::Network& network) {
   return {{"convention", convention_to_json(network.convention)}, {"layers", layers_to_json(network.layers)}};
 }
 
-features::Network network_from_json(const nlohmann::json& json, const std::string& file) {
-  const Fields fields(json, file);
+features::Network network_from_json(const nlohmann::json& node, const std::string& file) {
+  const Fields fields(node, file);
   features::Network network = {convention_from(Fields(fields.at("convention"), file)),
                                layers_from(fields.at("layers"), fields, 0)};
   if (network.layers.empty() || !std::holds_alternative<features::ConvolutionLayer>(network.layers.front())) {

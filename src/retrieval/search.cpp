@@ -10,9 +10,9 @@
 #include "comm/watchdog.h"
 #include "core/checked.h"
 #include "core/files.h"
+#include "core/json.h"
 #include "core/progress.h"
-#include "core/sha256.h"
-#include "image/image.h"
+#include "core/provenance.h"
 #include "retrieval/search_results.h"
 #include "retrieval/search_setup.h"
 #include "retrieval/team_search.h"
@@ -45,43 +45,17 @@ void check_marks(const comm::Communicator& comm, const SearchOptions& options, c
   });
 }
 
-/// Identity of the marks: names and content of images and masks, so that results are never taken for those of a mark
-/// that was changed since.
-std::string digest_of(const std::vector<std::filesystem::path>& files) {
-  Sha256 digest;
-  const auto add = [&](const std::filesystem::path& file) {
-    std::string line = file.filename().string() + "\n";
-    try {
-      line += sha256_of_file(file) + "\n";
-    } catch (const DataError&) {  // the search will say why
-      line += "unreadable\n";
-    }
-    digest.update(std::as_bytes(std::span(line)));
-  };
-  for (const auto& file : files) {
-    add(file);
-    if (const auto mask = image::mask_path_of(file); !mask.empty()) add(mask);
-  }
-  return digest.hex();
-}
-
-/// What decides the results: the header of their store. Collective.
-nlohmann::json header_parameters(const comm::Communicator& comm, const SearchOptions& options,
-                                 const SearchSetup& setup) {
-  std::string marks_sha256;
-  comm.together([&] {
-    if (comm.is_root()) marks_sha256 = digest_of(setup.marks);
-  });
-  nlohmann::json parameters = {{"index_sha256", setup.index.store.sha256()},
+/// What decides the results, whatever marks they are of: the header of their store.
+nlohmann::json header_parameters(const SearchOptions& options, const SearchSetup& setup) {
+  nlohmann::json parameters = {{"index_sha256", setup.index.sha256()},
                                {"angles_deg", options.protocol.angles_deg},
                                {"stride_px", options.protocol.stride_px},
                                {"erosion_fraction", options.protocol.erosion_fraction},
                                {"similarity", match::name_of(options.protocol.similarity)},
                                {"arithmetic", setup.path.arithmetic()},
                                {"top", std::min(options.top, setup.index.parameters.exemplars)},
-                               {"all_scores", options.all_scores},
-                               {"marks", setup.marks.size()},
-                               {"marks_sha256", comm.broadcast(marks_sha256)}};
+                               {"all_scores", options.all_scores}};
+  parameters.update(setup.index.choice);
   if (!setup.metrics.sha256.empty()) parameters["metric_sha256"] = setup.metrics.sha256;
   if (options.protocol.as_they_lie) {
     parameters["as_they_lie"] = true;
@@ -146,18 +120,20 @@ void search_turn(const comm::Communicator& team, const SearchOptions& options, c
       for (MarkResult& result : results) {
         if (result.position / setup.marks_per_unit == unit) of_unit.push_back(std::move(result));
       }
-      writer.write_unit(unit,
+      writer.write_unit(setup.earlier.units + unit,
                         result_columns(of_unit, setup.index, std::min(options.top, setup.index.parameters.exemplars),
                                        options.all_scores, options.coarse > 0));
     }
   });
 }
 
-/// Searches the pending units and writes each. Every team takes its part of them, turn by turn, and all teams agree
+/// Searches the missing units and writes each. Every team takes its part of them, turn by turn, and all teams agree
 /// after each turn. Collective; the summary is rank 0's.
 SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& options, const SearchSetup& setup,
                            std::span<const std::int64_t> missing, store::StoreWriter& writer) {
-  const std::vector<std::int64_t> pending = by_metric(setup, missing);
+  std::vector<std::int64_t> own_missing;  // of these marks' units
+  for (const std::int64_t unit : missing) own_missing.push_back(unit - setup.earlier.units);
+  const std::vector<std::int64_t> pending = by_metric(setup, own_missing);
   const int teams = teams_for(setup, options, std::ssize(pending), comm.size()).count;
   const int own_team = comm::team_of(comm.rank(), teams, comm.size());
   const comm::Communicator team = comm.split(own_team);
@@ -184,39 +160,79 @@ SearchSummary search_units(const comm::Communicator& comm, const SearchOptions& 
   return gather_summary(comm, search->summary());
 }
 
-/// Marks that an interrupted run had left out are named, too. Results without any mark are no results: they are
-/// removed, and DataError says why.
-void add_marks_skipped_before(const std::filesystem::path& results, const std::vector<std::filesystem::path>& files,
+/// Marks that an earlier run had left out are named, too. Results without any mark are no results: they are removed,
+/// and DataError says why.
+void add_marks_skipped_before(const store::Store& results, const std::vector<std::filesystem::path>& files,
                               SearchSummary& summary) {
-  const auto ids = std::get<std::vector<std::string>>(store::Store(results, kResultsSchema).read("mark_id").values);
-  const std::set<std::string> found(ids.begin(), ids.end());
+  const auto ids = std::get<std::vector<std::string>>(results.read("mark_id").values);
+  const auto given = std::get<std::vector<std::string>>(results.read("given_mark_id").values);
+  const std::set<std::string> found(ids.begin(), ids.end()), known(given.begin(), given.end());
   for (const auto& file : files) {
+    if (!known.contains(id_of(file))) {
+      throw DataError(results.path().string() + ": another job has added other marks meanwhile; run the command again");
+    }
     const auto names_file = [&](const std::string& reason) { return reason.starts_with(file.string() + ":"); };
     if (found.contains(id_of(file)) || std::any_of(summary.skipped.begin(), summary.skipped.end(), names_file))
       continue;
     summary.skipped.push_back(file.string() + ": left out by an earlier run of this command");
   }
   if (!ids.empty()) return;
-  store::remove_store(results);
+  store::remove_store(results.path());
   throw DataError("no mark could be searched; the first: " + summary.skipped.front());
+}
+
+/// The provenance of the results that marks are being added to, the oldest first: what made each of their rows.
+nlohmann::json earlier_runs(const std::filesystem::path& results) {
+  const std::filesystem::path path = provenance_path(results);
+  nlohmann::json runs = nlohmann::json::array();
+  if (!std::filesystem::exists(path)) return runs;
+  nlohmann::json last = parse_json(read_text_file(path));
+  if (!last.is_object() || !last.contains("details") || !last["details"].is_object()) return runs;
+  if (const auto before = last["details"].find("earlier_runs"); before != last["details"].end()) {
+    if (before->is_array()) runs = *before;
+    last["details"].erase(before);
+  }
+  runs.push_back(std::move(last));
+  return runs;
+}
+
+/// The indexes and lists by name, for provenance.
+nlohmann::json database_of(const SearchOptions& options, const OpenIndex& index) {
+  nlohmann::json database = {{"indexes", nlohmann::json::array()}, {"exemplars", index.parameters.exemplars}};
+  for (std::size_t i = 0; i < options.indexes.size(); ++i) {
+    const store::Store& store = index.store_of({narrow<std::int32_t>(i), 0});
+    database["indexes"].push_back({{"file", store.path().string()}, {"sha256", store.sha256()}});
+  }
+  if (!options.exemplars_list.empty()) database["exemplars_list"] = options.exemplars_list.string();
+  if (!options.withdrawn.empty()) database["withdrawn_list"] = options.withdrawn.string();
+  return database;
 }
 
 /// The details of the provenance of finished results, and their table. Rank 0 only.
 nlohmann::json conclude(const SearchOptions& options, const SearchSetup& setup, const nlohmann::json& parameters,
                         SearchSummary& summary) {
-  summary.marks = store::Store(options.output, kResultsSchema).rows();
+  const store::Store results(options.output, kResultsSchema);
+  summary.marks = results.rows();
+  summary.files = std::ssize(setup.earlier.files);
+  summary.marks_before = setup.earlier.units == 0 ? 0 : summary.files - std::ssize(setup.marks);
   summary.not_read = setup.not_read;
-  add_marks_skipped_before(options.output, setup.marks, summary);
+  add_marks_skipped_before(results, setup.earlier.files, summary);
   summary.exemplar_dpi = setup.index.parameters.exemplar_dpi;
-  summary.resolutions = resolutions_of(store::Store(options.output, kResultsSchema), summary.exemplar_dpi);
-  summary.marks_account = account_of_marks(store::Store(options.output, kResultsSchema));
+  summary.resolutions = resolutions_of(results, summary.exemplar_dpi);
+  summary.marks_account = account_of_marks(results);
   if (!options.csv.empty()) write_candidates_csv(options.output, options.csv);
   nlohmann::json details = parameters;
+  details["database"] = database_of(options, setup.index);
+  details["marks"] = summary.marks;
+  if (setup.earlier.units > 0 && !summary.was_finished) {
+    details["marks_added"] = setup.marks.size();
+    details["earlier_runs"] = earlier_runs(options.output);
+  }
   if (!summary.was_finished) details["searched_by"] = setup.path.description();
   details["resolutions"] = json_of(summary.resolutions);
   details["masks"] = summary.marks_account.masks;
   details["skipped"] = summary.skipped;
-  details["account"] = account_of(setup.marks.size(), setup.not_read);
+  details["account"] = account_of(setup.earlier.files.size(), setup.not_read);
   return details;
 }
 
@@ -250,15 +266,20 @@ SearchSummary search(const comm::Communicator& comm, const SearchOptions& option
 
   store::StoreJob job;
   job.output = options.output;
-  job.header = {kResultsSchema, kResultsVersion, header_parameters(comm, options, setup)};
-  job.units = setup.units;
+  job.header = {kResultsSchema, kResultsVersion, header_parameters(options, setup)};
+  job.units = setup.earlier.units + setup.units;
+  job.adds_units = true;
+  job.stamps = stamps_of(setup.earlier, setup.marks, setup.marks_per_unit);
   job.doing = "searching";
   job.command_line = options.command_line;
   job.make_together = [&](std::span<const std::int64_t> missing, store::StoreWriter& writer) {
     summary = search_units(comm, options, setup, missing, writer);
   };
   job.whole = [&]() -> store::Columns {
-    return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}}};
+    const GivenMarks& given = setup.earlier.given;
+    return {{"exemplar_id", {{setup.index.parameters.exemplars}, setup.index.ids, {}}},
+            {"given_mark_id", {{std::ssize(given.id)}, given.id, {}}},
+            {"given_mark_sha256", {{std::ssize(given.id)}, given.sha256, {}}}};
   };
   job.conclude = [&](bool was_finished) {
     summary.was_finished = was_finished;

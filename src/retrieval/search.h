@@ -1,5 +1,5 @@
 #pragma once
-// Marks against an index: the best pose of every exemplar, ranked, in a store of results.
+// Marks against a database of indexes: the best pose of every exemplar, ranked, in a store of results.
 
 #include <ATen/ATen.h>
 
@@ -20,13 +20,15 @@
 namespace outsole::retrieval {
 
 struct SearchOptions {
-  std::filesystem::path index;
-  std::vector<std::filesystem::path> marks;  // image files, or folders of them
-  bool recursive = false;                    // with the folders below
-  std::filesystem::path output;              // NAME.h5
-  std::filesystem::path csv;                 // empty: none
-  std::string weights_path;                  // of the index's extractor, if it has weights
-  std::filesystem::path metric;              // METRIC.h5; empty: plain MCNCC, or another similarity
+  std::vector<std::filesystem::path> indexes;  // searched as one database
+  std::filesystem::path exemplars_list;        // only these of it, and
+  std::filesystem::path withdrawn;             // not these: see DatabaseOptions
+  std::vector<std::filesystem::path> marks;    // image files, or folders of them
+  bool recursive = false;                      // with the folders below
+  std::filesystem::path output;                // NAME.h5
+  std::filesystem::path csv;                   // empty: none
+  std::string weights_path;                    // of the index's extractor, if it has weights
+  std::filesystem::path metric;                // METRIC.h5; empty: plain MCNCC, or another similarity
   SearchProtocol protocol;
   std::int64_t top = 20;
   bool all_scores = false;
@@ -54,11 +56,12 @@ struct SearchFacts {
   std::int64_t poses = 0;   // over all marks
   double useful_flops = 0;  // 2 x support cells x channels, over poses and exemplars
   double feature_flops = 0;
-  double fft_flops = 0;          // of the same search by FFT, the exemplars' spectra kept
-  std::string path;              // the code that compares
-  std::int64_t index_bytes = 0;  // as 32-bit floats
-  comm::Teams teams;             // each takes its own marks, its ranks share the exemplars
-  bool in_memory = false;        // each rank keeps its blocks
+  double fft_flops = 0;           // of the same search by FFT, the exemplars' spectra kept
+  std::string path;               // the code that compares
+  std::int64_t index_bytes = 0;   // as 32-bit floats
+  std::int64_t stored_bytes = 0;  // as it is stored
+  comm::Teams teams;              // each takes its own marks, its ranks share the exemplars
+  bool in_memory = false;         // each rank keeps its blocks
   /// Useful operations a second of a rank, measured now on some marks and a block.
   double compare_gflops = 0;
   double seconds = 0;     // on the ranks there are
@@ -90,6 +93,8 @@ nlohmann::json json_of(const std::vector<MarkResolution>& resolutions);
 
 struct SearchSummary {
   std::int64_t marks = 0, exemplars = 0;
+  std::int64_t files = 0;            // image files of marks that were given now
+  std::int64_t marks_before = 0;     // of those, that the results held before: they are not searched again
   std::vector<std::string> skipped;  // a reason each, naming the file
   std::vector<NotRead> not_read;     // what lies among the marks besides
   bool was_finished = false;
@@ -103,8 +108,9 @@ struct SearchSummary {
 
 /// Searches all marks x all exemplars x all poses. Ranks are cut into teams: each takes its own marks, its ranks share
 /// the blocks of exemplars; results do not depend on it. A mark that is no readable image is named, counted and left
-/// out; one that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Collective;
-/// the summary is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
+/// out; one that is gone ends the job. Carries on at the marks that an interrupted run has not finished. Marks that
+/// finished results do not hold are added to them, where everything but the marks is as it was. Collective; the summary
+/// is rank 0's. Throws on every rank: UsageError, DataError, EnvironmentError, StopRequested after a mark.
 SearchSummary search(const comm::Communicator& comm, const SearchOptions& options);
 
 }  // namespace outsole::retrieval

@@ -187,8 +187,8 @@ Rates measure_rates(const comm::Communicator& comm, const SearchSetup& setup, co
   const IndexParameters& p = setup.index.parameters;
   Rates rates;
   comm.together([&] {
-    const std::int64_t first = comm.rank() % setup.index.store.rows();
-    ExemplarBlocks block(setup.index.store, p, first, first + 1, setup.block_memory_bytes, setup.block_access(),
+    const std::int64_t first = comm.rank() % std::ssize(setup.index.blocks);
+    ExemplarBlocks block(setup.index, first, first + 1, setup.block_memory_bytes, setup.block_access(),
                          setup.subtracted);
     block.project_by(setup.metrics.metrics.front().exemplar_projection);
     const double start = processor_s();
@@ -241,12 +241,12 @@ machine::JobWork work_of(const SearchFacts& facts, const Cost& cost, const Rates
                                   {1, layout_s},
                                   {.units = 1, .seconds = setup_s, .once = true}}}};
   work.compute_s = setup_s + features_s + layout_s + compare_s;
-  work.read_bytes = static_cast<double>(setup.index.store.size_bytes()) * static_cast<double>(facts.blocks) /
-                    static_cast<double>(setup.index.store.rows());
+  work.read_bytes = static_cast<double>(setup.index.parameters.stored_block_bytes() * facts.blocks);
   work.memory_bytes = static_cast<double>(options.memory_bytes - setup.block_memory_bytes);
-  // Blocks are 32-bit in memory whatever the file holds.
-  work.memory_for_data_bytes =
-      static_cast<double>(setup.block_memory_bytes) * work.read_bytes / static_cast<double>(facts.index_bytes);
+  // As many blocks as fit, which may take more in memory than on disk.
+  work.memory_for_data_bytes = work.read_bytes / static_cast<double>(facts.blocks) *
+                               static_cast<double>(ExemplarBlocks::most_in_memory(
+                                   setup.index.parameters, setup.block_memory_bytes, setup.block_access()));
   work.read_s_a_byte = rates.read_s * static_cast<double>(facts.index_bytes) / work.read_bytes;
   work.rounds = facts.marks;
   const std::int64_t found = std::min(facts.exemplars, facts.blocks * candidates_a_mark(setup, options));
@@ -256,18 +256,28 @@ machine::JobWork work_of(const SearchFacts& facts, const Cost& cost, const Rates
   return work;
 }
 
+/// Where the results hold all marks already, the plan is of searching all of them again.
+SearchSetup set_up_plan(const comm::Communicator& comm, const SearchOptions& options) {
+  SearchSetup setup = set_up_search(comm, options);
+  if (!setup.marks.empty()) return setup;
+  SearchOptions anew = options;
+  anew.output.clear();
+  return set_up_search(comm, anew);
+}
+
 }  // namespace
 
 SearchFacts search_facts(const comm::Communicator& comm, const SearchOptions& options) {
   const double start = now_s();
-  const SearchSetup setup = set_up_search(comm, options);
+  const SearchSetup setup = set_up_plan(comm, options);
   const double setup_s = comm.max(now_s() - start);
   const IndexParameters& p = setup.index.parameters;
   SearchFacts facts;
   facts.marks = std::ssize(setup.marks);
   facts.exemplars = p.exemplars;
-  facts.blocks = p.blocks();
-  facts.index_bytes = checked_product({p.blocks(), p.block_floats(), sizeof(float)}, "the index");
+  facts.blocks = setup.blocks;
+  facts.index_bytes = checked_product({facts.blocks, p.block_floats(), sizeof(float)}, "the index");
+  facts.stored_bytes = checked_product({facts.blocks, p.stored_block_bytes()}, "the index");
   facts.teams = teams_for(setup, options, setup.units, comm.size());
   facts.path = setup.path.description();
   const std::int64_t own_blocks = divide_up(facts.blocks, comm.size() / facts.teams.count);

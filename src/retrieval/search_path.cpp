@@ -65,8 +65,12 @@ bool SearchPath::wants_blocks_on_device() const {
 }
 
 BlockAccess SearchPath::block_access() const {
-  if (kernel->place != match::KernelPlace::kAnyDevice) return {};
-  return {device, match::blocks_per_product(device)};
+  BlockAccess access;
+  access.keeps_stored = device.is_cpu();
+  if (kernel->place != match::KernelPlace::kAnyDevice) return access;
+  access.device = device;
+  access.blocks_per_run = match::blocks_per_product(device);
+  return access;
 }
 
 std::int64_t SearchPath::working_bytes(const IndexParameters& index, std::int64_t channels,

@@ -14,8 +14,7 @@
 namespace outsole::retrieval {
 
 inline constexpr char kResultsSchema[] = "outsole.results";
-inline constexpr std::int32_t kResultsVersion =
-    3;  // that is written; 1 (without mark_dpi) and 2 (without masks) are read
+inline constexpr std::int32_t kResultsVersion = 3;  // that is written; 1 (no mark_dpi) and 2 (no masks) are read
 
 /// An exemplar, by its position in the index, and the best pose found for it.
 struct Candidate {

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
 
 #include "comm/from_root.h"
 #include "comm/same_files.h"
@@ -11,6 +10,7 @@
 #include "ingest/image_sources.h"
 #include "machine/device.h"
 #include "machine/memory_budget.h"
+#include "retrieval/database.h"
 #include "retrieval/search_results.h"
 
 namespace outsole::retrieval {
@@ -56,7 +56,8 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
                      std::to_string(std::lround(image::kMostDpi)));
   }
   if ((protocol.mark_dpi || protocol.mark_ruler) && index.exemplar_dpi == 0) {
-    throw UsageError(std::string(protocol.mark_dpi ? "`mark_dpi`: " : "`mark_ruler`: ") + options.index.string() +
+    throw UsageError(std::string(protocol.mark_dpi ? "`mark_dpi`: " : "`mark_ruler`: ") +
+                     options.indexes.front().string() +
                      " does not know the exemplars' resolution, so there is nothing to bring the marks to; make it "
                      "anew with `outsole index --exemplar-dpi`");
   }
@@ -85,7 +86,7 @@ void check_options(const SearchOptions& options, const IndexParameters& index) {
 void check_similarity(const SearchOptions& options, const OpenIndex& index) {
   const match::Similarity& similarity = options.protocol.similarity;
   if (!match::needs_statistics(similarity) || index.channels.mean.defined()) return;
-  throw UsageError("`similarity` " + match::name_of(similarity) + ": " + options.index.string() +
+  throw UsageError("`similarity` " + match::name_of(similarity) + ": " + options.indexes.front().string() +
                    " is of a version that keeps no statistics of its channels; make it anew with `outsole index`, or "
                    "choose a similarity without mu_bar_c and sigma_bar_c");
 }
@@ -115,7 +116,8 @@ std::int64_t bytes_of_exemplars(const SearchOptions& options, const SearchSetup&
   for (const std::string& id : setup.index.ids) {
     const bool is_apart = id.capacity() > std::string().capacity();
     bytes += sizeof id + (is_apart ? id.capacity() + 1 : 0) + sizeof setup.index.width_px[0] +
-             sizeof setup.index.mirrored[0] + sizeof setup.index.equal_to[0];
+             sizeof setup.index.mirrored[0] + sizeof setup.index.equal_to[0] + sizeof setup.index.lane_of_exemplar[0] +
+             sizeof setup.index.exemplar_of_lane[0];
   }
   const double entry_bytes = static_cast<double>(bytes) / static_cast<double>(setup.index.ids.size());
   const std::int64_t a_mark =
@@ -186,33 +188,35 @@ SearchSetup set_up_search(const comm::Communicator& comm, const SearchOptions& o
       comm, {options.kernel, options.compute_precision, options.wanted_device, options.protocol.similarity},
       options.device);
   const std::int64_t device_bytes = machine::agreed_device_bytes(comm, path.device, options.device_memory_gib);
-  store::Store index_store = store::Store::open_together(comm, options.index, kIndexSchema, kToldOfIndex);
-  std::optional<SearchSetup> setup;
+  EarlierMarks earlier = earlier_marks(comm, options.output, marks);
+  OpenIndex database = open_database(comm, {options.indexes, options.exemplars_list, options.withdrawn},
+                                     options.weights_path, options.device);
+  SearchSetup setup = {std::move(marks), std::move(not_read), std::move(earlier), std::move(database), path,
+                       /*metrics=*/{},   /*subtracted=*/{}};
+  setup.metrics = metrics_for_search(comm, options.metric, setup.index, setup.marks);
   comm.together([&] {
-    setup.emplace(SearchSetup{marks, std::move(not_read),
-                              open_index(std::move(index_store), options.weights_path, options.device), path,
-                              /*metrics=*/{}, /*subtracted=*/{}});
-  });
-  setup->metrics = metrics_for_search(comm, options.metric, setup->index, marks);
-  comm.together([&] {
-    if (options.plan_exemplars > 0) setup->index.parameters.exemplars = options.plan_exemplars;
-    const IndexParameters& index = setup->index.parameters;
+    IndexParameters& index = setup.index.parameters;
+    setup.blocks = std::ssize(setup.index.blocks);
+    if (options.plan_exemplars > 0) {
+      index.exemplars = options.plan_exemplars;
+      setup.blocks = index.blocks();
+    }
     check_options(options, index);
-    require_one_mark(options.protocol, marks.size());
-    check_similarity(options, setup->index);
-    setup->subtracted = match::subtracted_from_maps(options.protocol.similarity, setup->index.channels);
-    const auto count = std::ssize(marks);
-    setup->marks_per_unit = divide_up(count, kMarkUnits);
-    setup->units = divide_up(count, setup->marks_per_unit);
-    setup->view_bytes = bytes_of_views(options, index);
+    require_one_mark(options.protocol, setup.marks.size());
+    check_similarity(options, setup.index);
+    setup.subtracted = match::subtracted_from_maps(options.protocol.similarity, setup.index.channels);
+    const auto count = std::ssize(setup.marks);
+    setup.marks_per_unit = std::max<std::int64_t>(1, divide_up(count, kMarkUnits));
+    setup.units = divide_up(count, setup.marks_per_unit);
+    setup.view_bytes = bytes_of_views(options, index);
     // Found by the ranks, and gathered on root; or first found coarsely.
-    const std::int64_t found = std::max(candidates_a_mark(*setup, options), std::min(options.coarse, index.exemplars));
-    setup->mark_bytes = setup->view_bytes + 2 * found * static_cast<std::int64_t>(sizeof(Candidate));
-    setup->device_bytes = device_bytes;
-    setup->block_memory_bytes = memory_for_blocks(options, *setup);
-    setup->path.device_bytes = device_bytes - 2 * setup->mark_bytes;
+    const std::int64_t found = std::max(candidates_a_mark(setup, options), std::min(options.coarse, index.exemplars));
+    setup.mark_bytes = setup.view_bytes + 2 * found * static_cast<std::int64_t>(sizeof(Candidate));
+    setup.device_bytes = device_bytes;
+    setup.block_memory_bytes = memory_for_blocks(options, setup);
+    setup.path.device_bytes = device_bytes - 2 * setup.mark_bytes;
   });
-  return std::move(*setup);
+  return setup;
 }
 
 std::int64_t candidates_a_mark(const SearchSetup& setup, const SearchOptions& options) {
@@ -223,7 +227,7 @@ std::int64_t candidates_a_mark(const SearchSetup& setup, const SearchOptions& op
 comm::TeamWork team_work(const SearchSetup& setup, const SearchOptions& options, std::int64_t units) {
   const IndexParameters& index = setup.index.parameters;
   const auto unit_marks = static_cast<double>(setup.marks_per_unit);
-  comm::TeamWork work = {.items = units, .blocks = index.blocks()};
+  comm::TeamWork work = {.items = units, .blocks = setup.blocks};
   work.kept_blocks = ExemplarBlocks::most_in_memory(index, setup.block_memory_bytes, setup.block_access());
   work.passes_an_item = unit_marks / static_cast<double>(most_marks_a_pass(setup, options));
   // A GPU compares a block faster than it comes from a disk.
@@ -237,11 +241,11 @@ comm::Teams teams_for(const SearchSetup& setup, const SearchOptions& options, st
   return comm::cut_into_teams(work, std::min(options.mark_groups, ranks), ranks);
 }
 
-std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options) {
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options, std::int64_t kept_bytes) {
   constexpr std::int64_t kMost = 8;
   if (options.coarse > 0) return 1;
   const std::int64_t spare =
-      setup.block_memory_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.block_access());
+      setup.block_memory_bytes - kept_bytes - ExemplarBlocks::least_bytes(setup.index.parameters, setup.block_access());
   return std::clamp<std::int64_t>(1 + spare / setup.mark_bytes, 1, kMost);
 }
 

@@ -9,6 +9,7 @@
 #include "comm/communicator.h"
 #include "comm/partition.h"
 #include "core/errors.h"
+#include "retrieval/earlier_marks.h"
 #include "retrieval/open_index.h"
 #include "retrieval/search.h"
 #include "retrieval/search_metric.h"
@@ -17,17 +18,19 @@
 namespace outsole::retrieval {
 
 struct SearchSetup {
-  std::vector<std::filesystem::path> marks;  // as rank 0 sees them
+  std::vector<std::filesystem::path> marks;  // as rank 0 sees them, without those that the results hold
   std::vector<NotRead> not_read;             // what lies among them besides; on rank 0
+  EarlierMarks earlier;                      // what the results hold
   OpenIndex index;
   SearchPath path;
   SearchMetrics metrics;
-  at::Tensor subtracted;  // from the stored maps, for a similarity that wants that (match::subtracted_from_maps)
-  std::int64_t marks_per_unit = 1, units = 0;
-  std::int64_t view_bytes = 0;          // a mark's views, at most
-  std::int64_t mark_bytes = 0;          // one mark ready to be searched, and the candidates found for it
-  std::int64_t device_bytes = 0;        // of the GPU that searches, for this rank; 0: the CPU does
-  std::int64_t block_memory_bytes = 0;  // what is left of the memory given for blocks, with two such marks
+  at::Tensor subtracted;    // from the stored maps, for a similarity that wants that (match::subtracted_from_maps)
+  std::int64_t blocks = 0;  // of the database, or of that planned for
+  std::int64_t marks_per_unit = 1, units = 0;  // of these marks; in the results those of the earlier ones come first
+  std::int64_t view_bytes = 0;                 // a mark's views, at most
+  std::int64_t mark_bytes = 0;                 // one mark ready to be searched, and the candidates found for it
+  std::int64_t device_bytes = 0;               // of the GPU that searches, for this rank; 0: the CPU does
+  std::int64_t block_memory_bytes = 0;         // what is left of the memory given for blocks, with two such marks
 
   /// The blocks that its kernel wants to be given.
   BlockAccess block_access() const;
@@ -52,9 +55,10 @@ comm::TeamWork team_work(const SearchSetup& setup, const SearchOptions& options,
 /// The teams for it: as many as the options say, or the best number.
 comm::Teams teams_for(const SearchSetup& setup, const SearchOptions& options, std::int64_t units, int ranks);
 
-/// How many marks share a pass over blocks that are streamed: as many as fit into the memory for blocks, up to a number
-/// that makes reading cheap, since what a pass has found is lost when the job is killed. One with --coarse.
-std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options);
+/// How many marks share a pass over blocks that are streamed, or widened: as many as fit into the memory for blocks, up
+/// to a number that makes reading cheap, since what a pass has found is lost when the job is killed. One with --coarse.
+/// `kept_bytes` of that memory hold blocks.
+std::int64_t most_marks_a_pass(const SearchSetup& setup, const SearchOptions& options, std::int64_t kept_bytes = 0);
 
 /// Of a mark whose support the erosion has eaten.
 DataError no_support_left(const std::filesystem::path& file);

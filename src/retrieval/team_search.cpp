@@ -33,10 +33,10 @@ TeamSearch::TeamSearch(const comm::Communicator& team, const SearchOptions& opti
     : team_(team),
       options_(options),
       setup_(setup),
-      own_(comm::units_of(parameters().blocks(), team.rank(), team.size())),
-      blocks_(setup.index.store, parameters(), own_.begin, own_.end, setup.block_memory_bytes, setup.block_access(),
-              setup.subtracted),
-      marks_at_a_time_(-team.max(-(blocks_.in_memory() ? 1 : most_marks_a_pass(setup, options)))),
+      own_(comm::units_of(setup.blocks, team.rank(), team.size())),
+      blocks_(setup.index, own_.begin, own_.end, setup.block_memory_bytes, setup.block_access(), setup.subtracted),
+      marks_at_a_time_(
+          -team.max(-(blocks_.makes_blocks_anew() ? most_marks_a_pass(setup, options, blocks_.kept_bytes()) : 1))),
       marks_(std::move(marks)),
       ahead_(look_at(0)) {}
 
@@ -69,9 +69,9 @@ std::int64_t TeamSearch::marks_with_metric_of_next(std::int64_t most) const {
 
 // --- A mark until it is ready ---------------------------------------------------------------------------------------
 
-/// Where a GPU searches, a mark is read, turned and sent through the extractor while the one before it is searched. On a
-/// CPU it is not, but when it is asked for: the search keeps every core busy, so the work would only be done at another
-/// time.
+/// Where a GPU searches, a mark is read, turned and sent through the extractor while the one before it is searched. On
+/// a CPU it is not, but when it is asked for: the search keeps every core busy, so the work would only be done at
+/// another time.
 std::future<TeamSearch::SeenMark> TeamSearch::look_at(std::size_t turn) const {
   if (turn >= marks_.size()) return {};
   const auto policy = setup_.path.device.is_cuda() ? std::launch::async : std::launch::deferred;
@@ -153,14 +153,14 @@ std::vector<std::vector<Candidate>> TeamSearch::search_own(std::span<const MarkM
   const auto search_run = [&](std::span<const at::Tensor> run, std::int64_t first_block) {
     // A pass from disk may outlast the time a cluster gives; what the marks before have found is saved.
     if (!blocks_.in_memory() && stop_requested()) throw StopRequested("stopped on request while searching");
-    const std::int64_t first = (own_.begin + first_block) * kLanes;
-    // The last block's empty lanes are left out.
-    const std::int64_t exemplars = std::min(std::ssize(run) * kLanes, parameters().exemplars - first);
+    const auto exemplars =
+        std::span(setup_.index.exemplar_of_lane)
+            .subspan(static_cast<std::size_t>((own_.begin + first_block) * kLanes), run.size() * kLanes);
     for (std::size_t i = 0; i < marks.size(); ++i) {
       std::vector<match::BestPose> found(run.size() * kLanes);
       marks[i]->search(run, found);
-      for (std::int64_t lane = 0; lane < exemplars; ++lane) {
-        best[i].push_back({narrow<std::int32_t>(first + lane), found[static_cast<std::size_t>(lane)]});
+      for (std::size_t lane = 0; lane < exemplars.size(); ++lane) {
+        if (exemplars[lane] >= 0) best[i].push_back({exemplars[lane], found[lane]});
       }
       keep_best(best[i], count);
     }
@@ -179,17 +179,19 @@ std::vector<Candidate> TeamSearch::search_own(const MarkMatcher& mark, std::int6
 /// Those of `exemplars` (ascending) that are this rank's.
 std::vector<Candidate> TeamSearch::search_some(const MarkMatcher& mark, std::span<const std::int64_t> exemplars) {
   const std::int64_t first = own_.begin * kLanes;
-  std::vector<std::int64_t> mine;
+  std::vector<std::int64_t> mine;  // lanes
   for (const std::int64_t exemplar : exemplars) {
-    if (exemplar >= first && exemplar < own_.end * kLanes) mine.push_back(exemplar - first);
+    const std::int64_t lane = setup_.index.lane_of_exemplar[static_cast<std::size_t>(exemplar)];
+    if (lane >= first && lane < own_.end * kLanes) mine.push_back(lane - first);
   }
+  std::ranges::sort(mine);
   std::vector<Candidate> best;
   team_.together([&] {
-    blocks_.visit_exemplars(mine, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> numbers) {
+    blocks_.visit_exemplars(mine, [&](std::span<const at::Tensor> packed, std::span<const std::int64_t> lanes) {
       std::vector<match::BestPose> found(packed.size() * kLanes);
       mark.search(packed, found);
-      for (std::size_t i = 0; i < numbers.size(); ++i) {
-        best.push_back({narrow<std::int32_t>(first + numbers[i]), found[i]});
+      for (std::size_t i = 0; i < lanes.size(); ++i) {
+        best.push_back({setup_.index.exemplar_of_lane[static_cast<std::size_t>(first + lanes[i])], found[i]});
       }
     });
   });

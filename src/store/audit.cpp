@@ -65,7 +65,11 @@ std::vector<std::string> strange_inputs(const Making& made, const std::vector<Ma
   for (const Making& input : all) {
     const auto sha256 = made.parameters.find(input.kind + "_sha256");
     if (sha256 == made.parameters.end()) continue;
-    const bool is_here = std::ranges::any_of(all, [&](const Making& other) { return *sha256 == other.sha256; });
+    const auto names = [&](const Making& other) {  // one store, or a list of several
+      return *sha256 == other.sha256 ||
+             (sha256->is_array() && std::ranges::find(*sha256, nlohmann::json(other.sha256)) != sha256->end());
+    };
+    const bool is_here = std::ranges::any_of(all, names);
     if (is_here) continue;
     notes.push_back(made.path.string() + ": was not made from " + input.path.string() + " as it is now");
   }

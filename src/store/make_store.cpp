@@ -28,11 +28,11 @@ struct Found {
 /// Opens the writer, rank 0 first: it makes the folder, and looks at it for all. Collective.
 Found open_writer(const comm::Communicator& comm, const StoreJob& job, std::optional<StoreWriter>& writer) {
   const nlohmann::json found = comm::json_from_root(comm, [&] {
-    writer.emplace(job.output, job.header, job.units, /*create_folder=*/true, job.stamps);
+    writer.emplace(job.output, job.header, job.units, /*create_folder=*/true, job.stamps, job.adds_units);
     nlohmann::json missing = nlohmann::json::array();
     if (writer->is_finished()) return nlohmann::json{{"finished", true}, {"missing", missing}};
     std::error_code ignored;
-    fs::remove(provenance_path(job.output), ignored);  // of an older store
+    if (!fs::exists(job.output)) fs::remove(provenance_path(job.output), ignored);  // of an older store
     for (std::int64_t unit = 0; unit < job.units; ++unit) {
       if (!writer->has_unit(unit)) missing.push_back(unit);
     }

@@ -21,6 +21,7 @@ struct StoreJob {
   StoreHeader header;                     // the same on every rank
   std::int64_t units = 0;                 // likewise
   std::vector<std::string> stamps;        // of the units, as StoreWriter takes them; rank 0's count. Empty: none
+  bool adds_units = false;                // to a finished store that has fewer of them, as StoreWriter does it
   std::string doing;                      // "indexing", for progress
   std::vector<std::string> command_line;  // for provenance
   /// What an unfinished run has written is removed when making a unit throws DataError, unless an earlier run wrote

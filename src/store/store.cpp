@@ -187,7 +187,8 @@ struct Store::State {
     Layout expected = view.row_layout;
     for (auto& [name, dataset] : expected) dataset.shape[0] = view.shards[unit].rows;
     const bool same = header_difference(shard.header, view.header).empty() && shard.unit == wanted &&
-                      std::cmp_equal(shard.units, view.shards.size()) && shard.layout == expected;
+                      wanted < shard.units && std::cmp_less_equal(shard.units, view.shards.size()) &&
+                      shard.layout == expected;
     if (!same) throw DataError(file.string() + ": is not the shard that " + path.string() + " lists");
     open_shard = OpenShard{wanted, std::move(shard.file)};
     return open_shard->file;

@@ -63,9 +63,11 @@ class StoreWriter {
   /// must not write one store: rank 0 holds NAME.shards/lock (flock) while the writer lives; a second job gets
   /// UsageError. `stamps`, one a unit where they are given, change with what a unit is made from but must not be in its
   /// bytes, such as times of files: an earlier run's shard is kept only if its stamp is the same. They lie in
-  /// NAME.shards/stamps until the store is finished.
+  /// NAME.shards/stamps until the store is finished. With `adds_units` a finished store of the same header and of fewer
+  /// units is no finished one: further units are added after its own, which stay as they are (and need no stamp). Until
+  /// finish the store is what it was.
   StoreWriter(std::filesystem::path path, StoreHeader header, std::int64_t units, bool create_folder,
-              std::vector<std::string> stamps = {});
+              std::vector<std::string> stamps = {}, bool adds_units = false);
   ~StoreWriter();
 
   /// On rank 0 only.

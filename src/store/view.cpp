@@ -46,7 +46,8 @@ void add_shard(Inventory& inventory, const fs::path& path, const StoreHeader& he
   if (const std::string difference = header_difference(shard.header, header); !difference.empty()) {
     throw DataError(path.string() + ": belongs to another run: " + difference);
   }
-  if (shard.unit != unit || shard.units != units) {
+  // Units may have been added to a store of fewer.
+  if (shard.unit != unit || shard.units > units || shard.unit >= shard.units) {
     throw DataError(path.string() + ": is unit " + std::to_string(shard.unit) + " of " + std::to_string(shard.units));
   }
   std::int64_t rows = 0;

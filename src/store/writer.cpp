@@ -33,22 +33,26 @@ struct StoreWriter::State {
   std::int64_t units;
   std::vector<std::string> stamps;  // of the units, or empty
   std::unique_ptr<FileLock> lock;   // on the rank that created the folder
+  bool adds_units = false;
+  std::int64_t finished_units = 0;  // of the store that units are added to
   bool finished = false;
 
   fs::path shard_path(std::int64_t unit) const { return folder / shard_name(unit); }
   fs::path stamps_path() const { return folder / "stamps"; }
 
-  /// Whether the view exists; if so it must be of this very store.
-  bool find_finished() const {
+  /// Whether the view exists, with all units; if there is one it must be of this very store.
+  bool find_finished() {
     if (!fs::exists(path)) return false;
     const Store store(path);
     std::string difference = header_difference(store.header(), header);
-    if (difference.empty() && store.units() != units) {
+    const bool is_begun = adds_units && store.units() < units;
+    if (difference.empty() && store.units() != units && !is_begun) {
       difference = "it has " + std::to_string(store.units()) + " units there and " + std::to_string(units) + " here";
     }
     if (!difference.empty())
       throw DataError(path.string() + ": exists and was made otherwise: " + difference + way_out(path));
-    return true;
+    if (is_begun) finished_units = store.units();
+    return !is_begun;
   }
 
   void create_folder() {
@@ -62,6 +66,7 @@ struct StoreWriter::State {
   void take_over() const {
     std::error_code ignored;
     fs::remove(path.string() + ".part", ignored);
+    if (adds_units) remove_units_of_other_additions();
     for (const auto& entry : fs::directory_iterator(folder)) {
       const fs::path& file = entry.path();
       if (file.extension() == ".part") fs::remove(file, ignored);
@@ -72,12 +77,31 @@ struct StoreWriter::State {
     remove_outdated_shards();
   }
 
+  /// An interrupted run may have begun to make more units than there are to be.
+  void remove_units_of_other_additions() const {
+    for (const auto& entry : fs::directory_iterator(folder)) {
+      const fs::path& file = entry.path();
+      if (file.extension() == ".h5" && io_thread().run([&] { return is_of_more_units(file); })) {
+        std::error_code ignored;
+        fs::remove(file, ignored);
+      }
+    }
+    remove_outdated_shards();
+  }
+
+  bool is_of_more_units(const fs::path& file) const try {
+    const Shard shard = open_shard(file);
+    return shard.unit >= finished_units && shard.units > units && header_difference(shard.header, header).empty();
+  } catch (const DataError&) {
+    return false;  // shard_complaint says why
+  }
+
   /// Removes the shards whose stamp is not, or not known to be, this run's.
   void remove_outdated_shards() const {
     if (stamps.empty()) return;
     const nlohmann::json earlier = fs::exists(stamps_path()) ? parse_json(read_text_file(stamps_path())) : nullptr;
     std::int64_t outdated = 0;
-    for (std::int64_t unit = 0; unit < units; ++unit) {
+    for (std::int64_t unit = finished_units; unit < units; ++unit) {
       const auto i = static_cast<std::size_t>(unit);
       if (earlier.is_array() && i < earlier.size() && earlier[i] == stamps[i]) continue;
       std::error_code error;
@@ -104,7 +128,8 @@ struct StoreWriter::State {
     const Shard shard = open_shard(file);
     const std::string difference = header_difference(shard.header, header);
     if (!difference.empty()) return "is left from a run with other settings: " + difference;
-    if (shard.units == units && shard.unit >= 0 && shard.unit < units && file == shard_path(shard.unit)) return "";
+    const bool is_of_these = shard.units == units || (adds_units && shard.units <= units);
+    if (is_of_these && shard.unit >= 0 && shard.unit < units && file == shard_path(shard.unit)) return "";
     return "is unit " + std::to_string(shard.unit) + " of " + std::to_string(shard.units) + ", not one of " +
            std::to_string(units);
   } catch (const DataError& error) {
@@ -113,12 +138,12 @@ struct StoreWriter::State {
 };
 
 StoreWriter::StoreWriter(fs::path path, StoreHeader header, std::int64_t units, bool create_folder,
-                         std::vector<std::string> stamps)
+                         std::vector<std::string> stamps, bool adds_units)
     : state_(std::make_unique<State>()) {
   ensure(units > 0, "a store without units");
   ensure(stamps.empty() || std::ssize(stamps) == units, "a stamp for every unit");
   if (path.extension() != ".h5") throw UsageError("`output` " + path.string() + ": the name of a store ends in .h5");
-  *state_ = {path, shards_folder(path), std::move(header), units, std::move(stamps), nullptr, false};
+  *state_ = {path, shards_folder(path), std::move(header), units, std::move(stamps), nullptr, adds_units};
   find_schema(state_->header.schema, state_->header.version, path.string());
   if (!create_folder) return;
   state_->finished = state_->find_finished();

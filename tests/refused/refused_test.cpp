@@ -303,7 +303,7 @@ std::vector<BadInput> bad_options() {
       usage("ErosionOfHalf", "--erosion", kSearch + "--erosion 0.5"),
       usage("FrameWithoutWidth", "--frame 586", kIndex + ex + "--frame 586"),
       usage("FrameTooSmallForTheFeatures", "4x4", kIndex + ex + "--frame 4x4"),
-      usage("UnknownPrecision", "--precision 8", kIndex + ex + "--precision 8"),
+      usage("UnknownPrecision", "--precision 4", kIndex + ex + "--precision 4"),
       usage("ScaleOfZero", "--image-scale", kIndex + ex + "--image-scale 0"),
       usage("MemoryTooSmall", "--memory-gib", kIndex + ex + "--memory-gib 0.1"),
       usage("UnknownDevice", "--device tpu", kIndex + ex + "--device tpu"),

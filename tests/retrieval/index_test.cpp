@@ -59,6 +59,7 @@ class Index : public Retrieval {
          {"exemplar_id", "exemplar_height_px", "exemplar_width_px", "exemplar_mirror", "white_response"}) {
       whole[name] = today.read(name);
     }
+    if (version > 3) whole["exemplar_equal_to"] = today.read("exemplar_equal_to");
     writer.finish(whole);
   }
 
@@ -189,7 +190,7 @@ TEST_F(Index, WhoseEqualsAreNoneIsRefused) {
       auto& equal_to = std::get<std::vector<std::int32_t>>(whole["exemplar_equal_to"].values);
       equal_to[3] = 2;
       equal_to[7] = wrong;
-      store::StoreWriter writer(path, {kIndexSchema, 4, today.header().parameters}, 1, true);
+      store::StoreWriter writer(path, {kIndexSchema, 5, today.header().parameters}, 1, true);
       writer.write_unit(0, rows);
       writer.finish(whole);
       EXPECT_THAT(
@@ -300,12 +301,12 @@ TEST_F(Index, OfEarlierVersionsIsOpenedAndSearchedAsTheSameIndexOfToday) {
   build_index(comm_, index_options({"scattering"}));
   write_mark("mark", {exemplars_[5].image(cv::Rect(0, 0, 40, 40)).clone(), {}});
   search(comm_, search_options());
-  for (const int version : {1, 2, 3}) {
+  for (const int version : {1, 2, 3, 4}) {
     SearchOptions options = search_options();
-    options.index = folder_ / ("index" + std::to_string(version) + ".h5");
+    options.indexes = {folder_ / ("index" + std::to_string(version) + ".h5")};
     options.output = folder_ / ("results" + std::to_string(version) + ".h5");
     options.csv = folder_ / ("results" + std::to_string(version) + ".csv");
-    on_root([&] { write_as_version(version, options.index); });
+    on_root([&] { write_as_version(version, options.indexes.front()); });
     search(comm_, options);
     on_root([&] {
       EXPECT_EQ(read_text_file(options.csv), read_text_file(folder_ / "results.csv"));
@@ -318,7 +319,7 @@ TEST_F(Index, OfEarlierVersionsIsOpenedAndSearchedAsTheSameIndexOfToday) {
       ADD_FAILURE() << "no refusal";
     } catch (const UsageError& error) {
       EXPECT_THAT(error.what(), HasSubstr("`similarity` mu_bar_c,sigma_c"));
-      EXPECT_THAT(error.what(), HasSubstr(options.index.string()));
+      EXPECT_THAT(error.what(), HasSubstr(options.indexes.front().string()));
       EXPECT_THAT(error.what(), HasSubstr("make it anew"));
     }
   }

@@ -93,7 +93,7 @@ class LearnMetric : public Retrieval {
 
   std::map<std::string, FoundScores> search_by(const fs::path& index, const fs::path& metric, const std::string& name) {
     SearchOptions options = plain_search();
-    options.index = index;
+    options.indexes = {index};
     options.metric = metric;
     options.output = folder_ / (name + ".h5");
     search(comm_, options);
@@ -283,14 +283,14 @@ TEST_F(LearnMetric, AnIndexOfProjectedMapsGivesTheSameScoresAsProjectingInTheSea
     for (const auto& [id, found] : in_search) EXPECT_EQ(found.scores, in_index.at(id).scores) << id;
   });
   SearchOptions without = plain_search();
-  without.index = projected.output;
+  without.indexes = {projected.output};
   without.output = folder_ / "without.h5";
   EXPECT_THAT(message_of<UsageError>([&] { search(comm_, without); }), HasSubstr("give that as `metric`, too"));
   without.metric = options.output;
   without.protocol.similarity = match::similarity_named("none,none");
   EXPECT_THAT(message_of<UsageError>([&] { search(comm_, without); }), HasSubstr("learned for mu_c,sigma_c"));
   LearnOptions again = options;
-  again.search.index = projected.output;
+  again.search.indexes = {projected.output};
   again.output = folder_ / "again.h5";
   EXPECT_THAT(message_of<UsageError>([&] { learn_metric(comm_, again); }), HasSubstr("projected by a learned metric"));
 }
@@ -389,7 +389,7 @@ TEST_F(LearnMetric, RefusesMetricsThatAreBrokenOrOfOtherFeatures) {
   pixels.output = folder_ / "pixels.h5";
   build_index(comm_, pixels);
   SearchOptions by_metric = plain_search();
-  by_metric.index = pixels.output;
+  by_metric.indexes = {pixels.output};
   by_metric.metric = options.output;
   EXPECT_THAT(message_of<DataError>([&] { search(comm_, by_metric); }),
               HasSubstr("metric.h5: was learned from features whose"));
@@ -403,7 +403,7 @@ TEST_F(LearnMetric, RefusesMetricsThatAreBrokenOrOfOtherFeatures) {
     });
     by_metric.metric = folder_ / name;
   };
-  by_metric.index = folder_ / "index.h5";
+  by_metric.indexes = {folder_ / "index.h5"};
   Metric metric;
   metric.weight = at::full({81}, 0.1, at::kDouble);
   metric.weight[4] = std::nan("");

@@ -11,7 +11,7 @@ using MarkIds = outsole::testing::SharedFolder;
 
 TEST_F(MarkIds, ThatNoStoreCanHoldAreRefusedBeforeTheSearch) {
   SearchOptions options;
-  options.index = folder_ / "index.h5";
+  options.indexes = {folder_ / "index.h5"};
   options.output = folder_ / "results.h5";
   for (const std::string& name : {std::string("\xFF.png"), std::string(129, 'x') + ".png", std::string("a\tb.png")}) {
     prepare([&] { write(name, "looked at by name only"); });

@@ -27,7 +27,7 @@ class RelevanceOfResults : public Retrieval {
   void expect_scores_again(const SearchOptions& options, const std::string& name) const {
     search(comm_, options);
     on_root([&] {
-      const OpenIndex index = open_index(store::Store(options.index, kIndexSchema), "", at::kCPU);
+      const OpenIndex index = open_index(store::Store(options.indexes.front(), kIndexSchema), "", at::kCPU);
       const ingest::ExemplarStore exemplars(folder_ / "exemplars.h5");
       for (const Candidate& candidate : read_candidates(options.csv)) {
         const image::MarkPose pose = {candidate.angle_deg, candidate.y_px, candidate.x_px, candidate.scale,

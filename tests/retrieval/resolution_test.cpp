@@ -223,7 +223,7 @@ TEST_F(Resolution, OfAlignedMarksCountsToo) {
     EXPECT_EQ(found.at("huge").scale, 10);
   });
   options.protocol.mark_dpi = 10;
-  IndexParameters fine = open_index(store::Store(options.index, kIndexSchema), "", at::kCPU).parameters;
+  IndexParameters fine = open_index(store::Store(options.indexes.front(), kIndexSchema), "", at::kCPU).parameters;
   fine.exemplar_dpi = 20000;
   EXPECT_THAT(message_of<DataError>([&] { read_scaled_mark(folder_ / "marks/same.tiff", fine, options.protocol); }),
               AllOf(HasSubstr("same.tiff"), HasSubstr("is its resolution right?")));
@@ -266,7 +266,7 @@ TEST_F(Resolution, OfMarksChangesNothingWhereThatOfTheExemplarsIsNotKnown) {
   build_index(comm_, index);
   write_mark_of("double", resized(part(), 2), 200);
   SearchOptions options = search_options();
-  options.index = index.output;
+  options.indexes = {index.output};
   const SearchSummary summary = search(comm_, options);
   on_root([&] {
     EXPECT_EQ(summary.exemplar_dpi, 0);
@@ -297,7 +297,7 @@ TEST_F(Resolution, IsTheSameWhereMarksAreLearnedFromOrLaidOverExemplars) {
   options.protocol = searched.protocol;
   options.protocol.mark_dpi.reset();
   options.output = folder_ / "pairs.h5";
-  const OpenIndex index = open_index(store::Store(searched.index, kIndexSchema), "", at::kCPU);
+  const OpenIndex index = open_index(store::Store(searched.indexes.front(), kIndexSchema), "", at::kCPU);
   EXPECT_THAT(message_of<DataError>([&] { make_learning_pairs(comm_, options, index); }),
               AllOf(HasSubstr("results.h5"), HasSubstr("'mark_dpi'")));
   options.protocol.mark_dpi = 200;
@@ -334,7 +334,7 @@ TEST_F(Resolution, FoldsOfAMetricKeepEqualPixelsTogether) {
   }
   LearnOptions options;
   options.search = search_options();
-  options.search.index = index.output;
+  options.search.indexes = {index.output};
   options.search.csv.clear();
   options.labels = folder_ / "labels.csv";
   options.method = LearnMethod::kWeights;

@@ -113,7 +113,7 @@ class Retrieval : public ::testing::Test {
 
   SearchOptions search_options() const {
     SearchOptions options;
-    options.index = folder_ / "index.h5";
+    options.indexes = {folder_ / "index.h5"};
     options.marks = {folder_ / "marks"};
     options.output = folder_ / "results.h5";
     options.csv = folder_ / "results.csv";

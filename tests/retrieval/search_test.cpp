@@ -292,7 +292,7 @@ class SearchBytes : public Retrieval {
 };
 
 TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
-  const OpenIndex index = open_index(store::Store(search_options().index, kIndexSchema), "", at::kCPU);
+  const OpenIndex index = open_index(store::Store(search_options().indexes.front(), kIndexSchema), "", at::kCPU);
   const std::int64_t blocks = index.parameters.blocks();
   const auto visit = [&](ExemplarBlocks& range) {
     std::vector<at::Tensor> seen;
@@ -302,8 +302,8 @@ TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
     });
     return seen;
   };
-  ExemplarBlocks streamed(index.store, index.parameters, 0, blocks, 0);
-  ExemplarBlocks kept(index.store, index.parameters, 0, blocks, std::int64_t{1} << 30);
+  ExemplarBlocks streamed(index, 0, blocks, 0);
+  ExemplarBlocks kept(index, 0, blocks, std::int64_t{1} << 30);
   EXPECT_FALSE(streamed.in_memory());
   EXPECT_TRUE(kept.in_memory());
   for (int time = 0; time < 2; ++time) {
@@ -315,9 +315,8 @@ TEST_F(SearchBytes, BlocksAreTheSameWhetherKeptInMemoryOrStreamed) {
 }
 
 TEST_F(SearchBytes, ChosenExemplarsAreTheSameFromMemoryAsFromDisk) {
-  const OpenIndex index = open_index(store::Store(search_options().index, kIndexSchema), "", at::kCPU);
-  ExemplarBlocks blocks(index.store, index.parameters, 0, index.parameters.blocks(), std::int64_t{1} << 30,
-                        {at::kCPU, 2});
+  const OpenIndex index = open_index(store::Store(search_options().indexes.front(), kIndexSchema), "", at::kCPU);
+  ExemplarBlocks blocks(index, 0, index.parameters.blocks(), std::int64_t{1} << 30, {at::kCPU, 2});
   std::vector<at::Tensor> all;
   const std::vector<std::int64_t> wanted = {0, 3, 31, 33, 40, 64, 69};
   const auto expect_chosen = [&] {
@@ -335,7 +334,7 @@ TEST_F(SearchBytes, ChosenExemplarsAreTheSameFromMemoryAsFromDisk) {
     });
     EXPECT_EQ(seen, wanted.size());
   };
-  ExemplarBlocks streamed(index.store, index.parameters, 0, index.parameters.blocks(), 0);
+  ExemplarBlocks streamed(index, 0, index.parameters.blocks(), 0);
   streamed.visit([&](std::span<const at::Tensor> run, std::int64_t) { all.push_back(run.front().clone()); });
   expect_chosen();
   blocks.visit([](std::span<const at::Tensor>, std::int64_t) {});
@@ -647,7 +646,7 @@ TEST_F(SearchBytes, ResultsAreNotTakenForThoseOfAMarkWhoseMaskCameLater) {
     search(comm_, search_options());
     ADD_FAILURE() << "no refusal";
   } catch (const DataError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("marks_sha256"));
+    EXPECT_THAT(error.what(), HasSubstr("m0.png"));
   }
 }
 
