@@ -86,6 +86,7 @@ class Browser:
 
     def open(self, path):
         self.events.clear()
+        self.requests.clear()
         self.ask("Page.navigate", url="file://" + "/".join(map(_quoted, str(path).split("/"))))
         while "Page.loadEventFired" not in self.events:
             self.receive()
