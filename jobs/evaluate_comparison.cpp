@@ -34,12 +34,19 @@ const ordered_json& at(const ordered_json& json, const std::string& pointer) {
   return json.at(ordered_json::json_pointer(pointer));
 }
 
-/// "72.5 +- 7.1", or a dash where it is not known.
+/// "72.5 (57.2-83.9)", a share with its 95% interval, "0.773 +- 0.061", a mean with its standard error, or a dash where
+/// it is not known.
 std::string value_cell(const ordered_json& method, const Measure& measure) {
   const ordered_json& value = at(method, measure.pointer);
   if (value.is_null()) return "-";
-  return fmt::format("{:.{}f} +- {:.{}f}", value.get<double>(), measure.decimals,
-                     at(method, std::string("/standard_error") + measure.pointer).get<double>(), measure.decimals);
+  const std::string text = fmt::format("{:.{}f}", value.get<double>(), measure.decimals);
+  const ordered_json::json_pointer interval(std::string("/interval_95") + measure.pointer);
+  if (method.contains(interval)) {
+    return text + fmt::format(" ({:.1f}-{:.1f})", method.at(interval).at(0).get<double>(),
+                              method.at(interval).at(1).get<double>());
+  }
+  return text + fmt::format(" +- {:.{}f}", at(method, std::string("/standard_error") + measure.pointer).get<double>(),
+                            measure.decimals);
 }
 
 std::string chance_cell(const ordered_json& method, const Measure& measure) {
@@ -59,7 +66,7 @@ std::string difference_cell(const ordered_json& method, const Measure& measure) 
 template <typename Cell>
 std::string line(const std::string& name, std::size_t width, Cell cell) {
   std::string text = fmt::format("  {:<{}}", name, width);
-  for (const Measure& measure : kMeasures) text += fmt::format(" {:>16}", cell(measure));
+  for (const Measure& measure : kMeasures) text += fmt::format(" {:>18}", cell(measure));
   return text + "\n";
 }
 
@@ -83,6 +90,7 @@ std::string comparison_table(const ordered_json& json) {
                           printable(method["name"].get<std::string>()), tied);
     }
   }
+  text += "  In brackets: 95% intervals (Wilson); mAP: standard error.\n";
   if (methods.size() == 1) return text;
   text += fmt::format(
       "  Against {}: marks that only the one, only the other finds; McNemar's exact test; mAP: sign flips\n", first);
