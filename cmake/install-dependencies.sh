@@ -11,7 +11,7 @@ packages=(
   libboost-program-options-dev libspdlog-dev nlohmann-json3-dev libssl-dev libsvm-dev
 )
 if [ "${1:-}" != --program ]; then
-  packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil python3-h5py)
+  packages+=(ccache git libgtest-dev libgmock-dev libbenchmark-dev libfaketime python3-numpy python3-pil python3-h5py r-cran-hdf5r)
 fi
 
 if [ "${1:-}" = --slurm ] && [ "$(id -u)" -eq 0 ] && ! command -v sbatch >/dev/null; then

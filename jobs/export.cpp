@@ -24,7 +24,7 @@ void declare_export(ExportJob& own, Options& options) {
   options.add("output", "DIR", own.options.folder, "folder of the files").required();
 }
 
-std::string listed(const std::vector<std::string>& names) {
+std::string names_joined(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + printable(name);
   return text;
@@ -42,10 +42,10 @@ Report run_export(ExportJob& own, const JobContext& context) {
     summary = report::export_store(own.options);
   });
   return [=] {
-    std::string text = fmt::format("{}: {} images, {} tables{}\n", own.options.folder.string(), summary.images,
-                                   summary.tables.size(),
-                                   summary.tables.empty() ? "" : ": " + listed(summary.tables));
-    if (!summary.left_out.empty()) text += fmt::format("left out: {}\n", listed(summary.left_out));
+    std::string text =
+        fmt::format("{}: {} images, {} tables{}\n", own.options.folder.string(), summary.images, summary.tables.size(),
+                    summary.tables.empty() ? "" : ": " + names_joined(summary.tables));
+    if (!summary.left_out.empty()) text += fmt::format("left out: {}\n", names_joined(summary.left_out));
     return text;
   };
 }
@@ -58,7 +58,8 @@ Job export_job() {
        "Examples:\n"
        "  outsole export prepared.h5 --format tiff --output images/\n"
        "  outsole export results.h5 --ids 00001 --output tables/\n"
-       "Images carry their resolution where it is known. A table ROWS.csv has a line for each row, ROWS_COLUMNS.csv one\n"
+       "Images carry their resolution where it is known. A table ROWS.csv has a line for each row, ROWS_COLUMNS.csv "
+       "one\n"
        "for each row and column, such as marks_top.csv of the candidates of each mark. Feature maps are left out.\n"},
       declare_export, run_export);
 }

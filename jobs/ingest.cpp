@@ -50,9 +50,10 @@ void declare_ingest(IngestJob& own, Options& options) {
                   "go on where the manifest has rows without a file, or a column whose name is nearly a known one")
       .only_with("manifest")
       .not_with("strict");
-  options.add("week-column", "NAME", own.week_column,
-              "the manifest's column of weeks (scans); else 'week', without one weeks since a shoe's first date, without "
-              "dates one visit")
+  options
+      .add("week-column", "NAME", own.week_column,
+           "the manifest's column of weeks (scans); else 'week', without one weeks since a shoe's first date, without "
+           "dates one visit")
       .only_with("kind", {"scans"});
   options
       .add("max-pixels", "N", ingest.limits.max_pixels, "refuse larger images, and half as large ones in 16-bit colour")

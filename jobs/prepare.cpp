@@ -95,9 +95,10 @@ void require_most_registered(const wear::PrepareSummary& summary, const std::str
   if (2 * flagged <= to_register || flagged == 0) return;
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
-  throw DataError(fmt::format("{} of {} scans could not be registered to the first one of their shoe; look at `figures`, "
-                              "and check the labels, the resolution (`dpi`) and `max_angle_deg`",
-                              flagged, to_register));
+  throw DataError(
+      fmt::format("{} of {} scans could not be registered to the first one of their shoe; look at `figures`, "
+                  "and check the labels, the resolution (`dpi`) and `max_angle_deg`",
+                  flagged, to_register));
 }
 
 void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder) {

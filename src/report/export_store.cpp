@@ -57,7 +57,8 @@ std::string table_of(const DatasetSchema& dataset) {
   if (dataset.shape.size() == 1 || is_digest(dataset) || (dataset.ragged && dataset.name == "metadata")) {
     return dataset.shape[0];
   }
-  return dataset.shape.size() == 2 && dataset.by_row && !dataset.ragged ? dataset.shape[0] + "_" + dataset.shape[1] : "";
+  return dataset.shape.size() == 2 && dataset.by_row && !dataset.ragged ? dataset.shape[0] + "_" + dataset.shape[1]
+                                                                        : "";
 }
 
 std::optional<std::string> id_dataset(const Store& store) {
@@ -163,8 +164,8 @@ class TableReader {
     const std::int64_t per_row = values.shape.size() > 1 ? values.shape[1] : 1;
     const std::string text = element_text(values.values, row * per_row + place);
     if (names_[column].empty()) return text;
-    const auto named = static_cast<std::size_t>(std::get<std::vector<std::int32_t>>(values.values)[static_cast<std::size_t>(
-        row * per_row + place)]);
+    const auto named = static_cast<std::size_t>(
+        std::get<std::vector<std::int32_t>>(values.values)[static_cast<std::size_t>(row * per_row + place)]);
     return named < names_[column].size() ? names_[column][named] : "";
   }
 
@@ -241,7 +242,8 @@ void write_long(const Store& store, const std::vector<const DatasetSchema*>& dat
     const std::string id = own_id ? element_text(store.read(*own_id, row, 1).values, 0) : std::to_string(row);
     for (std::int64_t place = 0; place < reader.width(); ++place) {
       const bool is_named = place < std::ssize(places);
-      std::vector<std::string> fields{id, is_named ? places[static_cast<std::size_t>(place)] : std::to_string(place + 1)};
+      std::vector<std::string> fields{id,
+                                      is_named ? places[static_cast<std::size_t>(place)] : std::to_string(place + 1)};
       for (std::size_t column = 0; column < datasets.size(); ++column) fields.push_back(reader.text(column, 0, place));
       table.line(fields);
     }
@@ -266,11 +268,10 @@ double number_at(const Store& store, const std::string& dataset, std::int64_t ro
 
 double resolution_of(const Store& store, std::int64_t row) {
   const double dpi = store.has("dpi") ? number_at(store, "dpi", row)
-                                      : store.header().parameters.is_object() &&
-                                                store.header().parameters.contains("dpi") &&
-                                                store.header().parameters["dpi"].is_number()
-                                            ? store.header().parameters["dpi"].get<double>()
-                                            : 0;
+                     : store.header().parameters.is_object() && store.header().parameters.contains("dpi") &&
+                             store.header().parameters["dpi"].is_number()
+                         ? store.header().parameters["dpi"].get<double>()
+                         : 0;
   return dpi >= image::kLeastDpi && dpi <= 1e5 ? dpi : 0;
 }
 
@@ -296,7 +297,8 @@ std::vector<std::string> file_names(const Store& store, const std::vector<std::i
   const auto own_id = id_dataset(store);
   for (const std::int64_t row : rows) {
     std::string name = own_id ? element_text(store.read(*own_id, row, 1).values, 0) : "";
-    std::ranges::replace_if(name, [](unsigned char c) { return c < 0x20 || c == '/' || c == 0x7F; }, '_');
+    std::ranges::replace_if(
+        name, [](unsigned char c) { return c < 0x20 || c == '/' || c == 0x7F; }, '_');
     if (name.empty() || name == "." || name == "..") name = "row";
     if (store.has("weeks") && schema_of(store).find("weeks")->by_row) {
       name += fmt::format(".weeks_{:g}", number_at(store, "weeks", row));

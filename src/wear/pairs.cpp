@@ -126,8 +126,9 @@ void require_visits(Scans scans, const ScansByShoe& shoes) {
     });
   });
   if (has_visits || shoes.empty()) return;
-  throw DataError("every shoe was scanned in one week only, so there is no wear to learn from; where there were several "
-                  "visits the manifest needs a column of weeks or of dates when it is ingested");
+  throw DataError(
+      "every shoe was scanned in one week only, so there is no wear to learn from; where there were several "
+      "visits the manifest needs a column of weeks or of dates when it is ingested");
 }
 
 void mark_unseen_targets(PairSets& sets) {

@@ -306,24 +306,23 @@ void tell_assumed_resolution(const Preparation& work, const PrepareOptions& opti
 
 store::StoreHeader header_of(const Preparation& work, const PrepareOptions& options) {
   const image::RegistrationParameters& r = options.registration;
-  store::StoreHeader header{
-          kPreparedSchema,
-          kPreparedVersion,
-          {{"scans_sha256", work.store.store().sha256()},
-           {"scans", work.facts.scans},
-           {"dpi", work.facts.dpi * work.facts.scale},
-           {"scan_dpi", work.facts.dpi},
-           {"height_px", work.facts.height_px},
-           {"width_px", work.facts.width_px},
-           {"crops", options.crops},
-           {"denoises", options.denoises},
-           {"registers", options.registers},
-           {"mirrors_right", options.mirrors_right},
-           {"consensus_weeks", options.consensus_weeks.value_or(0)},
-           {"max_angle_deg", r.max_angle_deg},
-           {"max_shift_mm", r.max_shift_mm},
-           {"least_correlation", r.least_correlation},
-           {"least_overlap", r.least_overlap}}};
+  store::StoreHeader header{kPreparedSchema,
+                            kPreparedVersion,
+                            {{"scans_sha256", work.store.store().sha256()},
+                             {"scans", work.facts.scans},
+                             {"dpi", work.facts.dpi * work.facts.scale},
+                             {"scan_dpi", work.facts.dpi},
+                             {"height_px", work.facts.height_px},
+                             {"width_px", work.facts.width_px},
+                             {"crops", options.crops},
+                             {"denoises", options.denoises},
+                             {"registers", options.registers},
+                             {"mirrors_right", options.mirrors_right},
+                             {"consensus_weeks", options.consensus_weeks.value_or(0)},
+                             {"max_angle_deg", r.max_angle_deg},
+                             {"max_shift_mm", r.max_shift_mm},
+                             {"least_correlation", r.least_correlation},
+                             {"least_overlap", r.least_overlap}}};
   if (!options.whitens) header.parameters["whitens"] = false;  // absent in stores of earlier versions
   return header;
 }

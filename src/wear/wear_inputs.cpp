@@ -54,7 +54,8 @@ WeeksOfShoes nearest_weeks(const WeeksOfShoes& there, const std::vector<double>&
       const double found = *std::ranges::min_element(weeks, {}, [&](double other) { return std::abs(other - week); });
       if (std::abs(found - week) > kNearEnough) continue;
       nearest[shoe].insert(found);
-      if (found != week) spdlog::info("shoe '{}' has no scan of week {:g}: that of week {:g} is taken", shoe, week, found);
+      if (found != week)
+        spdlog::info("shoe '{}' has no scan of week {:g}: that of week {:g} is taken", shoe, week, found);
     }
   }
   return nearest;
