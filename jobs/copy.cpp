@@ -31,9 +31,9 @@ Report transfer(const CopyJob& own, const JobContext& context, store::Transfer h
     if (context.comm.is_root()) summary = store::transfer_store(from, to, how, context.command_line);
   });
   return [=] {
-    std::string text = fmt::format("{}: {}{} shards, {}\n", printable(to.string()),
-                                   summary.was_finished ? "was there already; " : "", summary.units,
-                                   format_bytes(static_cast<double>(summary.bytes)));
+    std::string text =
+        fmt::format("{}: {}{} shards, {}\n", printable(to.string()), summary.was_finished ? "was there already; " : "",
+                    summary.units, format_bytes(static_cast<double>(summary.bytes)));
     text += fmt::format("its SHA-256 is {}; as {} it was {}: what was made from it names that\n", summary.sha256_now,
                         printable(from.filename().string()), summary.sha256_before);
     return text;

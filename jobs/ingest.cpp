@@ -18,13 +18,13 @@ namespace {
 
 struct IngestJob {
   std::string kind;
-  std::string week_column = "week";
+  std::optional<std::string> week_column;
   ingest::IngestOptions ingest;
 };
 
 ingest::ColumnFilter parse_filter(const std::string& text) {
   const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals == 0) throw UsageError("expected COLUMN=VALUE");
+  if (equals == std::string::npos || equals == 0) throw UsageError("expected COLUMN=VALUE or COLUMN=VALUE,VALUE");
   return {text.substr(0, equals), text.substr(equals + 1)};
 }
 
@@ -38,18 +38,22 @@ void declare_ingest(IngestJob& own, Options& options) {
       .add("manifest", "CSV", ingest.manifest,
            "what is known of the images: a column 'file' or 'id'; exemplars: 'mirror' (1: mirrored before use), 'dpi'; "
            "scans: "
-           "'shoe', 'pair', 'foot', 'week', perhaps 'dpi'; others are kept")
+           "'shoe', 'pair', 'foot', 'week' or dates, perhaps 'dpi'; others are kept; a 'file' is looked for from the "
+           "manifest's folder and from those of --input")
       .required_with("kind", {"scans"});
   options
-      .add_parsed_list("where", "COLUMN=VALUE...", ingest.where, parse_filter,
-                       "only images whose manifest row holds these values")
+      .add_parsed_list("where", "COLUMN=VALUE[,VALUE]...", ingest.where, parse_filter,
+                       "only images whose manifest row holds, of each column named, one of these values")
       .only_with("manifest");
   options
       .add_switch("lenient", ingest.lenient,
                   "go on where the manifest has rows without a file, or a column whose name is nearly a known one")
       .only_with("manifest")
       .not_with("strict");
-  options.add("week-column", "NAME", own.week_column, "the manifest's column of weeks (scans)")
+  options
+      .add("week-column", "NAME", own.week_column,
+           "the manifest's column of weeks (scans); else 'week', without one weeks since a shoe's first date, without "
+           "dates one visit")
       .only_with("kind", {"scans"});
   options
       .add("max-pixels", "N", ingest.limits.max_pixels, "refuse larger images, and half as large ones in 16-bit colour")
@@ -121,7 +125,9 @@ Report run_ingest(IngestJob& own, const JobContext& context) {
   own.ingest.memory_bytes = context.memory_bytes();
   own.ingest.strict = context.common.strict;
   own.ingest.command_line = context.command_line;
-  const ingest::IngestKind kind = own.kind == "scans" ? ingest::scan_kind(own.week_column) : ingest::exemplar_kind();
+  const ingest::IngestKind kind =
+      own.kind == "scans" ? ingest::scan_kind(own.week_column.value_or("week"), /*may_lack_weeks=*/!own.week_column)
+                          : ingest::exemplar_kind();
   if (context.common.plan) return plan_report(ingest::ingest_plan(context.comm, own.ingest, kind), context);
   const ingest::IngestSummary summary = ingest::ingest_images(context.comm, own.ingest, kind);
   return [=] { return summary_text(summary, own); };

@@ -78,5 +78,6 @@ Job info_job();
 Job validate_job();
 Job copy_job();
 Job rename_job();
+Job export_job();
 
 }  // namespace outsole::jobs

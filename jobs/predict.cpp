@@ -54,7 +54,7 @@ void declare_predict(PredictJob& own, Options& options) {
                      "refuse a model of the other task");
   options.add("ids", "ID...", predict.choice.ids, "only these scans of the store");
   options.add_parsed("input-weeks", "N,N...", predict.choice.weeks, parse_weeks, "",
-                     "only scans of the store of these weeks");
+                     "only scans of the store of these weeks; of a shoe without, the nearest within two weeks");
   options.add_switch("recursive", predict.choice.recursive, "images in folders below the folders of images, too");
   options.add_switch("at-input-size", predict.at_input_size,
                      "work at the input's own resolution, in overlapping parts of the model's size: for models of "

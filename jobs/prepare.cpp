@@ -2,8 +2,10 @@
 
 #include <spdlog/fmt/fmt.h>
 
+#include <cstdio>
 #include <opencv2/core/utility.hpp>
 
+#include "core/errors.h"
 #include "core/files.h"
 #include "core/text.h"
 #include "image/image.h"
@@ -38,6 +40,7 @@ void declare_prepare(PrepareJob& own, Options& options) {
   options.add_parsed("size", "HxW|native", prepare.size, parse_prepared_size, "native",
                      "size of the prepared scans (area-averaged), or the scanner's own resolution");
   options.add_switch("no-crop", prepare.crops, "keep the ruler border");
+  options.add_switch("no-whiten", prepare.whitens, "keep the level of paper where it is not white");
   options.add_switch("no-denoise", prepare.denoises, "keep veil, dust, fibres and ghosts");
   options.add_switch("no-register", prepare.registers, "keep every scan where it lay");
   options.add_switch("mirror-right", prepare.mirrors_right, "mirror right outsoles, so that they look like left ones");
@@ -86,6 +89,18 @@ std::string summary_text(const wear::PrepareSummary& summary, const fs::path& ou
   return text;
 }
 
+/// A store of scans of which most lie in no frame is there to be looked at, not to go on with.
+void require_most_registered(const wear::PrepareSummary& summary, const std::string& text) {
+  const std::int64_t to_register = summary.facts.scans - summary.facts.shoes, flagged = std::ssize(summary.flagged);
+  if (2 * flagged <= to_register || flagged == 0) return;
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+  throw DataError(
+      fmt::format("{} of {} scans could not be registered to the first one of their shoe; look at `figures`, "
+                  "and check the labels, the resolution (`dpi`) and `max_angle_deg`",
+                  flagged, to_register));
+}
+
 void write_agreement(const wear::PrepareOptions& prepare, const fs::path& folder) {
   const auto pairs = report::scan_agreement(prepare.scans, prepare.output);
   write_file_atomically(folder / "agreement.csv", report::agreement_csv(pairs));
@@ -108,7 +123,9 @@ Report run_prepare(PrepareJob& own, const JobContext& context) {
   const wear::PrepareSummary summary = wear::prepare_scans(context.comm, prepare);
   return [=] {
     if (own.figures) write_agreement(own.prepare, *own.figures);
-    return summary_text(summary, own.prepare.output);
+    const std::string text = summary_text(summary, own.prepare.output);
+    require_most_registered(summary, text);
+    return text;
   };
 }
 
@@ -121,7 +138,7 @@ Job prepare_job() {
        "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
        "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
        "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
-       "reason in the data set 'flag'; with --strict it stops the job.\n"
+       "reason in the data set 'flag'; with --strict it stops the job. Where most of them do, the exit code is 3.\n"
        "--consensus takes evidence from other dates: the data set 'filled' says where. Do not use it for what is to "
        "be\n"
        "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the "

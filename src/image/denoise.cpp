@@ -1,11 +1,11 @@
 #include "image/denoise.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 
 #include "core/errors.h"
+#include "image/paper.h"
 
 namespace outsole::image {
 
@@ -237,16 +237,6 @@ cv::Mat1b find_tread(const InkCounts& ink, const Grid& grid, double px_per_mm, s
   result.setTo(0, noise);
   add_fringe(ink, noise, px_per_mm, p, result);
   return result;
-}
-
-/// The most frequent level of the lighter half: the paper's.
-int paper_level(const cv::Mat1b& scan) {
-  std::array<std::int64_t, 256> counts{};
-  for (int y = 0; y < scan.rows; ++y) {
-    const uchar* row = scan.ptr(y);
-    for (int x = 0; x < scan.cols; ++x) ++counts[row[x]];
-  }
-  return static_cast<int>(std::max_element(counts.begin() + 128, counts.end()) - counts.begin());
 }
 
 }  // namespace

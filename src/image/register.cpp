@@ -18,6 +18,7 @@ using Level = RegistrationPyramid::Level;
 
 constexpr double kAngleStepDeg = 1.5;
 constexpr int kCandidates = 4;
+constexpr int kLeastPx = 16;  // across a level; no more cannot be placed
 
 double radians(double deg) { return deg * std::numbers::pi / 180; }
 
@@ -301,7 +302,9 @@ RegistrationPyramid::RegistrationPyramid(const cv::Mat1b& scan, double px_per_mm
   constexpr int kLevels = 3;
   ensure(px_per_mm > 0 && !scan.empty(), "registration needs pixels and their size");
   int factor = std::max(1, static_cast<int>(std::lround(px_per_mm / kFinestPxPerMm)));
-  for (int i = 0; i < kLevels && px_per_mm / factor > 0.7 && std::min(scan.rows, scan.cols) / factor > 16; ++i) {
+  // The first level may be coarser than is good: of a small image there is no finer one.
+  const auto is_worth_it = [&](int level) { return level == 0 || px_per_mm / factor > 0.7; };
+  for (int i = 0; i < kLevels && is_worth_it(i) && std::min(scan.rows, scan.cols) / factor > kLeastPx; ++i) {
     Level level;
     level.factor = factor;
     level.px_per_mm = px_per_mm / factor;
@@ -321,7 +324,8 @@ Registration register_scan(const RegistrationPyramid& reference, const Registrat
   const std::size_t levels = std::min(reference.levels().size(), scan.levels().size());
   Registration result;
   if (levels == 0) {
-    result.failure = "too small to be registered";
+    result.failure = "too small to be registered: fewer than " + std::to_string(kLeastPx + 1) +
+                     " pixels across; take scans, or `size`s to synthesize, of more";
     return result;
   }
   std::vector<Candidate> candidates = coarse_candidates(reference.levels()[0], scan.levels()[0], parameters);

@@ -43,7 +43,8 @@ class RegistrationPyramid {
     double px_per_mm = 0;
     cv::Point2d middle;  // of the level, from the scan's middle, in pixels of the scan
   };
-  /// From about 1 px/mm to about 4 px/mm, or to the scan's own resolution where that is less.
+  /// From about 1 px/mm to about 4 px/mm, or to the scan's own resolution where that is less. None for an image of a
+  /// few pixels.
   const std::vector<Level>& levels() const { return levels_; }
   double px_per_mm() const { return px_per_mm_; }
 

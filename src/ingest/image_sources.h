@@ -12,7 +12,8 @@
 
 namespace outsole::ingest {
 
-/// Keeps the rows of a manifest whose `column` holds exactly `value`.
+/// Keeps the rows of a manifest whose `column` holds exactly `value`, or one of several that commas part in it. Filters
+/// of one column are alternatives, too.
 struct ColumnFilter {
   std::string column;
   std::string value;
@@ -22,7 +23,7 @@ struct SourceOptions {
   std::vector<std::filesystem::path> inputs = {};  // image files, or folders of them
   bool recursive = false;                          // with the folders below
   std::optional<std::filesystem::path> manifest = {};
-  std::vector<ColumnFilter> where = {};   // all must hold
+  std::vector<ColumnFilter> where = {};   // of each column one must hold
   std::vector<std::string> columns = {};  // of the manifest, those that mean something, besides file and id
   bool lenient = false;                   // goes on where the manifest says something that cannot be applied
 };

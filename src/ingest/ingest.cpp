@@ -110,11 +110,12 @@ SourceList agreed_sources(const comm::Communicator& comm, const IngestOptions& o
                                .lenient = options.lenient});
     tell_mismatches(seen, options.strict);
     tell_other_columns(seen, kind);
+    const auto assume = [&](const std::vector<std::string>& more) {
+      seen.assumptions.insert(seen.assumptions.end(), more.begin(), more.end());
+    };
+    if (kind.complete) assume(kind.complete(seen.sources));
     for (const ImageSource& source : seen.sources) kind.check(source);
-    if (kind.check_together) {
-      const auto assumed = kind.check_together(seen.sources);
-      seen.assumptions.insert(seen.assumptions.end(), assumed.begin(), assumed.end());
-    }
+    if (kind.check_together) assume(kind.check_together(seen.sources));
     return json_of(seen);
   }));
   agreed.not_read = std::move(seen.not_read);

@@ -28,6 +28,9 @@ struct IngestKind {
   /// A unit is at least so many files or bytes of files.
   std::int64_t min_unit_files = 64;
   std::int64_t min_unit_bytes = std::int64_t{64} << 20;
+  /// Adds to what the manifest says of the images what follows from it; returns what it assumed, one sentence each.
+  /// Throws DataError naming rows. No function: nothing follows.
+  std::function<std::vector<std::string>(std::span<ImageSource> sources)> complete;
   /// Throws DataError naming the manifest's row when it does not say what it must.
   std::function<void(const ImageSource& source)> check;
   /// Throws DataError naming rows that contradict each other; returns what it assumed, one sentence each. No function:
@@ -43,7 +46,7 @@ struct IngestOptions {
   std::vector<std::filesystem::path> inputs;  // image files, or folders of them
   bool recursive = false;                     // with the folders below
   std::optional<std::filesystem::path> manifest;
-  std::vector<ColumnFilter> where;  // all must hold
+  std::vector<ColumnFilter> where;  // of each column one must hold
   std::filesystem::path output;     // NAME.h5
   image::DecodeLimits limits;
   std::int64_t memory_bytes = std::int64_t{4} << 30;  // per rank

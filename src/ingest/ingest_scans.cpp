@@ -1,5 +1,6 @@
 #include "ingest/ingest_scans.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -100,9 +101,23 @@ store::Columns row(const ImageSource& source, const image::DecodedImage* image, 
   return ingest::scan_columns(std::span(&record, 1));
 }
 
+/// Gives scans of a manifest without weeks what their dates say, or the week of a single visit.
+std::vector<std::string> complete_weeks(std::span<ImageSource> sources, const std::string& week_column) {
+  const auto has_week = [&](const ImageSource& source) { return source.metadata.contains(week_column); };
+  if (std::ranges::any_of(sources, has_week)) return {};
+  const auto dated = weeks_of_dates(sources);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i].manifest_row.empty()) sources[i].metadata[week_column] = dated ? dated->weeks[i] : "0";
+  }
+  if (dated) {
+    return {"no column '" + week_column + "': weeks are counted from the first '" + dated->column + "' of each shoe"};
+  }
+  return {"no column '" + week_column + "' and none of dates: all scans are of one visit, week 0"};
+}
+
 }  // namespace
 
-IngestKind scan_kind(const std::string& week_column) {
+IngestKind scan_kind(const std::string& week_column, bool may_lack_weeks) {
   IngestKind kind;
   kind.schema = kScansSchema;
   kind.parameters["week_column"] = week_column;
@@ -110,6 +125,9 @@ IngestKind scan_kind(const std::string& week_column) {
   // A full-resolution scan is 75 MB of pixels, whatever its file has shrunk to: few of them make a unit.
   kind.min_unit_files = 4;
   kind.min_unit_bytes = std::int64_t{8} << 20;
+  if (may_lack_weeks) {
+    kind.complete = [week_column](std::span<ImageSource> sources) { return complete_weeks(sources, week_column); };
+  }
   kind.check = [week_column](const ImageSource& source) {
     nlohmann::json metadata = source.metadata;
     take_facts(source, week_column, metadata);

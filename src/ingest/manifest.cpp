@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <map>
 #include <optional>
 #include <set>
 #include <unordered_map>
@@ -111,10 +112,24 @@ std::string row_name(const CsvTable& table, std::size_t row) {
   return table.path.string() + ", row " + std::to_string(row + 1);
 }
 
+/// Whether `value` is what is wanted or, where commas part it, one of the words that are.
+bool is_wanted(const std::string& value, const std::string& wanted) {
+  if (value == wanted) return true;
+  for (std::size_t begin = 0; begin <= wanted.size();) {
+    const std::size_t end = std::min(wanted.find(',', begin), wanted.size());
+    if (wanted.compare(begin, end - begin, value) == 0) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
 bool passes(const CsvTable& table, std::size_t row, const std::vector<ColumnFilter>& where) {
-  return std::all_of(where.begin(), where.end(), [&](const ColumnFilter& filter) {
-    return table.rows[row][table.column(filter.column)] == filter.value;
-  });
+  std::map<std::size_t, bool> holds;  // by column
+  for (const ColumnFilter& filter : where) {
+    const std::size_t column = table.column(filter.column);
+    holds[column] = holds[column] || is_wanted(table.rows[row][column], filter.value);
+  }
+  return std::ranges::all_of(holds, [](const auto& entry) { return entry.second; });
 }
 
 fs::path comparable(const fs::path& path) { return fs::absolute(path).lexically_normal(); }

@@ -146,6 +146,42 @@ std::vector<std::string> check_dates(std::span<const ImageSource> sources, std::
 
 }  // namespace
 
+std::optional<WeeksOfDates> weeks_of_dates(std::span<const ImageSource> sources) {
+  const auto column = date_column(sources);
+  if (!column) return std::nullopt;
+  std::vector<std::string> fields;
+  for (const ImageSource& source : sources) {
+    fields.push_back(source.metadata.value(*column, ""));
+    if (fields.back().empty() && !source.manifest_row.empty()) {
+      throw DataError(source.manifest_row + ": no week, and " + *column + " is empty");
+    }
+  }
+  const std::vector<Dates> readings = read_dates(fields);
+  const std::string where = sources.front().manifest_row.substr(0, sources.front().manifest_row.rfind(", row "));
+  if (readings.empty()) throw DataError(where + ": no column of weeks, and not all of '" + *column + "' are dates");
+  for (const Dates& other : readings) {
+    if (other.days != readings.front().days) {
+      throw DataError(where + ": column '" + *column +
+                      "' may have the day or the month first, and weeks are to be counted from it; write dates as "
+                      "2021-04-03");
+    }
+  }
+  const auto& days = readings.front().days;
+  std::map<std::string, double> first;  // day, by shoe
+  const auto shoe = [&](std::size_t i) { return sources[i].metadata.value("shoe", ""); };
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!days[i]) continue;
+    const auto known = first.emplace(shoe(i), *days[i]).first;
+    known->second = std::min(known->second, *days[i]);
+  }
+  WeeksOfDates result{*column, {}};
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    constexpr double kDays = 7;
+    result.weeks.push_back(days[i] ? nlohmann::json((*days[i] - first[shoe(i)]) / kDays).dump() : "");
+  }
+  return result;
+}
+
 std::vector<std::string> check_scans(std::span<const ImageSource> sources, std::span<const ScanSubject> subjects) {
   check_names(sources, subjects, "shoes", &ScanSubject::shoe);
   check_names(sources, subjects, "pairs", &ScanSubject::pair);

@@ -118,6 +118,19 @@ void require_bearable(const ScansByShoe& shoes) {
   if (pairs > kMostPairs) throw DataError("too many scans of the same shoes: more than 100 million pairs");
 }
 
+/// Of scans that were all made at one time nothing can be learned of wear.
+void require_visits(Scans scans, const ScansByShoe& shoes) {
+  const bool has_visits = std::ranges::any_of(shoes, [&](const auto& shoe) {
+    return std::ranges::any_of(shoe.second, [&](std::int64_t index) {
+      return at(scans, index).subject.week != at(scans, shoe.second.front()).subject.week;
+    });
+  });
+  if (has_visits || shoes.empty()) return;
+  throw DataError(
+      "every shoe was scanned in one week only, so there is no wear to learn from; where there were several "
+      "visits the manifest needs a column of weeks or of dates when it is ingested");
+}
+
 void mark_unseen_targets(PairSets& sets) {
   std::set<std::int64_t> trained;
   for (const TrainingPair& pair : sets.training) trained.insert(slot_of_week(pair.weeks));
@@ -160,6 +173,7 @@ PairSets make_pairs(Scans scans, Task task, Split split, std::uint64_t seed, dou
   ScansByShoe shoes;
   for (const std::int64_t index : registered) shoes[at(scans, index).subject.shoe].push_back(index);
   require_bearable(shoes);
+  require_visits(scans, shoes);
   const std::set<std::int64_t> held_out = split == Split::kTime
                                               ? held_out_weeks(scans, shoes, task, held_out_share)
                                               : held_out_groups(scans, registered, split, seed, held_out_share);

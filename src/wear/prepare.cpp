@@ -16,6 +16,7 @@
 #include "image/consensus.h"
 #include "image/geometry.h"
 #include "image/image.h"
+#include "image/paper.h"
 #include "image/ruler.h"
 #include "ingest/image_record.h"
 #include "store/make_store.h"
@@ -90,7 +91,7 @@ CleanScan cleaned(const ingest::ScanRecord& record, double px_per_mm, const Prep
   const cv::Mat1b scan = eight_bit(ingest::stored_image(record));
   CleanScan clean;
   clean.window = options.crops ? image::window_inside_ruler(scan) : cv::Rect({0, 0}, scan.size());
-  clean.cropped = scan(clean.window).clone();
+  clean.cropped = options.whitens ? image::with_white_paper(scan(clean.window)).clone() : scan(clean.window).clone();
   if (options.denoises) {
     clean.denoised = image::denoise(clean.cropped, px_per_mm);
   } else {
@@ -305,23 +306,25 @@ void tell_assumed_resolution(const Preparation& work, const PrepareOptions& opti
 
 store::StoreHeader header_of(const Preparation& work, const PrepareOptions& options) {
   const image::RegistrationParameters& r = options.registration;
-  return {kPreparedSchema,
-          kPreparedVersion,
-          {{"scans_sha256", work.store.store().sha256()},
-           {"scans", work.facts.scans},
-           {"dpi", work.facts.dpi * work.facts.scale},
-           {"scan_dpi", work.facts.dpi},
-           {"height_px", work.facts.height_px},
-           {"width_px", work.facts.width_px},
-           {"crops", options.crops},
-           {"denoises", options.denoises},
-           {"registers", options.registers},
-           {"mirrors_right", options.mirrors_right},
-           {"consensus_weeks", options.consensus_weeks.value_or(0)},
-           {"max_angle_deg", r.max_angle_deg},
-           {"max_shift_mm", r.max_shift_mm},
-           {"least_correlation", r.least_correlation},
-           {"least_overlap", r.least_overlap}}};
+  store::StoreHeader header{kPreparedSchema,
+                            kPreparedVersion,
+                            {{"scans_sha256", work.store.store().sha256()},
+                             {"scans", work.facts.scans},
+                             {"dpi", work.facts.dpi * work.facts.scale},
+                             {"scan_dpi", work.facts.dpi},
+                             {"height_px", work.facts.height_px},
+                             {"width_px", work.facts.width_px},
+                             {"crops", options.crops},
+                             {"denoises", options.denoises},
+                             {"registers", options.registers},
+                             {"mirrors_right", options.mirrors_right},
+                             {"consensus_weeks", options.consensus_weeks.value_or(0)},
+                             {"max_angle_deg", r.max_angle_deg},
+                             {"max_shift_mm", r.max_shift_mm},
+                             {"least_correlation", r.least_correlation},
+                             {"least_overlap", r.least_overlap}}};
+  if (!options.whitens) header.parameters["whitens"] = false;  // absent in stores of earlier versions
+  return header;
 }
 
 /// Makes the units of one rank. Scans of a shoe follow each other, so one reference at a time is enough; and so do a

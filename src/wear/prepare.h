@@ -32,6 +32,7 @@ struct PrepareOptions {
   std::filesystem::path output;  // NAME.h5
   std::optional<cv::Size> size;  // of the prepared scans; the scanner's own resolution if not given
   bool crops = true;
+  bool whitens = true;  // paper that is not white becomes so (image/paper.h)
   bool denoises = true;
   bool registers = true;
   bool mirrors_right = false;             // right outsoles left to right, so that they look like left ones

@@ -1,8 +1,13 @@
 #include "wear/wear_inputs.h"
 
+#include <spdlog/fmt/fmt.h>
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <opencv2/imgproc.hpp>
+#include <set>
 #include <span>
 
 #include "comm/from_root.h"
@@ -21,11 +26,39 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_chosen(const PreparedInfo& scan, const WearInputs::Choice& choice) {
-  const auto holds = [](const auto& list, const auto& value) {
-    return list.empty() || std::ranges::find(list, value) != list.end();
-  };
-  return scan.flag.empty() && holds(choice.ids, scan.id) && holds(choice.weeks, scan.subject.week);
+/// All that may be chosen, whatever the week.
+bool is_candidate(const PreparedInfo& scan, const WearInputs::Choice& choice) {
+  const bool is_named = choice.ids.empty() || std::ranges::find(choice.ids, scan.id) != choice.ids.end();
+  return scan.flag.empty() && is_named;
+}
+
+using WeeksOfShoes = std::map<std::string, std::set<double>>;
+
+std::string weeks_text(const std::set<double>& weeks) {
+  constexpr std::size_t kMost = 60;
+  std::string text;
+  std::size_t named = 0;
+  for (const double week : weeks) {
+    if (named++ == kMost) return text + ", ...";
+    text += fmt::format("{}{:g}", text.empty() ? "" : ", ", week);
+  }
+  return text;
+}
+
+/// Of each shoe the weeks that are nearest to those wanted; what was taken instead is said.
+WeeksOfShoes nearest_weeks(const WeeksOfShoes& there, const std::vector<double>& wanted) {
+  constexpr double kNearEnough = 2;
+  WeeksOfShoes nearest;
+  for (const auto& [shoe, weeks] : there) {
+    for (const double week : wanted) {
+      const double found = *std::ranges::min_element(weeks, {}, [&](double other) { return std::abs(other - week); });
+      if (std::abs(found - week) > kNearEnough) continue;
+      nearest[shoe].insert(found);
+      if (found != week)
+        spdlog::info("shoe '{}' has no scan of week {:g}: that of week {:g} is taken", shoe, week, found);
+    }
+  }
+  return nearest;
 }
 
 std::vector<fs::path> image_files(const std::vector<fs::path>& paths, const WearInputs::Choice& choice,
@@ -76,10 +109,23 @@ void WearInputs::take_scans(const Choice& choice) {
     if (found == scans.end()) throw UsageError(path + ": holds no scan '" + id + "'");
     if (!found->flag.empty()) throw UsageError(path + ": scan '" + id + "' lies in no frame: " + found->flag);
   }
-  for (std::size_t row = 0; row < scans.size(); ++row) {
-    if (is_chosen(scans[row], choice)) inputs_.push_back({scans[row].id, {}, static_cast<std::int64_t>(row)});
+  WeeksOfShoes there;
+  std::set<double> weeks;
+  for (const PreparedInfo& scan : scans) {
+    if (!is_candidate(scan, choice)) continue;
+    there[scan.subject.shoe].insert(scan.subject.week);
+    weeks.insert(scan.subject.week);
   }
-  if (inputs_.empty()) throw UsageError(store_->store().path().string() + ": no registered scan is of these weeks");
+  const WeeksOfShoes chosen = choice.weeks.empty() ? there : nearest_weeks(there, choice.weeks);
+  for (std::size_t row = 0; row < scans.size(); ++row) {
+    if (!is_candidate(scans[row], choice)) continue;
+    const auto shoe = chosen.find(scans[row].subject.shoe);
+    if (shoe == chosen.end() || !shoe->second.contains(scans[row].subject.week)) continue;
+    inputs_.push_back({scans[row].id, {}, static_cast<std::int64_t>(row)});
+  }
+  if (!inputs_.empty()) return;
+  throw UsageError(store_->store().path().string() + ": no registered scan is of these weeks, nor of one within two" +
+                   (weeks.empty() ? "" : "; there are weeks " + weeks_text(weeks)));
 }
 
 const PreparedInfo* WearInputs::scan(std::int64_t input) const {

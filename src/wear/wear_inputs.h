@@ -24,7 +24,7 @@ class WearInputs {
   /// folders below are.
   struct Choice {
     std::vector<std::string> ids;  // empty: all
-    std::vector<double> weeks;     // of the scans; empty: all
+    std::vector<double> weeks;     // of the scans, of each shoe the nearest within a fortnight; empty: all
     bool recursive = false;
   };
 

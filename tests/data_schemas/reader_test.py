@@ -126,6 +126,55 @@ class Reader(unittest.TestCase):
         self.assertEqual((provenance["output"], provenance["renamed_from"]), ("after.h5", "before.h5"))
         self.assertIn("OK", outsole("validate", self.at("after.h5")))
 
+    def test_exported_images_and_tables_are_what_the_store_holds(self):
+        outsole("export", self.at("exemplars.h5"), "--output", self.at("exported"))
+        outsole("ingest", "--kind", "exemplars", "--input", self.at("exported"), "--output", self.at("again.h5"))
+        store, again = outsole_store.open(self.at("exemplars.h5")), outsole_store.open(self.at("again.h5"))
+        for key in store.ids():
+            numpy.testing.assert_array_equal(again.image(key), store.image(key))
+        with open(os.path.join(self.at("exported"), "images.csv"), newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([row["id"] for row in rows], store.ids())
+        self.assertEqual([row["pixels_sha256"] for row in rows], [bytes(d).hex() for d in store["pixels_sha256"]])
+        outsole("export", self.at("results.h5"), "--output", self.at("tables"))
+        with open(os.path.join(self.at("tables"), "marks_top.csv"), newline="") as file:
+            first = next(csv.DictReader(file))
+        results = outsole_store.open(self.at("results.h5"))
+        best = results.candidates(first["mark_id"])[0]
+        self.assertEqual((first["top"], first["top_exemplar"]), ("1", best["exemplar"]))
+        self.assertAlmostEqual(float(first["top_score"]), best["score"], places=6)
+
+    def lines_of_the_document(self, heading):
+        with open(os.path.join(HERE, "..", "..", "docs", "open_files.md"), encoding="utf-8") as file:
+            section = file.read().split(f"## {heading}\n")[1].split("\n## ")[0]
+        return "".join(line[4:] for line in section.splitlines(keepends=True) if line.startswith("    ") or line == "\n")
+
+    def run_lines(self, heading, *program):
+        schemas = self.at("data_schemas")
+        if not os.path.exists(schemas):
+            os.symlink(os.path.abspath(os.path.join(HERE, "..", "..", "data_schemas")), schemas)
+        script = self.at("lines." + heading)
+        with open(script, "w", encoding="utf-8") as file:
+            file.write(self.lines_of_the_document(heading))
+        done = subprocess.run([*program, script], cwd=self.folder, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        results = outsole_store.open(self.at("results.h5"))
+        for candidate in results.candidates(0):
+            self.assertIn(candidate["exemplar"], done.stdout)
+
+    def test_the_lines_of_python_that_the_document_shows_run(self):
+        try:
+            import PIL  # noqa: F401
+        except ImportError:
+            self.skipTest("python3-pil is missing")
+        self.run_lines("Python", sys.executable)
+        self.assertTrue(os.path.exists(self.at("best.png")))
+
+    def test_the_lines_of_r_that_the_document_shows_run(self):
+        if subprocess.run(["sh", "-c", "Rscript -e 'library(hdf5r)'"], capture_output=True).returncode != 0:
+            self.skipTest("r-cran-hdf5r is missing")
+        self.run_lines("R", "Rscript")
+
     def test_no_store_is_no_store(self):
         for name in ("results.csv", "absent.h5", os.path.join("results.shards", "00000.h5")):
             with self.assertRaises(outsole_store.StoreError):

@@ -131,6 +131,31 @@ TEST_F(IngestScans, RefuseAShoeOfTwoFeetPairsOrTimes) {
       std::string::npos);
 }
 
+TEST_F(IngestScans, CountWeeksFromDatesOrTakeOneVisitWhereNoWeekIsAskedFor) {
+  prepare([&] {
+    for (const char* name : {"a.png", "b.png", "c.png"}) write_scan(name, CV_8UC1, name[0]);
+    write("manifest.csv", "id,shoe,pair,foot,scan_date\na,s,p,L,2021-01-15\nb,s,p,L,1 Jan 2021\nc,t,q,L,2022-05-05\n");
+  });
+  const auto weeks = [&](const fs::path& output) {
+    options_.output = output;
+    const IngestSummary summary = ingest_images(comm_, options_, scan_kind("week", /*may_lack_weeks=*/true));
+    std::vector<double> found;
+    for (const ScanInfo& scan : ScanStore(options_.output).scans()) found.push_back(scan.subject.week);
+    if (comm_.is_root()) EXPECT_EQ(summary.assumptions.empty(), false);
+    return found;
+  };
+  EXPECT_EQ(weeks(folder_ / "dated.h5"), (std::vector<double>{2, 0, 0}));
+  prepare([&] { write("manifest.csv", "id,shoe,pair,foot\na,s,p,L\nb,s,p,L\nc,t,q,L\n"); });
+  EXPECT_EQ(weeks(folder_ / "visit.h5"), (std::vector<double>{0, 0, 0}));
+  prepare([&] { write("manifest.csv", "id,shoe,pair,foot,date\na,s,p,L,1/2/2021\nb,s,p,L,3/4/2021\nc,s,p,L,\n"); });
+  try {
+    weeks(folder_ / "open.h5");
+    ADD_FAILURE() << "an empty date";
+  } catch (const DataError& error) {
+    EXPECT_NE(std::string(error.what()).find("date is empty"), std::string::npos) << error.what();
+  }
+}
+
 TEST_F(IngestScans, TakeWhatSpreadsheetsMakeOfAManifest) {
   prepare([&] {
     write_scan("00107.png", CV_8UC1, 0);

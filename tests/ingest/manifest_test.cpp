@@ -236,6 +236,29 @@ TEST_F(Manifest, FiltersFindTheirColumnWhateverItsCase) {
   EXPECT_EQ(list_image_sources(request).sources.at(0).id, "b");
 }
 
+TEST_F(Manifest, FiltersTakeSeveralValuesOfOneColumn) {
+  make({"in/a.png", "in/b.png", "in/c.png", "in/d.png"});
+  const auto ids = [&](const std::vector<ColumnFilter>& where) {
+    SourceOptions request = options("id,foot,size\na,L,42\nb,R,42\nc,,43\nd,\"L,R\",43\n");
+    request.where = where;
+    std::string all;
+    for (const ImageSource& source : list_image_sources(request).sources) all += source.id;
+    return all;
+  };
+  EXPECT_EQ(ids({{"foot", "L,R"}}), "abd");
+  EXPECT_EQ(ids({{"foot", "L"}, {"foot", "R"}}), "ab");
+  EXPECT_EQ(ids({{"foot", "L,R"}, {"size", "42"}}), "ab");
+  EXPECT_EQ(ids({{"foot", ""}}), "c");
+}
+
+TEST_F(Manifest, FilesAreFoundFromTheManifestBareAndAbsolute) {
+  make({"scans/deep/a.png", "scans/deep/b.png", "scans/deep/c.png"});
+  write("m.csv", "file\nscans/deep/a.png\nb.png\n" + (folder_ / "scans/deep/c.png").string() + "\n");
+  const SourceList list = list_image_sources({.inputs = {folder_ / "scans"}, .manifest = folder_ / "m.csv"});
+  EXPECT_EQ(list.sources.size(), 3u);
+  EXPECT_TRUE(list.files_without_row.empty());
+}
+
 // --- Images without a manifest
 // -----------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 // Copying and renaming: what comes of it is what the job would have written under that name.
 
+#include "store/transfer.h"
+
 #include <gmock/gmock.h>
 
 #include "core/errors.h"
 #include "sample_store.h"
-#include "store/transfer.h"
 
 namespace outsole::store {
 namespace {

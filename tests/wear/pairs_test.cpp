@@ -143,7 +143,9 @@ TEST(MakePairs, SaysWhyThereIsNothingToTrainOnOrToHoldOut) {
   const Scans one_shoe{scan_of("a", 0), scan_of("a", 2)};
   EXPECT_THROW(make_pairs(one_shoe, Task::kPrediction, Split::kShoe, 1), DataError);
   const Scans one_week{scan_of("a", 0), scan_of("b", 0)};
-  EXPECT_THROW(make_pairs(one_week, Task::kPrediction, Split::kTime, 1), DataError);
+  for (const Split split : {Split::kTime, Split::kShoe}) {
+    EXPECT_THROW(make_pairs(one_week, Task::kPrediction, split, 1), DataError);
+  }
 }
 
 TEST(Split, LeavesCopiesOfHeldOutFilesOutOfTraining) {

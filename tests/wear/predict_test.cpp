@@ -56,7 +56,7 @@ class Predict : public WearTest {
 
 TEST_F(Predict, ShowsEveryScanAtEveryTimeWithTheTruthThereIs) {
   write_model(wear::Task::kPrediction);
-  options_.choice.weeks = {4, 16};
+  options_.choice.weeks = {4, 15};  // of which there is 16
   const PredictSummary summary = predict(comm_, options_);
   EXPECT_EQ(summary.facts.predictions, 8);
   if (!comm_.is_root()) return;
@@ -160,8 +160,8 @@ TEST_F(Predict, RefusesWhatTheModelCannotAnswer) {
   options_.weeks = {8};
   options_.choice.ids = {"nobody"};
   EXPECT_THAT(refusal<UsageError>(), HasSubstr("'nobody'"));
-  options_.choice = {{}, {7}};
-  refusal<UsageError>();
+  options_.choice = {{}, {30}};
+  EXPECT_THAT(refusal<UsageError>(), HasSubstr("weeks 0, 4, 8, 12, 16"));
   options_.choice = {};
   options_.memory_bytes = 1 << 20;
   refusal<EnvironmentError>();
