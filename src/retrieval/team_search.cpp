@@ -151,8 +151,8 @@ std::vector<std::vector<Candidate>> TeamSearch::search_own(std::span<const MarkM
                                                            std::int64_t count) {
   std::vector<std::vector<Candidate>> best(marks.size());
   const auto search_run = [&](std::span<const at::Tensor> run, std::int64_t first_block) {
-    // A pass from disk may outlast the time a cluster gives; what the marks before have found is saved.
-    if (!blocks_.in_memory() && stop_requested()) throw StopRequested("stopped on request while searching");
+    // A pass that serves several marks may outlast the time a cluster gives; what the marks before have found is saved.
+    if (blocks_.makes_blocks_anew() && stop_requested()) throw StopRequested("stopped on request while searching");
     const auto exemplars =
         std::span(setup_.index.exemplar_of_lane)
             .subspan(static_cast<std::size_t>((own_.begin + first_block) * kLanes), run.size() * kLanes);
