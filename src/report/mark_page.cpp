@@ -16,6 +16,7 @@
 #include "report/draw.h"
 #include "report/page_text.h"
 #include "report/relevance_pictures.h"
+#include "report/score_context.h"
 #include "retrieval/exemplar_image.h"
 #include "retrieval/relevance.h"
 
@@ -121,9 +122,21 @@ std::string pose_in_words(const image::MarkPose& pose) {
   return words + fmt::format("; its centre lies at row {:.0f}, column {:.0f} of the exemplar", pose.y_px, pose.x_px);
 }
 
-std::string ratio_in_words(const LikelihoodRatio& ratio) {
-  return fmt::format("log10 {:.2f} ({:.2f} to {:.2f}). {}", ratio.log10_ratio, ratio.log10_low, ratio.log10_high,
-                     ratio.statement);
+/// What a score means, as guidelines of evaluative reporting ask: the ratio, its uncertainty, and between what.
+std::string ratio_in_words(const retrieval::ScoreCalibration& calibration, const retrieval::ScoreMeaning& meaning) {
+  const auto ratio = [](double log10) {
+    const double value = std::pow(10, log10);
+    return value < 1 ? fmt::format("1/{:.2g}", 1 / value) : fmt::format("{:.2g}", value);
+  };
+  std::string words =
+      fmt::format("{} (95%: {} to {})", ratio(meaning.log10_lr), ratio(meaning.low), ratio(meaning.high));
+  if (meaning.is_cut_high) words += ", the most that the calibration set supports";
+  if (meaning.is_cut_low) words += ", the least that the calibration set supports";
+  return words + fmt::format(
+                     ": {}. First proposition: {} Alternative: {} {} Calibrated on {} marks among {} exemplars; "
+                     "Cllr {:.2f} in cross-validation.",
+                     meaning.verbal, calibration.proposition, calibration.alternative, retrieval::kPatternIsNoShoe,
+                     calibration.marks, calibration.exemplars, calibration.cllr);
 }
 
 /// What all candidates of a mark share.
@@ -134,6 +147,7 @@ struct OfMark {
   std::vector<ListEntry> list;
   std::vector<float> scores;
   std::optional<ScoreContext> context;
+  retrieval::ScoreLevel level;
   fs::path pictures;  // folder
   std::vector<std::string> lacks;
 };
@@ -262,8 +276,9 @@ json candidate_facts(const PageInputs& inputs, OfMark& of, std::size_t position)
     const cv::Mat& grey = of.mark->image->grey;
     facts["matrix"] = svg_matrix(image::mark_to_exemplar(grey.rows, grey.cols, entry.pose));
   }
-  if (inputs.likelihood_ratio) {
-    if (const auto ratio = inputs.likelihood_ratio(entry.score)) facts["likelihood_ratio"] = ratio_in_words(*ratio);
+  if (inputs.calibration && of.level.spread > 0 && std::isfinite(entry.score)) {
+    const auto meaning = retrieval::meaning_of(*inputs.calibration, entry.score, of.level);
+    facts["likelihood_ratio"] = ratio_in_words(*inputs.calibration, meaning);
   }
   if (inputs.truth) {
     const auto& true_ones = inputs.truth->exemplars[static_cast<std::size_t>(of.row)];
@@ -447,6 +462,7 @@ void write_mark_page(const PageInputs& inputs, std::int64_t row, const fs::path&
   of.list = inputs.list(row);
   of.scores = inputs.scores(row);
   of.context = context_of(of.scores, kBins);
+  of.level = retrieval::level_of(of.scores);
   of.pictures = folder / "pictures" / of.name;
   fs::create_directories(of.pictures);
   write_file_atomically(folder / "marks" / (of.name + ".html"), page_of(Page::kMark, page_facts(inputs, of)));

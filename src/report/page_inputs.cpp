@@ -123,6 +123,19 @@ void tell_lacks(PageInputs& inputs) {
   if (inputs.options.strict && (unknown > 0 || with_files < inputs.marks())) throw DataError(inputs.lacks.back());
 }
 
+/// The calibration that the evaluation holds, if these scores were made as those it was measured on.
+void read_calibration(PageInputs& inputs) {
+  if (!inputs.evaluation.contains("calibration")) return;
+  retrieval::ScoreCalibration calibration = retrieval::read_calibration(inputs.options.evaluation);
+  const auto differences = retrieval::differences(calibration, inputs.parameters());
+  if (differences.empty()) {
+    inputs.calibration = std::move(calibration);
+  } else {
+    inputs.lacks.push_back("Likelihood ratios: the calibration of --evaluation is of another search (" +
+                           fmt::format("{}", fmt::join(differences, "; ")) + ").");
+  }
+}
+
 std::string digest_of_file(const fs::path& file) { return file.empty() ? "" : sha256_of_file(file); }
 
 }  // namespace
@@ -151,7 +164,7 @@ PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions&
                     .treads = {},
                     .evaluation = {},
                     .lacks = {},
-                    .likelihood_ratio = {}};
+                    .calibration = {}};
   if (!options.index.empty()) open_given_index(comm, inputs);
   std::vector<std::string> ids = exemplar_ids(comm, inputs);
   comm.together([&] {
@@ -166,6 +179,7 @@ PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions&
       inputs.evaluation = parse_json(read_text_file(options.evaluation));
       if (!inputs.evaluation.is_object() || !inputs.evaluation.contains("top_k"))
         throw DataError(options.evaluation.string() + ": is not an evaluation of `outsole evaluate retrieval`");
+      read_calibration(inputs);
     }
   });
   inputs.mark_files = mark_files(comm, inputs);

@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,11 +12,11 @@
 #include "comm/communicator.h"
 #include "ingest/exemplars.h"
 #include "report/result_lists.h"
-#include "report/score_context.h"
 #include "report/search_rows.h"
 #include "retrieval/labels.h"
 #include "retrieval/mark_features.h"
 #include "retrieval/open_index.h"
+#include "retrieval/score_meaning.h"
 
 namespace outsole::report {
 
@@ -53,8 +52,7 @@ struct PageInputs {
   std::vector<std::int64_t> treads;                          // a group of each exemplar; empty: not known
   nlohmann::json evaluation;                                 // null: not given
   std::vector<std::string> lacks;                            // of the whole report, in words
-  /// What a calibration says of a score; empty: there is none.
-  std::function<std::optional<LikelihoodRatio>(double score)> likelihood_ratio;
+  std::optional<retrieval::ScoreCalibration> calibration;    // of the evaluation, where it is of such a search
 
   std::int64_t marks() const { return std::ssize(lists.mark_ids); }
   /// What the results say of how they were made.

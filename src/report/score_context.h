@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <optional>
 #include <span>
-#include <string>
 #include <vector>
 
 namespace outsole::report {
@@ -26,12 +25,5 @@ std::int64_t place_among(std::span<const float> scores, double score);
 
 /// How many spreads a score lies above the median; nothing where all scores are alike.
 std::optional<double> spreads_above(const ScoreContext& context, double score);
-
-/// What a calibration says of a score: how much more probable it is if the exemplar's shoe left the mark than if
-/// another one did. `statement` words it, with what it rests on.
-struct LikelihoodRatio {
-  double log10_ratio = 0, log10_low = 0, log10_high = 0;  // low and high: its uncertainty
-  std::string statement;
-};
 
 }  // namespace outsole::report
