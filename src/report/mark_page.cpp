@@ -111,7 +111,7 @@ json fact(const char* name, const std::string& value, bool is_code = false) {
   return {{"name", name}, {"value", value}, {"code", is_code}};
 }
 
-std::string degrees(double angle_deg) { return fmt::format("{:+g}°", angle_deg == 0 ? 0.0 : angle_deg); }
+std::string degrees(double angle_deg) { return angle_deg == 0 ? "0°" : fmt::format("{:+g}°", angle_deg); }
 
 std::string pose_in_words(const image::MarkPose& pose) {
   std::string words = pose.scale == 1 ? "at the mark's own size" : fmt::format("scaled by {:.4g}", pose.scale);
@@ -413,8 +413,11 @@ json page_facts(const PageInputs& inputs, OfMark& of) {
 
 std::string svg_matrix(const cv::Matx23d& m) {
   const auto shift = [&](int axis) { return m(axis, 2) + 0.5 - 0.5 * (m(axis, 0) + m(axis, 1)); };
-  return fmt::format("matrix({:.6g} {:.6g} {:.6g} {:.6g} {:.6g} {:.6g})", m(0, 0), m(1, 0), m(0, 1), m(1, 1), shift(0),
-                     shift(1));
+  std::string matrix;
+  for (const double value : {m(0, 0), m(1, 0), m(0, 1), m(1, 1), shift(0), shift(1)}) {
+    matrix += (matrix.empty() ? "" : " ") + fmt::format("{:.6g}", value + 0.0);  // which makes 0 of -0
+  }
+  return "matrix(" + matrix + ")";
 }
 
 std::string outline_of(const at::Tensor& support) {
@@ -464,7 +467,9 @@ void write_mark_page(const PageInputs& inputs, std::int64_t row, const fs::path&
   of.context = context_of(of.scores, kBins);
   of.level = retrieval::level_of(of.scores);
   of.pictures = folder / "pictures" / of.name;
-  fs::create_directories(of.pictures);
+  std::error_code error;
+  fs::create_directories(of.pictures, error);
+  if (error) throw EnvironmentError(of.pictures.string() + ": cannot be created: " + error.message());
   write_file_atomically(folder / "marks" / (of.name + ".html"), page_of(Page::kMark, page_facts(inputs, of)));
 }
 
