@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/provenance.h"
 #include "report/page_text.h"
+#include "report/score_context.h"
 
 namespace outsole::report {
 

@@ -33,7 +33,7 @@ data mustache_of(const nlohmann::json& fact) {
     }
     case nlohmann::json::value_t::string: {
       const auto& text = fact.get_ref<const std::string&>();
-      return text.empty() ? data(data::type::bool_false) : data(printable(text));
+      return text.empty() ? data(data::type::bool_false) : data(outsole::printable(text));
     }
     case nlohmann::json::value_t::boolean:
       return data(fact.get<bool>() ? data::type::bool_true : data::type::bool_false);
