@@ -86,7 +86,6 @@ struct StoreWriter::State {
         fs::remove(file, ignored);
       }
     }
-    remove_outdated_shards();
   }
 
   bool is_of_more_units(const fs::path& file) const try {

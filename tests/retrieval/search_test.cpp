@@ -383,7 +383,7 @@ TEST_F(SearchBytes, MemoryForBlocksIsLessByWhatMoreIdsAndPosesTake) {
   const SearchSetup few = set_up_search(comm_, keeps_few);
   EXPECT_EQ(few.mark_bytes - few.view_bytes, 2 * 20 * 20);
   // The marks that are searched, and the one that a unit of the results holds, with its columns.
-  EXPECT_EQ(few.block_memory_bytes - setup.block_memory_bytes, 2 * 50 * 20 + 50 * 20 + 70 * 28);
+  EXPECT_EQ(few.block_memory_bytes - setup.block_memory_bytes, 2 * 50 * 20 + 50 * 20 + 70 * 29);
 }
 
 TEST_F(SearchBytes, AMarkTakesNoMoreMemoryAgainstAMillionExemplarsThanAgainstTen) {

@@ -1,15 +1,15 @@
 // Several indexes as one database, and results that marks are added to.
 
-#include "retrieval/database.h"
-
 #include <gmock/gmock.h>
 
+#include <cstring>
 #include <set>
 
 #include "core/errors.h"
 #include "core/files.h"
 #include "core/sha256.h"
 #include "match/lanes.h"
+#include "retrieval/database.h"
 #include "retrieval/exemplar_blocks.h"
 #include "retrieval_fixture.h"
 
@@ -36,7 +36,8 @@ class Database : public Retrieval {
     make_index("week2", week2, folder_ / "week1.h5");
     make_index("all", all, folder_ / "base.h5");
     for (std::size_t i = 0; i < 3; ++i) {
-      write_mark("m" + std::to_string(i), {exemplars_[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
+      // On the grid of translations, of frames of 76 rows as of 80.
+      write_mark("m" + std::to_string(i), {exemplars_[9 * i].image(cv::Rect(10, 8, 24, 40)).clone(), {}});
     }
   }
 
@@ -78,8 +79,24 @@ class Database : public Retrieval {
     options.output = folder_ / (output + ".h5");
     options.csv = folder_ / (output + ".csv");
     options.protocol.angles_deg = {-4, 0};
-    options.protocol.stride_px = 4;
+    options.protocol.stride_px = 2;
     return options;
+  }
+
+  /// To the last bit: a NaN, too, is like itself.
+  static bool are_the_same(const store::Values& a, const store::Values& b) {
+    if (a.index() != b.index()) return false;
+    return std::visit(
+        [&]<typename T>(const std::vector<T>& values) {
+          const auto& others = std::get<std::vector<T>>(b);
+          if constexpr (std::is_same_v<T, std::string>) {
+            return values == others;
+          } else {
+            return values.size() == others.size() &&
+                   std::memcmp(values.data(), others.data(), values.size() * sizeof(T)) == 0;
+          }
+        },
+        a);
   }
 
   /// What two stores of results hold is the same to the last bit. Not collective.
@@ -88,7 +105,7 @@ class Database : public Retrieval {
     ASSERT_EQ(left.datasets(), right.datasets());
     for (const std::string& name : left.datasets()) {
       EXPECT_EQ(left.read(name).shape, right.read(name).shape) << name;
-      EXPECT_EQ(left.read(name).values, right.read(name).values) << name;
+      EXPECT_TRUE(are_the_same(left.read(name).values, right.read(name).values)) << name;
     }
   }
 
@@ -266,15 +283,17 @@ TEST_F(Database, RefusesMarksForResultsOfAnotherSearchAndMarksThatHaveChanged) {
 }
 
 TEST_F(Database, Of8BitsFindsTheSameFromMemoryAsFromDiskInAQuarterOfTheMemory) {
-  BuildIndexOptions narrow = options_for("all", {});
+  BuildIndexOptions exact = options_for("all", {}), narrow = exact;
+  exact.output = folder_ / "exact.h5";
+  build_index(comm_, exact);
   narrow.output = folder_ / "narrow.h5";
   narrow.precision_bits = 8;
   build_index(comm_, narrow);
   const OpenIndex index = open_database(comm_, {{narrow.output}, {}, {}}, "", at::kCPU);
-  OpenIndex wide = open_database(comm_, {{folder_ / "all.h5"}, {}, {}}, "", at::kCPU);
+  OpenIndex wide = open_database(comm_, {{exact.output}, {}, {}}, "", at::kCPU);
   const std::int64_t gib = std::int64_t{1} << 30;
   EXPECT_GT(static_cast<double>(ExemplarBlocks::most_in_memory(index.parameters, gib)),
-            3.8 * static_cast<double>(ExemplarBlocks::most_in_memory(wide.parameters, gib)));
+            3.4 * static_cast<double>(ExemplarBlocks::most_in_memory(wide.parameters, gib)));
   ExemplarBlocks kept(index, 0, 3, gib), streamed(index, 0, 3, 0);
   std::vector<at::Tensor> blocks;
   streamed.visit([&](std::span<const at::Tensor> run, std::int64_t) { blocks.push_back(run.front().clone()); });
@@ -286,11 +305,11 @@ TEST_F(Database, Of8BitsFindsTheSameFromMemoryAsFromDiskInAQuarterOfTheMemory) {
     });
     EXPECT_EQ(seen, 3U);
   }
-  SearchOptions options = search_of({"narrow"}, "narrow_results"), exact = search_of({"all"}, "exact");
+  SearchOptions options = search_of({"narrow"}, "narrow_results"), in_full = search_of({"exact"}, "in_full");
   search(comm_, options);
-  search(comm_, exact);
+  search(comm_, in_full);
   on_root([&] {
-    const auto found = read_all_scores(options.output), expected = read_all_scores(exact.output);
+    const auto found = read_all_scores(options.output), expected = read_all_scores(in_full.output);
     for (const auto& [mark, scores] : expected) {
       for (std::size_t i = 0; i < scores.scores.size(); ++i) {
         EXPECT_NEAR(found.at(mark).scores[i], scores.scores[i], 0.02) << mark << " on " << i;
