@@ -124,9 +124,12 @@ std::string pose_in_words(const image::MarkPose& pose) {
 
 /// What a score means, as guidelines of evaluative reporting ask: the ratio, its uncertainty, and between what.
 std::string ratio_in_words(const retrieval::ScoreCalibration& calibration, const retrieval::ScoreMeaning& meaning) {
-  const auto ratio = [](double log10) {
-    const double value = std::pow(10, log10);
-    return value < 1 ? fmt::format("1/{:.2g}", 1 / value) : fmt::format("{:.2g}", value);
+  const auto two_digits = [](double value) {
+    const double unit = std::pow(10, std::floor(std::log10(value)) - 1);
+    return fmt::format("{:.{}f}", std::round(value / unit) * unit, value < 10 ? 1 : 0);
+  };
+  const auto ratio = [&](double log10) {
+    return log10 < 0 ? "1/" + two_digits(std::pow(10, -log10)) : two_digits(std::pow(10, log10));
   };
   std::string words =
       fmt::format("{} (95%: {} to {})", ratio(meaning.log10_lr), ratio(meaning.low), ratio(meaning.high));
