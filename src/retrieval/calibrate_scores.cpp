@@ -138,7 +138,7 @@ PairSet read_pairs(const store::Store& results, const Truth& truth, const Calibr
   if (!results.has("score")) {
     throw DataError(name +
                     ": keeps only the first candidates; a calibration needs the scores of all exemplars: search "
-                    "with `all_scores`");
+                    "with --all-scores");
   }
   const std::vector<std::string> mark_ids = read_ids(results, "mark_id"), ids = read_ids(results, "exemplar_id");
   const LabelledMarks marks = labelled(truth);

@@ -176,7 +176,7 @@ RetrievalRanks rank_true_exemplars(const store::Store& results, const Truth& tru
     rank_by_scores(results, truth, ranks);
   } else if (std::ranges::any_of(truth.excluded, [](const auto& of_mark) { return !of_mark.empty(); })) {
     throw DataError(results.path().string() +
-                    ": keeps only the first candidates, from which none can be taken: search with `all_scores`");
+                    ": keeps only the first candidates, from which none can be taken: search with --all-scores");
   } else {
     rank_by_lists(results, truth, ranks);
   }

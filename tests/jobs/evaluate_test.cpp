@@ -94,17 +94,19 @@ TEST_F(Casework, AMeasureOfTheListsNeedsLabels) {
 TEST_F(Casework, AnEvaluationOfOtherInputsIsNotReplaced) {
   write_bytes(folder_ / "e.json", "{}");
   write_bytes(folder_ / "e.json.provenance.json", "{\"details\": {\"labels_sha256\": \"0\"}}");
-  const JobResult result = evaluate({"--labels", (Database::folder() / "marks/labels.csv").string(), "--output", "e.json"});
+  const JobResult result =
+      evaluate({"--labels", (Database::folder() / "marks/labels.csv").string(), "--output", "e.json"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.errors, AllOf(HasSubstr("e.json"), HasSubstr("labels_sha256")));
   EXPECT_EQ(fs::file_size(folder_ / "e.json"), 2U);
 }
 
-TEST_F(Casework, FewMarksAreNoCalibration) {
+/// tests/retrieval refuses few marks.
+TEST_F(Casework, CandidatesAloneAreNoCalibration) {
   const JobResult result =
       evaluate({"--labels", (Database::folder() / "marks/labels.csv").string(), "--output", "e.json", "--calibrate"});
   EXPECT_EQ(result.exit_code, 3);
-  EXPECT_THAT(result.errors, HasSubstr("at least 20 marks of 10 treads"));
+  EXPECT_THAT(result.errors, HasSubstr("search with --all-scores"));
   EXPECT_FALSE(fs::exists(folder_ / "e.json"));
 }
 

@@ -156,7 +156,7 @@ TEST_F(CalibrateScores, IsRefusedWhereTheSetIsTooSmall) {
     return std::string("none");
   };
   EXPECT_THAT(message_of(write_results(19, scores_of(19, 3)), 19), HasSubstr("at least 20 marks of 10 treads"));
-  EXPECT_THAT(message_of(write_results(40, {}, false), 40), HasSubstr("`all_scores`"));
+  EXPECT_THAT(message_of(write_results(40, {}, false), 40), HasSubstr("--all-scores"));
   std::vector<float> scores = scores_of(41, 3);
   scores[5] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(message_of(write_results(41, scores), 41), HasSubstr("without a first pass"));
