@@ -89,10 +89,12 @@ std::string summary_text(const wear::PrepareSummary& summary, const fs::path& ou
   return text;
 }
 
-/// A store of scans of which most lie in no frame is there to be looked at, not to go on with.
+/// A store of scans of which most lie in no frame is there to be looked at, not to go on with. A handful that is
+/// flagged one by one says less.
 void require_most_registered(const wear::PrepareSummary& summary, const std::string& text) {
   const std::int64_t to_register = summary.facts.scans - summary.facts.shoes, flagged = std::ssize(summary.flagged);
-  if (2 * flagged <= to_register || flagged == 0) return;
+  constexpr std::int64_t kHandful = 4;
+  if (2 * flagged <= to_register || to_register <= kHandful) return;
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
   throw DataError(
@@ -138,7 +140,7 @@ Job prepare_job() {
        "  outsole prepare --scans scans.h5 --size 640x256 --figures figures/ --output prepared.h5\n"
        "All scans of a shoe come into the frame of its earliest one. Area that a scan does not show is unknown, not\n"
        "worn off: the data set 'support' says where. A scan that cannot be registered keeps its place and carries the\n"
-       "reason in the data set 'flag'; with --strict it stops the job. Where most of them do, the exit code is 3.\n"
+       "reason in the data set 'flag'; with --strict it stops the job. Where most of more than four do, the exit code is 3.\n"
        "--consensus takes evidence from other dates: the data set 'filled' says where. Do not use it for what is to "
        "be\n"
        "compared between dates in court, nor where weeks are held out to judge a model: it shows them to the "
