@@ -80,8 +80,8 @@ json facts_of_row(const PageInputs& inputs, std::int64_t row, const fs::path& fo
   }
   facts["score"] = fmt::format("{:.4f}", list[0].score);
   if (list.size() > 1) facts["margin"] = fmt::format("{:.4f}", list[0].score - list[1].score);
-  if (const auto context = context_of(scores, 1)) {
-    if (const auto spreads = spreads_above(*context, list[0].score)) facts["stands"] = fmt::format("{:.1f}", *spreads);
+  if (const auto spreads = spreads_above(retrieval::level_of(scores), list[0].score)) {
+    facts["stands"] = fmt::format("{:.1f}", *spreads);
   }
   return facts;
 }

@@ -150,17 +150,16 @@ struct OfMark {
   std::vector<ListEntry> list;
   std::vector<float> scores;
   std::optional<ScoreContext> context;
-  retrieval::ScoreLevel level;
   fs::path pictures;  // folder
   std::vector<std::string> lacks;
 };
 
 std::string context_in_words(const OfMark& of, double score) {
   if (!of.context) return "not known: the search kept only the candidates";
-  std::string words = fmt::format("{} of {}", place_among(of.scores, score), of.context->compared);
-  if (const auto spreads = spreads_above(*of.context, score)) {
-    words +=
-        fmt::format("; {:.1f} robust standard deviations above their median of {:.4f}", *spreads, of.context->median);
+  std::string words = fmt::format("{} of {}", place_among(of.scores, score), of.context->level.known);
+  if (const auto spreads = spreads_above(of.context->level, score)) {
+    words += fmt::format("; {:.1f} robust standard deviations above their median of {:.4f}", *spreads,
+                         of.context->level.median);
   }
   return words;
 }
@@ -273,14 +272,15 @@ json candidate_facts(const PageInputs& inputs, OfMark& of, std::size_t position)
                 {"is_true", false}};
   if (position + 1 < of.list.size()) facts["margin"] = fmt::format("{:.4f}", entry.score - of.list[position + 1].score);
   if (of.context) {
-    if (const auto spreads = spreads_above(*of.context, entry.score)) facts["stands"] = fmt::format("{:.1f}", *spreads);
+    if (const auto spreads = spreads_above(of.context->level, entry.score))
+      facts["stands"] = fmt::format("{:.1f}", *spreads);
   }
   if (of.mark->image) {
     const cv::Mat& grey = of.mark->image->grey;
     facts["matrix"] = svg_matrix(image::mark_to_exemplar(grey.rows, grey.cols, entry.pose));
   }
-  if (inputs.calibration && of.level.spread > 0 && std::isfinite(entry.score)) {
-    const auto meaning = retrieval::meaning_of(*inputs.calibration, entry.score, of.level);
+  if (inputs.calibration && of.context && of.context->level.spread > 0 && std::isfinite(entry.score)) {
+    const auto meaning = retrieval::meaning_of(*inputs.calibration, entry.score, of.context->level);
     facts["likelihood_ratio"] = ratio_in_words(*inputs.calibration, meaning);
   }
   if (inputs.truth) {
@@ -317,9 +317,9 @@ json histogram_facts(const OfMark& of) {
           {"ticks", ticks},
           {"least", fmt::format("{:.3f}", context.least)},
           {"most", fmt::format("{:.3f}", context.most)},
-          {"median", fmt::format("{:.3f}", context.median)},
-          {"median_x", fmt::format("{:.1f}", std::clamp(x_of(context.median), 110.0, 370.0))},
-          {"text", fmt::format("The scores of all {} exemplars of this mark.", context.compared)}};
+          {"median", fmt::format("{:.3f}", context.level.median)},
+          {"median_x", fmt::format("{:.1f}", std::clamp(x_of(context.level.median), 110.0, 370.0))},
+          {"text", fmt::format("The scores of all {} exemplars of this mark.", context.level.known)}};
 }
 
 /// The mark's own pictures, and the facts of those that were written.
@@ -380,7 +380,7 @@ json facts_of_mark(const PageInputs& inputs, const OfMark& of) {
   }
   facts.push_back(fact("Resolution", dpi > 0 ? fmt::format("{:.4g} dpi", dpi) : "not known"));
   facts.push_back(fact("Scaled by", fmt::format("{:.4g} to the exemplars' resolution", inputs.lists.scale[row])));
-  facts.push_back(fact("Compared with", of.context ? fmt::format("{} exemplars", of.context->compared)
+  facts.push_back(fact("Compared with", of.context ? fmt::format("{} exemplars", of.context->level.known)
                                                    : fmt::format("{} exemplars", inputs.lists.exemplar_ids.size())));
   return facts;
 }
@@ -468,7 +468,6 @@ void write_mark_page(const PageInputs& inputs, std::int64_t row, const fs::path&
   of.list = inputs.list(row);
   of.scores = inputs.scores(row);
   of.context = context_of(of.scores, kBins);
-  of.level = retrieval::level_of(of.scores);
   of.pictures = folder / "pictures" / of.name;
   std::error_code error;
   fs::create_directories(of.pictures, error);

@@ -6,13 +6,13 @@
 #include <span>
 #include <vector>
 
+#include "retrieval/score_meaning.h"
+
 namespace outsole::report {
 
 /// The scores of one mark against all exemplars, in short.
 struct ScoreContext {
-  std::int64_t compared = 0;  // exemplars that have a score
-  double median = 0;
-  double spread = 0;  // 1.4826 times the median distance from the median: for bell-shaped scores a standard deviation
+  retrieval::ScoreLevel level;  // of the exemplars that have a score: median, spread, how many
   double least = 0, most = 0;
   std::vector<std::int64_t> counts;  // of scores in bins of equal width from `least` to `most`
 };
@@ -24,6 +24,6 @@ std::optional<ScoreContext> context_of(std::span<const float> scores, std::int64
 std::int64_t place_among(std::span<const float> scores, double score);
 
 /// How many spreads a score lies above the median; nothing where all scores are alike.
-std::optional<double> spreads_above(const ScoreContext& context, double score);
+std::optional<double> spreads_above(const retrieval::ScoreLevel& level, double score);
 
 }  // namespace outsole::report

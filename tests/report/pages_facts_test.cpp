@@ -23,11 +23,11 @@ TEST(ScoreContext, TellsHowFarAScoreStandsAboveTheOthers) {
   const std::vector<float> scores = {0.25F, 0.5F, kLeftOut, 0.75F, 1.0F, 0.0F};
   const auto context = context_of(scores, 4);
   ASSERT_TRUE(context);
-  EXPECT_EQ(context->compared, 5);
-  EXPECT_EQ(context->median, 0.5);
-  EXPECT_DOUBLE_EQ(context->spread, 1.4826 * 0.25);
+  EXPECT_EQ(context->level.known, 5);
+  EXPECT_EQ(context->level.median, 0.5);
+  EXPECT_DOUBLE_EQ(context->level.spread, 1.4826 * 0.25);
   EXPECT_EQ(context->counts, (std::vector<std::int64_t>{1, 1, 1, 2}));
-  EXPECT_DOUBLE_EQ(*spreads_above(*context, 1.0), 0.5 / (1.4826 * 0.25));
+  EXPECT_DOUBLE_EQ(*spreads_above(context->level, 1.0), 0.5 / (1.4826 * 0.25));
 }
 
 TEST(ScoreContext, CountsATieAtTheWorstPlace) {
@@ -41,7 +41,7 @@ TEST(ScoreContext, KnowsNothingOfScoresThatAreAllAlikeOrMissing) {
   const auto alike = context_of(std::vector<float>{0.5F, 0.5F, 0.5F}, 4);
   ASSERT_TRUE(alike);
   EXPECT_EQ(std::accumulate(alike->counts.begin(), alike->counts.end(), std::int64_t{0}), 3);
-  EXPECT_FALSE(spreads_above(*alike, 0.5));
+  EXPECT_FALSE(spreads_above(alike->level, 0.5));
 }
 
 TEST(SvgMatrix, LaysEdgesWhereThePoseLaysPixelCentres) {
