@@ -70,6 +70,7 @@ Job prepare_job();
 Job index_job();
 Job learn_job();
 Job search_job();
+Job fuse_job();
 Job train_job();
 Job predict_job();
 Job evaluate_job();

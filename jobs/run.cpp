@@ -30,9 +30,9 @@ namespace outsole::jobs {
 namespace {
 
 std::vector<Job> all_jobs() {
-  return {synthesize_job(), ingest_job(),   prepare_job(), index_job(),    learn_job(),
-          search_job(),     train_job(),    predict_job(), evaluate_job(), report_job(),
-          info_job(),       validate_job(), copy_job(),    rename_job(),   export_job()};
+  return {synthesize_job(), ingest_job(), prepare_job(), index_job(),    learn_job(),  search_job(),
+          fuse_job(),       train_job(),  predict_job(), evaluate_job(), report_job(), info_job(),
+          validate_job(),   copy_job(),   rename_job(),  export_job()};
 }
 
 void print_help() {

@@ -83,7 +83,8 @@ std::vector<ScoreCalibration::Line> resampled_lines(const Members& members) {
 /// What of a search may differ without a change of what its scores mean: which marks, and how much of their lists was
 /// kept.
 bool matters(const std::string& parameter) {
-  static const std::set<std::string> kOthers{"marks", "marks_sha256", "top", "all_scores", "arithmetic"};
+  static const std::set<std::string> kOthers{"marks",      "marks_sha256", "top",
+                                             "all_scores", "arithmetic",   "results_sha256"};
   return !kOthers.contains(parameter);
 }
 

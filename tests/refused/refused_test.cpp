@@ -250,6 +250,8 @@ std::vector<BadInput> bad_stores() {
       {"InfoOnText", kData, "a.h5", "info a.h5", file("a.h5", "text")},
       {"ResultsThatAreNone", kData, "index.h5",
        "evaluate retrieval --output out.json --labels BASE/marks/labels.csv --results BASE/index.h5"},
+      {"FusedBestsOnly", kData, "results.h5: holds only each mark's best",
+       "fuse --output out.h5 --results BASE/results.h5 BASE/results.h5"},
   };
 }
 
@@ -350,6 +352,9 @@ std::vector<BadInput> options_without_effect() {
       usage("MarksOfNothing", "`outsole synthesize marks` needs --exemplars", "synthesize marks --output out"),
       usage("ModelOfASearch", "--model: has no effect without `outsole evaluate wear`",
             kEvaluate + labels + "--model BASE/run/model.h5"),
+      usage("FusedAlone", "--results: two searches", "fuse --output out.h5 --results BASE/results.h5"),
+      usage("SharesOfOthers", "--shares: 3 are given, for 2",
+            "fuse --output out.h5 --results BASE/results.h5 BASE/results.h5 --shares 1 1 1"),
       usage("LabelsOfAModel", "--labels: has no effect without `outsole evaluate retrieval or comparison`",
             kEvaluateWear + "--model BASE/run/model.h5 --scans BASE/small.h5 --labels " + labels),
       usage("LogarithmicRanksWithoutAFigure", "--log-rank: has no effect without --figure",
