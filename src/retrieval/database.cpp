@@ -129,7 +129,7 @@ std::vector<std::string> ids_in(std::string_view text) {
 }
 
 /// Nothing where no list is given. Collective.
-std::optional<IdList> read_ids(const comm::Communicator& comm, const std::filesystem::path& path) {
+std::optional<IdList> read_id_list(const comm::Communicator& comm, const std::filesystem::path& path) {
   if (path.empty()) return std::nullopt;
   const std::string text = comm::from_root(comm, [&] { return read_text_file(path); });
   IdList list = {path.string(), sha256_of(std::as_bytes(std::span(text))), ids_in(text)};
@@ -275,8 +275,8 @@ OpenIndex open_database(const comm::Communicator& comm, const DatabaseOptions& o
   for (const auto& path : options.indexes) {
     stores.push_back(store::Store::open_together(comm, path, kIndexSchema, kToldOfIndex));
   }
-  const std::optional<IdList> wanted = read_ids(comm, options.exemplars_list),
-                              withdrawn = read_ids(comm, options.withdrawn);
+  const std::optional<IdList> wanted = read_id_list(comm, options.exemplars_list),
+                              withdrawn = read_id_list(comm, options.withdrawn);
   std::optional<OpenIndex> index;
   comm.together([&] {
     index.emplace(open_index(std::move(stores.front()), weights_path, device));
