@@ -172,7 +172,7 @@ cv::Size frame_of(const PageInputs& inputs, const ListEntry& entry) {
     const auto length = [](double middle_px) { return static_cast<int>(std::clamp(2 * middle_px, 1.0, 1e5)); };
     return {length(entry.pose.x_px), length(entry.pose.y_px)};
   }
-  const ingest::ExemplarInfo& info = inputs.exemplars.exemplars()[static_cast<std::size_t>(place)];
+  const ingest::ExemplarInfo& info = inputs.exemplars.info(place);
   return {info.width_px, info.height_px};
 }
 
@@ -205,7 +205,7 @@ void add_features(const PageInputs& inputs, OfMark& of, const ListEntry& entry, 
   const retrieval::OpenIndex& index = *inputs.extractor;
   try {
     const retrieval::SearchProtocol protocol = protocol_of(inputs.parameters());
-    const ingest::ExemplarInfo& exemplar = inputs.exemplars.exemplars()[static_cast<std::size_t>(place)];
+    const ingest::ExemplarInfo& exemplar = inputs.exemplars.info(place);
     const retrieval::PosedMark posed =
         retrieval::posed_mark(*of.scaled, {exemplar.width_px, exemplar.mirror}, index, protocol, entry.pose);
     const auto cells = posed.support.sum().item<std::int64_t>(), cell_px = index.parameters.geometry.stride_px;
