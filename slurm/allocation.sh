@@ -22,7 +22,7 @@ runs_on_gpus() {
 is_parallel() {
   case $1 in
     evaluate) [ "${2:-}" = wear ] ;;
-    info | validate | copy | rename | export | report) false ;;
+    info | validate | copy | rename | export) false ;;
   esac
 }
 

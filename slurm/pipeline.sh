@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Submits a whole run with one command. Exemplars and marks: ingest -> index -> search -> evaluate. Scans: ingest ->
-# prepare -> train -> predict -> evaluate. At the end every result is validated. A step starts when the one before it
+# Submits a whole run with one command. Exemplars and marks: ingest -> index -> search -> evaluate -> report. Scans:
+# ingest -> prepare -> train -> predict -> evaluate. At the end every result is validated. A step starts when the one before it
 # has ended well, with the nodes and time that its plan asks for. The same command again carries on after a failure:
 # finished steps and finished parts of a step are kept.
 #
@@ -19,7 +19,7 @@ fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 results=''
-exemplars=() marks=() labels='' ingest_options=() index_options=() search_options=()
+exemplars=() marks=() labels='' ingest_options=() index_options=() search_options=() report_options=()
 scans=() manifest='' task=prediction weeks=8,24,34 scan_options=() prepare_options=() train_options=()
 pictures=yes
 # shellcheck source=slurm/run.example.sh
@@ -54,6 +54,11 @@ if [ ${#exemplars[@]} -gt 0 ]; then
     fi
     step evaluate evaluate retrieval --results "$results/results.h5" --labels "$labels" \
       --output "$results/evaluation.json" --figure "$results/cmc.svg" "${candidate_pictures[@]}"
+    report_options+=(--labels "$labels" --evaluation "$results/evaluation.json")
+  fi
+  if [ ${#marks[@]} -gt 0 ] && [ "$pictures" = yes ]; then
+    step report report --results "$results/results.h5" --exemplars "$results/exemplars.h5" --marks "${marks[@]}" \
+      --index "$results/index.h5" --output "$results/report" "${report_options[@]}"
   fi
   ends=$previous
 fi

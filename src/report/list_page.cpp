@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/provenance.h"
+#include "report/evaluation_page.h"
 #include "report/page_text.h"
 #include "report/score_context.h"
 
@@ -51,6 +52,10 @@ void add_truth(const PageInputs& inputs, std::int64_t row, const std::vector<flo
   facts["true_missed"] = place != 1;
 }
 
+/// Pictures of the first marks are there at once; those of others are put in by the script as they come into view,
+/// because asking for thousands of them keeps a browser busy.
+constexpr std::int64_t kEarlyPictures = 40;
+
 json facts_of_row(const PageInputs& inputs, std::int64_t row, const fs::path& folder) {
   const std::vector<ListEntry> list = inputs.list(row);
   const std::vector<float> scores = inputs.scores(row);
@@ -59,6 +64,7 @@ json facts_of_row(const PageInputs& inputs, std::int64_t row, const fs::path& fo
   json facts = {{"id", inputs.lists.mark_ids[static_cast<std::size_t>(row)]},
                 {"number", row + 1},
                 {"name", name},
+                {"early", row < kEarlyPictures},
                 {"thumb", has_thumb},
                 {"lacks_picture", !has_thumb},
                 {"candidates", list.size()},
@@ -73,11 +79,6 @@ json facts_of_row(const PageInputs& inputs, std::int64_t row, const fs::path& fo
   facts["best_id"] = inputs.lists.exemplar_ids[best];
   facts["best_name"] = page_name(list[0].exemplar);
   facts["best_thumb"] = inputs.places[best] >= 0;
-  if (inputs.places[best] >= 0) {
-    const ingest::ExemplarInfo& info = inputs.exemplars.exemplars()[static_cast<std::size_t>(inputs.places[best])];
-    facts["best_width"] = info.width_px;
-    facts["best_height"] = info.height_px;
-  }
   facts["score"] = fmt::format("{:.4f}", list[0].score);
   if (list.size() > 1) facts["margin"] = fmt::format("{:.4f}", list[0].score - list[1].score);
   if (const auto spreads = spreads_above(retrieval::level_of(scores), list[0].score)) {
@@ -88,23 +89,8 @@ json facts_of_row(const PageInputs& inputs, std::int64_t row, const fs::path& fo
 
 // --- An evaluation, if one was given --------------------------------------------------------------------------------
 
-std::string number_at(const json& evaluation, const std::string& pointer, const char* unit) {
-  const json::json_pointer at(pointer);
-  if (!evaluation.contains(at) || !evaluation.at(at).is_number()) return "–";
-  return fmt::format("{:.1f}{}", evaluation.at(at).get<double>(), unit);
-}
-
 json evaluation_facts(const json& evaluation) {
   if (evaluation.is_null()) return nullptr;
-  json rows = json::array();
-  for (const auto& [key, name] :
-       {std::pair{"top_k/1", "1"}, std::pair{"top_k/10", "10"}, std::pair{"top_percent/1", "1%"},
-        std::pair{"top_percent/5", "5%"}, std::pair{"top_percent/10", "10%"}}) {
-    rows.push_back({{"name", name},
-                    {"value", number_at(evaluation, std::string("/") + key, "%")},
-                    {"error", number_at(evaluation, std::string("/standard_error/") + key, "")},
-                    {"chance", number_at(evaluation, std::string("/chance/") + key, "%")}});
-  }
   const auto count = [&](const char* key) {
     return evaluation.contains(key) && evaluation[key].is_number() ? evaluation[key].dump() : "?";
   };
@@ -112,7 +98,7 @@ json evaluation_facts(const json& evaluation) {
       {"text", "Measured on " + count("marks") + " marks whose true exemplars are known, among " + count("exemplars") +
                    " exemplars. This says how often the method ranks the true exemplar high, "
                    "not how probable it is that a candidate of one mark is the true one."},
-      {"rows", rows}};
+      {"rows", shares_found(evaluation)}};
 }
 
 // --- Provenance -----------------------------------------------------------------------------------------------------
@@ -189,12 +175,20 @@ json inputs_in_facts(const PageInputs& inputs) {
   json all = json::array();
   all.push_back(input_of(inputs.results.is_finished() ? "Search results" : "Search results, as far as they are there",
                          options.results, inputs.results.sha256(), &inputs.results.header()));
-  if (inputs.index) {
-    const store::StoreHeader header = inputs.index->header();
-    all.push_back(input_of("Index", options.index, inputs.index_sha256, &header));
+  const auto numbered = [](const char* what, std::size_t i, std::size_t of) {
+    return of == 1 ? what : fmt::format("{}, {} of {}", what, i + 1, of);
+  };
+  for (std::size_t i = 0; i < inputs.indexes.size(); ++i) {
+    const store::StoreHeader header = inputs.indexes[i].header();
+    all.push_back(
+        input_of(numbered("Index", i, inputs.indexes.size()), options.indexes[i], inputs.index_sha256[i], &header));
   }
-  const store::Store& exemplars = inputs.exemplars.store();
-  all.push_back(input_of("Exemplars", options.exemplars, exemplars.sha256(), &exemplars.header()));
+  const std::vector<ingest::ExemplarStore>& exemplars = inputs.exemplars.stores();
+  for (std::size_t i = 0; i < exemplars.size(); ++i) {
+    const store::Store& store = exemplars[i].store();
+    all.push_back(
+        input_of(numbered("Exemplars", i, exemplars.size()), options.exemplars[i], store.sha256(), &store.header()));
+  }
   const json made = made_of(inputs);
   for (const auto& [key, what] :
        {std::pair{"labels", "Labels: the true exemplars"}, std::pair{"groups", "Groups: exemplars of the same tread"},
@@ -233,7 +227,7 @@ void add_left_out(const std::string& job, const json& record, json& left_out) {
 json left_out_facts(const PageInputs& inputs) {
   json left_out = json::array();
   add_left_out("Search", record_of(inputs.options.results), left_out);
-  add_left_out("Exemplars", record_of(inputs.options.exemplars), left_out);
+  for (const fs::path& exemplars : inputs.options.exemplars) add_left_out("Exemplars", record_of(exemplars), left_out);
   if (const auto coarse = inputs.parameters().value("coarse", std::int64_t{0}); coarse > 0) {
     left_out.push_back(
         fmt::format("Search: after a first pass over a coarse grid only the best {} exemplars of each "

@@ -150,7 +150,8 @@ struct OfMark {
   std::vector<ListEntry> list;
   std::vector<float> scores;
   std::optional<ScoreContext> context;
-  fs::path pictures;  // folder
+  std::optional<retrieval::ScaledMark> scaled;  // as it was searched, where that is known
+  fs::path pictures;                            // folder
   std::vector<std::string> lacks;
 };
 
@@ -171,7 +172,7 @@ cv::Size frame_of(const PageInputs& inputs, const ListEntry& entry) {
     const auto length = [](double middle_px) { return static_cast<int>(std::clamp(2 * middle_px, 1.0, 1e5)); };
     return {length(entry.pose.x_px), length(entry.pose.y_px)};
   }
-  const ingest::ExemplarInfo& info = inputs.exemplars.exemplars()[static_cast<std::size_t>(place)];
+  const ingest::ExemplarInfo& info = inputs.exemplars.info(place);
   return {info.width_px, info.height_px};
 }
 
@@ -197,18 +198,20 @@ void add_features(const PageInputs& inputs, OfMark& of, const ListEntry& entry, 
   const std::int64_t place = inputs.places[static_cast<std::size_t>(entry.exemplar)];
   facts["support_text"] = !inputs.extractor ? "not shown: it needs the index and its weights"
                           : !of.mark->image ? "not shown: the mark has no picture"
+                          : !of.scaled      ? "not shown: the mark cannot be read as it was searched"
                           : place < 0       ? "not shown: the exemplar has no picture"
                                             : "";
   if (!facts["support_text"].get_ref<const std::string&>().empty()) return;
   const retrieval::OpenIndex& index = *inputs.extractor;
   try {
-    const ingest::ExemplarRecord exemplar = inputs.exemplars.record(place);
-    const retrieval::PosedPair pair =
-        retrieval::posed_pair(of.mark->file, exemplar, index, protocol_of(inputs.parameters()), entry.pose);
-    const auto cells = pair.support.sum().item<std::int64_t>(), cell_px = index.parameters.geometry.stride_px;
-    const auto mark_px = pair.mark_pixels.sum().item<std::int64_t>();
-    facts["support"] = outline_of(pair.support);
-    facts["support_matrix"] = cells_matrix(index.parameters, frame_of(inputs, entry).width, exemplar.mirror);
+    const retrieval::SearchProtocol protocol = protocol_of(inputs.parameters());
+    const ingest::ExemplarInfo& exemplar = inputs.exemplars.info(place);
+    const retrieval::PosedMark posed =
+        retrieval::posed_mark(*of.scaled, {exemplar.width_px, exemplar.mirror}, index, protocol, entry.pose);
+    const auto cells = posed.support.sum().item<std::int64_t>(), cell_px = index.parameters.geometry.stride_px;
+    const auto mark_px = posed.mark_pixels.sum().item<std::int64_t>();
+    facts["support"] = outline_of(posed.support);
+    facts["support_matrix"] = cells_matrix(index.parameters, exemplar.width_px, exemplar.mirror);
     facts["support_text"] =
         fmt::format("{} cells of {} x {} px at the search scale, {:.0f}% of the mark; its edge does not count", cells,
                     cell_px, cell_px,
@@ -217,7 +220,9 @@ void add_features(const PageInputs& inputs, OfMark& of, const ListEntry& entry, 
     if (rank > inputs.options.relevance || index.parameters.metric) return;
     const match::Similarity similarity =
         match::similarity_named(inputs.parameters().value("similarity", "mu_c,sigma_c"));
-    const RelevancePictures pictures = relevance_pictures(pair, index, similarity, 0.2);
+    const RelevancePictures pictures = relevance_pictures(
+        retrieval::posed_pair(*of.scaled, inputs.exemplars.record(place), index, protocol, entry.pose), index,
+        similarity, 0.2);
     const std::string stem = "why-" + page_name(entry.exemplar);
     image::write_image(of.pictures / (stem + "-mark.png"), pictures.mark);
     image::write_image(of.pictures / (stem + "-exemplar.png"), pictures.exemplar);
@@ -347,9 +352,8 @@ void add_mark_pictures(const PageInputs& inputs, OfMark& of, json& facts) {
   std::string caption;
   try {
     if (inputs.index) {
-      const retrieval::ScaledMark scaled =
-          retrieval::read_scaled_mark(of.mark->file, *inputs.index, protocol_of(inputs.parameters()));
-      searched = with_support(image_of(scaled.image.round()), image_of(scaled.support));
+      of.scaled = retrieval::read_scaled_mark(of.mark->file, *inputs.index, protocol_of(inputs.parameters()));
+      searched = with_support(image_of(of.scaled->image.round()), image_of(of.scaled->support));
       caption = fmt::format("As searched: {} x {} px (height x width)", searched.rows, searched.cols);
       if (const std::string filter = inputs.parameters().value("mark_filter", "none"); filter != "none")
         caption += ", filter " + filter;

@@ -13,6 +13,7 @@
 #include "core/sha256.h"
 #include "image/image.h"
 #include "report/page_text.h"
+#include "retrieval/database.h"
 #include "retrieval/evaluate_retrieval.h"
 #include "retrieval/folds.h"
 #include "retrieval/search_results.h"
@@ -23,61 +24,73 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// Opens the index and, where nothing is missing for it, its extractor.
-void open_given_index(const comm::Communicator& comm, PageInputs& inputs) {
-  const ReportOptions& options = inputs.options;
-  store::Store store =
-      store::Store::open_together(comm, options.index, retrieval::kIndexSchema, retrieval::kToldOfIndex);
-  comm.together([&] {
-    require_index_of(inputs.parameters(), store);
-    inputs.index_sha256 = store.sha256();
-    inputs.index = retrieval::IndexParameters::from_header(store.header(), options.index.string());
-    if (inputs.index->exemplars_sha256 != inputs.exemplars.store().sha256()) {
-      throw DataError(options.exemplars.string() + ": are not the exemplars that " + options.index.string() +
-                      " was made of (SHA-256 differs)");
-    }
-    const bool lacks_weights = !inputs.index->weights_identity.empty() && options.weights_path.empty();
-    if (lacks_weights) {
-      inputs.lacks.emplace_back(
-          "The compared part and the maps of what makes two images alike: they need the weights of the index "
-          "(--weights).");
-      return;
-    }
-    inputs.extractor.emplace(retrieval::open_index(std::move(store), options.weights_path, at::kCPU));
-  });
+void require_exemplars_of(const PageInputs& inputs, const retrieval::IndexParameters& index, const fs::path& path) {
+  const auto& stores = inputs.exemplars.stores();
+  const bool is_one_of_each = stores.size() == 1 && inputs.options.indexes.size() == 1;
+  const auto is_its = [&](const ingest::ExemplarStore& store) {
+    return store.store().sha256() == index.exemplars_sha256;
+  };
+  if (std::ranges::any_of(stores, is_its)) return;
+  throw DataError((is_one_of_each
+                       ? inputs.options.exemplars.front().string() + ": are not the exemplars that " + path.string()
+                       : "`exemplars`: none of the stores is the one that " + path.string()) +
+                  " was made of (SHA-256 differs)");
 }
 
-/// Of an unfinished search the index alone knows the exemplars' ids.
-std::vector<std::string> exemplar_ids(const comm::Communicator& comm, const PageInputs& inputs) {
+/// Opens the indexes and, where nothing is missing for it, what computes their features. The exemplars that were
+/// searched in them, in the order of the database: of one index in its own, else in that of their ids.
+std::vector<std::string> open_given_indexes(const comm::Communicator& comm, PageInputs& inputs) {
+  const ReportOptions& options = inputs.options;
   std::vector<std::string> ids;
-  comm.together([&] {
-    if (inputs.results.is_finished()) {
-      ids = retrieval::read_ids(inputs.results.store(), "exemplar_id");
-    } else if (inputs.index) {
-      ids = inputs.exemplars.ids();  // of which the index was made, in this order
-    } else {
-      throw UsageError("`results` " + inputs.options.results.string() +
-                       ": the search is not finished; give `index`, too, to look at what it has found so far");
-    }
-  });
+  for (const fs::path& path : options.indexes) {
+    const store::Store store = store::Store::open_together(comm, path, retrieval::kIndexSchema, {"exemplar_id"});
+    comm.together([&] {
+      require_index_of(inputs.parameters(), store);
+      inputs.indexes.push_back(retrieval::IndexParameters::from_header(store.header(), path.string()));
+      inputs.index_sha256.push_back(store.sha256());
+      require_exemplars_of(inputs, inputs.indexes.back(), path);
+      const std::vector<std::string> own = retrieval::read_ids(store, "exemplar_id");
+      ids.insert(ids.end(), own.begin(), own.end());
+    });
+  }
+  if (inputs.indexes.empty()) return ids;
+  if (inputs.indexes.size() > 1) std::ranges::sort(ids);
+  inputs.index = inputs.indexes.front();
+  if (inputs.index->weights_identity.empty() || !options.weights_path.empty()) {
+    inputs.extractor.emplace(retrieval::open_database(comm, {options.indexes, {}, {}}, options.weights_path, at::kCPU));
+  } else {
+    inputs.lacks.emplace_back(
+        "The compared part and the maps of what makes two images alike: they need the weights of the index "
+        "(--weights).");
+  }
   return ids;
 }
 
-std::vector<std::int64_t> places_in(const ingest::ExemplarStore& exemplars, const std::vector<std::string>& ids) {
-  std::map<std::string, std::int64_t> stored;
-  for (const std::string& id : exemplars.ids()) stored.emplace(id, std::ssize(stored));
-  std::vector<std::int64_t> places;
-  for (const std::string& id : ids) {
-    const auto found = stored.find(id);
-    places.push_back(found == stored.end() ? -1 : found->second);
+/// Of an unfinished search the indexes alone know the exemplars' ids.
+std::vector<std::string> exemplar_ids(const PageInputs& inputs, std::vector<std::string> indexed) {
+  if (inputs.results.is_finished()) return retrieval::read_ids(inputs.results.store(), "exemplar_id");
+  const nlohmann::json& parameters = inputs.parameters();
+  const std::string unfinished = "`results` " + inputs.options.results.string() + ": the search is not finished; ";
+  const nlohmann::json searched = parameters.value("index_sha256", nlohmann::json());
+  if (inputs.indexes.size() < (searched.is_array() ? searched.size() : 1)) {
+    throw UsageError(
+        unfinished +
+        (searched.is_array() && searched.size() > 1 ? "give all of its `index`, too," : "give `index`, too,") +
+        " to look at what it has found so far");
   }
-  return places;
+  for (const char* chosen : {"exemplars_list_sha256", "withdrawn_sha256"}) {
+    if (!parameters.contains(chosen)) continue;
+    throw UsageError(unfinished +
+                     "it leaves out exemplars by a list, so that only its finished results tell which "
+                     "ones it has found");
+  }
+  return indexed;
 }
 
 /// Exemplars of one group of the table, or of equal pixels, show the same tread. Without either nothing is known.
 std::vector<std::int64_t> treads_of(const PageInputs& inputs) {
   // Of several indexes that were searched as one, or of a part of an index, one does not tell.
-  const bool are_those = inputs.extractor && inputs.extractor->equal_to.size() == inputs.lists.exemplar_ids.size();
+  const bool are_those = inputs.extractor && inputs.extractor->ids == inputs.lists.exemplar_ids;
   const std::vector<std::int32_t> equal_to = are_those ? inputs.extractor->equal_to : std::vector<std::int32_t>();
   bool has_equals = false;
   for (std::size_t i = 0; i < equal_to.size(); ++i) has_equals |= std::cmp_not_equal(equal_to[i], i);
@@ -116,9 +129,8 @@ void tell_lacks(PageInputs& inputs) {
   }
   const auto unknown = std::ranges::count(inputs.places, -1);
   if (unknown > 0) {
-    inputs.lacks.push_back(
-        fmt::format("The pictures of {} of {} exemplars: the store of --exemplars does not hold them.", unknown,
-                    inputs.places.size()));
+    inputs.lacks.push_back(fmt::format("The pictures of {} of {} exemplars: no store of --exemplars holds them.",
+                                       unknown, inputs.places.size()));
   }
   if (inputs.options.strict && (unknown > 0 || with_files < inputs.marks())) throw DataError(inputs.lacks.back());
 }
@@ -154,10 +166,11 @@ PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions&
   PageInputs inputs{.options = options,
                     .results = std::move(results),
                     .lists = {},
-                    .exemplars = ingest::ExemplarStore::open_together(comm, options.exemplars),
+                    .exemplars = ExemplarStores::open_together(comm, options.exemplars),
                     .places = {},
                     .mark_files = {},
                     .index = {},
+                    .indexes = {},
                     .index_sha256 = {},
                     .extractor = {},
                     .truth = {},
@@ -165,11 +178,10 @@ PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions&
                     .evaluation = {},
                     .lacks = {},
                     .calibration = {}};
-  if (!options.index.empty()) open_given_index(comm, inputs);
-  std::vector<std::string> ids = exemplar_ids(comm, inputs);
+  std::vector<std::string> indexed = open_given_indexes(comm, inputs);
   comm.together([&] {
-    inputs.lists = ResultLists(inputs.results, std::move(ids));
-    inputs.places = places_in(inputs.exemplars, inputs.lists.exemplar_ids);
+    inputs.lists = ResultLists(inputs.results, exemplar_ids(inputs, std::move(indexed)));
+    inputs.places = inputs.exemplars.places_of(inputs.lists.exemplar_ids);
     if (!options.labels.empty()) {
       inputs.truth = retrieval::resolve_labels(retrieval::read_labels(options.labels), inputs.lists.mark_ids,
                                                inputs.lists.exemplar_ids);
@@ -193,6 +205,15 @@ nlohmann::json made_of(const PageInputs& inputs) {
     return nlohmann::json{{"path", path.empty() ? "" : fs::absolute(path).lexically_normal().string()},
                           {"sha256", sha256}};
   };
+  const auto inputs_of = [&](const std::vector<fs::path>& paths, const std::vector<std::string>& sha256) {
+    if (paths.size() == 1) return input(paths[0], sha256[0]);
+    nlohmann::json all = nlohmann::json::array();
+    for (std::size_t i = 0; i < paths.size(); ++i) all.push_back(input(paths[i], sha256[i]));
+    return all;
+  };
+  std::vector<std::string> exemplars_sha256;
+  for (const ingest::ExemplarStore& store : inputs.exemplars.stores())
+    exemplars_sha256.push_back(store.store().sha256());
   nlohmann::json marks = nlohmann::json::array();
   Sha256 stamps;
   for (std::int64_t row = 0; row < inputs.marks(); ++row) {
@@ -210,7 +231,7 @@ nlohmann::json made_of(const PageInputs& inputs) {
                          {"versions", options.versions},
                          {"results", input(options.results, inputs.results.sha256())},
                          {"results_digests", inputs.results.digests()},
-                         {"exemplars", input(options.exemplars, inputs.exemplars.store().sha256())},
+                         {"exemplars", inputs_of(options.exemplars, exemplars_sha256)},
                          {"marks", std::move(marks)},
                          {"mark_stamps", stamps.hex()},
                          {"title", options.title},
@@ -218,7 +239,7 @@ nlohmann::json made_of(const PageInputs& inputs) {
                          {"relevance", options.relevance},
                          {"picture_px", options.picture_px},
                          {"command_line", options.command_line}};
-  if (inputs.index) made["index"] = input(options.index, inputs.index_sha256);
+  if (inputs.index) made["index"] = inputs_of(options.indexes, inputs.index_sha256);
   if (!options.weights_path.empty()) made["weights"] = input(options.weights_path, "");
   for (const auto& [name, path] : {std::pair{"labels", options.labels}, std::pair{"groups", options.groups},
                                    std::pair{"evaluation", options.evaluation}}) {

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "comm/communicator.h"
-#include "ingest/exemplars.h"
+#include "report/exemplar_stores.h"
 #include "report/result_lists.h"
 #include "report/search_rows.h"
 #include "retrieval/labels.h"
@@ -21,19 +21,19 @@
 namespace outsole::report {
 
 struct ReportOptions {
-  std::filesystem::path results;             // search results, finished or not
-  std::filesystem::path exemplars;           // the exemplar store that was indexed
-  std::vector<std::filesystem::path> marks;  // images or folders: the marks that were searched
-  std::filesystem::path output;              // folder
-  std::filesystem::path index;               // the index that was searched; empty: not given
-  std::string weights_path;                  // of its extractor, if it has weights
-  std::filesystem::path labels, groups;      // CSV; empty: not given
-  std::filesystem::path evaluation;          // JSON of evaluate_retrieval; empty: not given
-  std::string title;                         // of the list; empty: the results' name
-  std::int64_t candidates = 20;              // shown of each mark, at most
-  std::int64_t relevance = 1;                // of them, how many get pictures of what makes them alike
-  std::int64_t picture_px = 4096;            // longest side of a picture
-  bool strict = false;                       // a mark or an exemplar without a picture is an error
+  std::filesystem::path results;                 // search results, finished or not
+  std::vector<std::filesystem::path> exemplars;  // the exemplar stores that were indexed
+  std::vector<std::filesystem::path> marks;      // images or folders: the marks that were searched
+  std::filesystem::path output;                  // folder
+  std::vector<std::filesystem::path> indexes;    // that were searched as one database; empty: not given
+  std::string weights_path;                      // of their extractor, if it has weights
+  std::filesystem::path labels, groups;          // CSV; empty: not given
+  std::filesystem::path evaluation;              // JSON of evaluate_retrieval; empty: not given
+  std::string title;                             // of the list; empty: the results' name
+  std::int64_t candidates = 20;                  // shown of each mark, at most
+  std::int64_t relevance = 1;                    // of them, how many get pictures of what makes them alike
+  std::int64_t picture_px = 4096;                // longest side of a picture
+  bool strict = false;                           // a mark or an exemplar without a picture is an error
   std::vector<std::string> command_line;
   std::string versions;  // of outsole and of the libraries, as people read them
 };
@@ -42,12 +42,13 @@ struct PageInputs {
   ReportOptions options;
   SearchRows results;
   ResultLists lists;
-  ingest::ExemplarStore exemplars;
-  std::vector<std::int64_t> places;  // of each exemplar of the lists in the store; -1: it lacks it
+  ExemplarStores exemplars;
+  std::vector<std::int64_t> places;  // of each exemplar of the lists in the stores; -1: they lack it
   std::map<std::int64_t, std::filesystem::path> mark_files;  // by row
-  std::optional<retrieval::IndexParameters> index;           // where it was given
-  std::string index_sha256;                                  // likewise
-  std::optional<retrieval::OpenIndex> extractor;             // the same with what computes features
+  std::optional<retrieval::IndexParameters> index;           // the first, where one was given
+  std::vector<retrieval::IndexParameters> indexes;           // all that were given
+  std::vector<std::string> index_sha256;                     // of each
+  std::optional<retrieval::OpenIndex> extractor;             // the same as one, with what computes features
   std::optional<retrieval::Truth> truth;                     // where labels were given
   std::vector<std::int64_t> treads;                          // a group of each exemplar; empty: not known
   nlohmann::json evaluation;                                 // null: not given
@@ -64,7 +65,7 @@ struct PageInputs {
 };
 
 /// Opens all of it, the same on every rank. Throws UsageError for an index that is not the results', and for an
-/// unfinished search without its index; DataError as the parts do, and where the exemplars are not those of the index.
+/// unfinished search without its indexes; DataError as the parts do, and where the exemplars of an index are not given.
 /// Collective.
 PageInputs open_page_inputs(const comm::Communicator& comm, const ReportOptions& options);
 

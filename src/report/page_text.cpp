@@ -12,6 +12,8 @@ namespace outsole::report {
 // Generated from page/ by the build.
 extern const char* const kListTemplate;
 extern const char* const kMarkTemplate;
+extern const char* const kEvaluationTemplate;
+extern const char* const kWearTemplate;
 extern const char* const kStyle;
 extern const char* const kScript;
 
@@ -44,10 +46,24 @@ data mustache_of(const nlohmann::json& fact) {
   }
 }
 
+const char* template_of(Page page) {
+  switch (page) {
+    case Page::kList:
+      return kListTemplate;
+    case Page::kMark:
+      return kMarkTemplate;
+    case Page::kEvaluation:
+      return kEvaluationTemplate;
+    case Page::kWear:
+      break;
+  }
+  return kWearTemplate;
+}
+
 }  // namespace
 
 std::string page_of(Page page, const nlohmann::json& facts) {
-  kainjow::mustache::mustache text(page == Page::kList ? kListTemplate : kMarkTemplate);
+  kainjow::mustache::mustache text(template_of(page));
   ensure(text.is_valid(), "a page's template is valid: " + text.error_message());
   return text.render(mustache_of(facts));
 }
@@ -64,7 +80,7 @@ const std::string& page_script() {
 
 std::string page_version() {
   Sha256 digest;
-  for (const char* text : {kListTemplate, kMarkTemplate, kStyle, kScript}) {
+  for (const char* text : {kListTemplate, kMarkTemplate, kEvaluationTemplate, kWearTemplate, kStyle, kScript}) {
     digest.update(std::as_bytes(std::span(std::string_view(text))));
   }
   return digest.hex();

@@ -6,7 +6,7 @@
 
 namespace outsole::report {
 
-enum class Page { kList, kMark };
+enum class Page { kList, kMark, kEvaluation, kWear };
 
 /// The page of these facts. Every text among them is shown as it is: markup is escaped, and characters that a reader
 /// would not see, or that reverse what follows, appear as \x1b. A null, an empty text and `false` leave out the part

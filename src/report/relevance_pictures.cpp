@@ -104,7 +104,8 @@ std::int64_t write_relevance_pictures(const RelevancePicturesOptions& options) {
     const auto position = static_cast<std::size_t>(entry->exemplar);
     const fs::path& file = mark_files.at(mark.row);
     const retrieval::PosedPair pair =
-        retrieval::posed_pair(file, exemplars.record(places[position]), index, protocol, entry->pose);
+        retrieval::posed_pair(retrieval::read_scaled_mark(file, index.parameters, protocol),
+                              exemplars.record(places[position]), index, protocol, entry->pose);
     write_pair(options, index, pair, file_name_part(id_of(file)) + "." + file_name_part(lists.exemplar_ids[position]));
     ++pairs;
   }

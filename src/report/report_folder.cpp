@@ -1,6 +1,7 @@
 #include "report/report_folder.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 
 #include "core/errors.h"
@@ -139,21 +140,45 @@ std::string text_of(const json& object, const char* key) {
   return object.is_object() && object.contains(key) && object[key].is_string() ? object[key].get<std::string>() : "";
 }
 
-void verify_store(const char* what, const fs::path& given, const json& made_of, Verified& verified) {
+struct RecordedStore {
+  fs::path path;
+  std::string sha256;
+};
+
+/// One store is an object, several are an array of them.
+std::vector<RecordedStore> recorded_stores(const json& recorded) {
+  std::vector<RecordedStore> stores;
+  for (const json& store : recorded.is_array() ? recorded : json::array({recorded}))
+    stores.push_back({text_of(store, "path"), text_of(store, "sha256")});
+  return stores;
+}
+
+void verify_stores(const char* what, const std::vector<fs::path>& given, const json& made_of, Verified& verified) {
   if (!made_of.contains(what)) return;
-  const fs::path path = given.empty() ? fs::path(text_of(made_of[what], "path")) : given;
-  std::error_code ignored;
-  if (!fs::exists(path, ignored)) {
-    verified.complaints.push_back(path.string() + ": is missing; say where the " + what + " are now by --" + what);
-    return;
+  std::vector<RecordedStore> recorded = recorded_stores(made_of[what]);
+  std::vector<fs::path> paths = given;
+  if (given.empty()) std::ranges::transform(recorded, std::back_inserter(paths), &RecordedStore::path);
+  std::size_t unlike = 0;
+  for (const fs::path& path : paths) {
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) {
+      ++unlike;
+      verified.complaints.push_back(path.string() + ": is missing; say where the " + what + " are now by --" + what);
+      continue;
+    }
+    ++verified.stores;
+    const auto found = std::ranges::find(recorded, sha256_of_file(path), &RecordedStore::sha256);
+    if (found == recorded.end()) {
+      ++unlike;
+      verified.complaints.push_back(path.string() + ": is not the one that this report was made of (SHA-256 differs)");
+      continue;
+    }
+    recorded.erase(found);
+    for (const std::string& complaint : store::Store::validate_in_child(path))
+      verified.complaints.push_back(path.string() + ": " + complaint);
   }
-  ++verified.stores;
-  if (sha256_of_file(path) != text_of(made_of[what], "sha256")) {
-    verified.complaints.push_back(path.string() + ": is not the one that this report was made of (SHA-256 differs)");
-    return;
-  }
-  for (const std::string& complaint : store::Store::validate_in_child(path))
-    verified.complaints.push_back(path.string() + ": " + complaint);
+  for (std::size_t i = unlike; i < recorded.size(); ++i)  // what no other complaint stands for
+    verified.complaints.push_back(recorded[i].path.string() + ": was not looked at: --" + what + " does not name it");
 }
 
 /// Of a search that was not finished: the units that were there.
@@ -193,6 +218,13 @@ void verify_marks(const std::vector<fs::path>& given, const json& made_of, Verif
   }
 }
 
+void verify_file(const json& recorded, Verified& verified) {
+  const fs::path path = text_of(recorded, "path");
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored) || sha256_of_file(path) != text_of(recorded, "sha256"))
+    verified.complaints.push_back(path.string() + ": is missing, or not the one that this report was made of");
+}
+
 }  // namespace
 
 Verified verify_report(const VerifyOptions& options) {
@@ -202,6 +234,13 @@ Verified verify_report(const VerifyOptions& options) {
   verified.manifest_sha256 = sha256_of_file(options.folder / kManifest);
   verify_files(options.folder, manifest, verified);
   const json& made_of = manifest["made_of"];
+  if (made_of.contains("wear_evaluation")) {
+    verify_file(made_of["wear_evaluation"], verified);
+    if (made_of.contains("strips") && made_of["strips"].is_array()) {
+      for (const json& strip : made_of["strips"]) verify_file(strip, verified);
+    }
+    return verified;
+  }
   const json digests = made_of.contains("results_digests") ? made_of["results_digests"] : json();
   if (!digests.is_object() || !made_of.contains("results") || !made_of.contains("marks") ||
       !made_of["marks"].is_array())
@@ -209,19 +248,16 @@ Verified verify_report(const VerifyOptions& options) {
   const std::string results_sha256 = text_of(made_of["results"], "sha256");
   const bool was_finished = digests.size() == 1 && *digests.begin() == results_sha256;
   if (was_finished) {
-    verify_store("results", options.results, made_of, verified);
+    verify_stores("results", options.results.empty() ? std::vector<fs::path>() : std::vector{options.results}, made_of,
+                  verified);
   } else {
     verify_units(options.results, made_of, verified);
   }
-  verify_store("exemplars", options.exemplars, made_of, verified);
-  verify_store("index", options.index, made_of, verified);
+  verify_stores("exemplars", options.exemplars, made_of, verified);
+  verify_stores("index", options.indexes, made_of, verified);
   verify_marks(options.marks, made_of, verified);
   for (const char* table : {"labels", "groups", "evaluation"}) {
-    if (!made_of.contains(table)) continue;
-    const fs::path path = text_of(made_of[table], "path");
-    std::error_code ignored;
-    if (!fs::is_regular_file(path, ignored) || sha256_of_file(path) != text_of(made_of[table], "sha256"))
-      verified.complaints.push_back(path.string() + ": is missing, or not the one that this report was made of");
+    if (made_of.contains(table)) verify_file(made_of[table], verified);
   }
   return verified;
 }

@@ -40,8 +40,8 @@ std::vector<std::string> files_of_report(const std::filesystem::path& folder);
 /// Where to look for what a report was made of, if not where it was then.
 struct VerifyOptions {
   std::filesystem::path folder;
-  std::filesystem::path results, exemplars, index;
-  std::vector<std::filesystem::path> marks;
+  std::filesystem::path results;
+  std::vector<std::filesystem::path> exemplars, indexes, marks;
 };
 
 struct Verified {

@@ -78,6 +78,7 @@ std::vector<ListEntry> ResultLists::head(std::size_t row, std::int64_t count) co
 retrieval::SearchProtocol protocol_of(const nlohmann::json& parameters) {
   retrieval::SearchProtocol protocol;
   protocol.as_they_lie = parameters.value("as_they_lie", false);
+  protocol.angles_deg = parameters.value("angles_deg", protocol.angles_deg);
   protocol.stride_px = parameters.value("stride_px", protocol.stride_px);
   protocol.erosion_fraction = parameters.value("erosion_fraction", protocol.erosion_fraction);
   if (parameters.contains("mark_dpi")) protocol.mark_dpi = parameters["mark_dpi"].get<double>();

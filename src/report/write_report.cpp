@@ -16,6 +16,7 @@
 #include "core/progress.h"
 #include "core/provenance.h"
 #include "core/sha256.h"
+#include "report/evaluation_page.h"
 #include "report/list_page.h"
 #include "report/mark_page.h"
 #include "report/page_text.h"
@@ -113,6 +114,9 @@ ReportSummary write_report(const comm::Communicator& comm, const ReportOptions& 
   if (summary.was_finished) return summary;
   const fs::path part = found.at("part").get<std::string>();
 
+  comm.together([&] {
+    if (comm.is_root()) write_evaluation_figures(inputs, part);
+  });
   const std::vector<std::int64_t> exemplars = shown_exemplars(inputs);
   summary.exemplars = std::ssize(exemplars);
   const auto exemplar_file = [&](std::int64_t exemplar) { return part / "exemplars" / (page_name(exemplar) + ".png"); };
@@ -125,6 +129,7 @@ ReportSummary write_report(const comm::Communicator& comm, const ReportOptions& 
     if (!comm.is_root()) return;
     write_file_atomically(part / "page.css", page_style());
     write_file_atomically(part / "page.js", page_script());
+    if (!inputs.evaluation.is_null()) write_file_atomically(part / "evaluation.html", evaluation_page(inputs, part));
     write_file_atomically(part / "index.html", list_page(inputs, part));
   });
   const json files = digests_of_files(comm, part, summary.bytes);
@@ -146,6 +151,11 @@ machine::Plan report_plan(const comm::Communicator& comm, const ReportOptions& o
   plan.lines.push_back({"pictures", fmt::format("of {} exemplars and {} of {} marks", shown_exemplars(inputs).size(),
                                                 inputs.mark_files.size(), inputs.marks())});
   for (const std::string& lack : inputs.lacks) plan.lines.push_back({"lacks", lack});
+  constexpr double kStartS = 2, kMarkS = 0.3, kExemplarS = 0.05;
+  plan.work.partitions = {{"marks", std::max<std::int64_t>(1, inputs.marks())}};
+  plan.work.compute_s = kStartS + kMarkS * static_cast<double>(inputs.marks()) +
+                        kExemplarS * static_cast<double>(shown_exemplars(inputs).size());
+  plan.basis = fmt::format("at {} s a mark and {} s an exemplar that is pictured", kMarkS, kExemplarS);
   return plan;
 }
 

@@ -20,9 +20,10 @@ struct ReportSummary {
 };
 
 /// Writes it: index.html, page.css, page.js, a page and pictures of each mark, pictures of the exemplars in the lists,
-/// manifest.json and report.provenance.json. The same bytes on any number of ranks, but for the provenance. The folder
-/// appears whole or not at all; what an interrupted run has made is kept. Throws as open_page_inputs and ReportFolder
-/// do, and StopRequested after a signal. Collective; the summary is rank 0's.
+/// evaluation.html and its figures where an evaluation is given, manifest.json and report.provenance.json. The same
+/// bytes on any number of ranks, but for the provenance. The folder appears whole or not at all; what an interrupted
+/// run has made is kept. Throws as open_page_inputs and ReportFolder do, and StopRequested after a signal. Collective;
+/// the summary is rank 0's.
 ReportSummary write_report(const comm::Communicator& comm, const ReportOptions& options);
 
 /// What it would take. Collective.

@@ -16,13 +16,12 @@ namespace {
 
 /// Where the frame lies on the mark's canvas at a pose that people read: what search_results.cpp publishes, backwards.
 match::Pose pose_on_canvas(const image::MarkPose& published, const ScaledMark& mark, std::int64_t angle,
-                           const ingest::ExemplarRecord& exemplar, const IndexParameters& index) {
+                           const SeenExemplar& exemplar, const IndexParameters& index) {
   const auto to_search = [](double px, std::int64_t search, std::int64_t frame) {
     return (px + 0.5) * static_cast<double>(search) / static_cast<double>(frame) - 0.5;
   };
-  const std::int64_t exemplar_width_px = exemplar_image(exemplar).cols;
-  const double x_px = exemplar.mirror ? static_cast<double>(exemplar_width_px) - 1 - published.x_px : published.x_px;
-  const auto left = static_cast<double>(exemplar_left_px(exemplar_width_px, index.frame_width_px));
+  const double x_px = exemplar.mirror ? static_cast<double>(exemplar.width_px) - 1 - published.x_px : published.x_px;
+  const auto left = static_cast<double>(exemplar_left_px(exemplar.width_px, index.frame_width_px));
   const CentreOffset as_received = centre_offset(mark, angle);
   const double y =
       mark.centre_y_px - to_search(published.y_px - as_received.y_px, index.search_height_px, index.frame_height_px);
@@ -58,33 +57,33 @@ at::Tensor without_edge(const at::Tensor& support, std::int64_t radius) {
 
 }  // namespace
 
-PosedPair posed_pair(const std::filesystem::path& mark_file, const ingest::ExemplarRecord& exemplar,
-                     const OpenIndex& index, const SearchProtocol& protocol, const image::MarkPose& published) {
+PosedMark posed_mark(ScaledMark mark, const SeenExemplar& exemplar, const OpenIndex& index,
+                     const SearchProtocol& protocol, const image::MarkPose& published) {
   const IndexParameters& p = index.parameters;
-  SearchProtocol at_pose = protocol;
-  at_pose.angles_deg = {exemplar.mirror ? -published.angle_deg : published.angle_deg};
-  at_pose.mirrored = published.mirrored != exemplar.mirror;
-  if (protocol.overhang > 0) at_pose.overhang = kMostOverhang;  // as far as any angle of the search made room for
-  const ScaledMark mark = read_scaled_mark(mark_file, p, at_pose);
-  const at::Tensor frame = framed_exemplar(exemplar, p);
-  const std::int64_t angle = at_pose.mirrored ? mark.first_mirrored : 0;
-  const match::Pose pose = pose_on_canvas(published, mark, angle, exemplar, p);
+  mark.grid.angles_deg = {exemplar.mirror ? -published.angle_deg : published.angle_deg};
+  mark.first_mirrored = published.mirrored != exemplar.mirror ? 0 : 1;
+  const match::Pose pose = pose_on_canvas(published, mark, 0, exemplar, p);
   const std::int64_t cell_px = p.geometry.stride_px;
   const match::ViewOffset offset = {pose.y_px % cell_px, pose.x_px % cell_px, 1, 1, 1};
-  const TurnedMark turned = turn(mark, angle);
+  const TurnedMark turned = turn(mark, 0);
   const auto from_offset = [&](const at::Tensor& canvas) {
     return canvas.slice(0, offset.offset_y_px).slice(1, offset.offset_x_px).contiguous();
   };
-  PosedPair pair;
-  pair.mark_image = from_offset(turned.image);
-  pair.mark_pixels = from_offset(turned.support);
-  pair.exemplar_image = frame;
-  pair.row = pose.y_px / cell_px;
-  pair.column = pose.x_px / cell_px;
-  const at::Tensor support = support_of_view(turned.support, offset, *index.extractor, p, at_pose);
-  pair.support = without_edge(on_cells(support, pair.row, pair.column, p), erosion_radius(p, at_pose));
-  if (!pair.support.any().item<bool>()) throw DataError("mark '" + mark.id + "': its pose leaves no support");
-  return pair;
+  PosedMark posed;
+  posed.mark_image = from_offset(turned.image);
+  posed.mark_pixels = from_offset(turned.support);
+  posed.row = pose.y_px / cell_px;
+  posed.column = pose.x_px / cell_px;
+  const at::Tensor support = support_of_view(turned.support, offset, *index.extractor, p, protocol);
+  posed.support = without_edge(on_cells(support, posed.row, posed.column, p), erosion_radius(p, protocol));
+  if (!posed.support.any().item<bool>()) throw DataError("mark '" + mark.id + "': its pose leaves no support");
+  return posed;
+}
+
+PosedPair posed_pair(const ScaledMark& mark, const ingest::ExemplarRecord& exemplar, const OpenIndex& index,
+                     const SearchProtocol& protocol, const image::MarkPose& pose) {
+  return {posed_mark(mark, {exemplar.width_px, exemplar.mirror}, index, protocol, pose),
+          framed_exemplar(exemplar, index.parameters)};
 }
 
 Relevance relevance_of(const PosedPair& pair, const features::Extractor& extractor, const IndexParameters& index,
@@ -111,8 +110,8 @@ at::Tensor most_relevant(const at::Tensor& gradient, const at::Tensor& among, do
   return among.logical_and(gradient >= least).logical_and(gradient > 0);
 }
 
-at::Tensor on_frame(const at::Tensor& mark_canvas, const PosedPair& pair, const IndexParameters& index) {
-  const std::int64_t top = pair.row * index.geometry.stride_px, left = pair.column * index.geometry.stride_px;
+at::Tensor on_frame(const at::Tensor& mark_canvas, const PosedMark& posed, const IndexParameters& index) {
+  const std::int64_t top = posed.row * index.geometry.stride_px, left = posed.column * index.geometry.stride_px;
   return mark_canvas.slice(0, top, top + index.search_height_px).slice(1, left, left + index.search_width_px);
 }
 

@@ -15,18 +15,32 @@
 
 namespace outsole::retrieval {
 
-/// A mark over an exemplar at a pose, at the search scale.
-struct PosedPair {
+/// A mark as it lies on the exemplars' frame at a pose, at the search scale.
+struct PosedMark {
   at::Tensor mark_image;             // [h, w]: the turned canvas from the first pixel of a cell on
   at::Tensor mark_pixels;            // [h, w] bool: the mark's support in it
-  at::Tensor exemplar_image;         // [H, W]: the frame
   at::Tensor support;                // [map_height, map_width] bool: eroded, on the frame's cells
   std::int64_t row = 0, column = 0;  // cell of the mark's map under the frame's first
 };
 
-/// Reads and turns the mark. `pose` is that of a search's results, found with `protocol`. Throws DataError when it is
-/// none of the protocol's or leaves no support.
-PosedPair posed_pair(const std::filesystem::path& mark, const ingest::ExemplarRecord& exemplar, const OpenIndex& index,
+/// A mark over an exemplar at a pose.
+struct PosedPair : PosedMark {
+  at::Tensor exemplar_image;  // [H, W]: the frame
+};
+
+/// What a pose depends on of an exemplar: the width of its image, and whether it was searched mirrored.
+struct SeenExemplar {
+  std::int64_t width_px = 0;
+  bool mirror = false;
+};
+
+/// Turns a mark that was read with `protocol`. `pose` is that of a search's results, found with it on this exemplar.
+/// Throws DataError when it is none of the protocol's or leaves no support.
+PosedMark posed_mark(ScaledMark mark, const SeenExemplar& exemplar, const OpenIndex& index,
+                     const SearchProtocol& protocol, const image::MarkPose& pose);
+
+/// The same with the exemplar.
+PosedPair posed_pair(const ScaledMark& mark, const ingest::ExemplarRecord& exemplar, const OpenIndex& index,
                      const SearchProtocol& protocol, const image::MarkPose& pose);
 
 /// What of the score is positive, and its gradient.
@@ -44,6 +58,6 @@ Relevance relevance_of(const PosedPair& pair, const features::Extractor& extract
 at::Tensor most_relevant(const at::Tensor& gradient, const at::Tensor& among, double share);
 
 /// The part of the mark's image, or of its support, that lies on the frame: [H, W].
-at::Tensor on_frame(const at::Tensor& mark_canvas, const PosedPair& pair, const IndexParameters& index);
+at::Tensor on_frame(const at::Tensor& mark_canvas, const PosedMark& posed, const IndexParameters& index);
 
 }  // namespace outsole::retrieval

@@ -2,6 +2,7 @@
 """The pages of `outsole report` in a browser: tests/report/pages_test.py OUTSOLE. Ends with 77 where there is none."""
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -21,19 +22,22 @@ def outsole(*words, ok=True):
 
 
 def make_search(folder):
-    """Five marks in eight exemplars; ids that would act if they were not escaped."""
+    """Five marks in eight exemplars of two stores; ids that would act if they were not escaped."""
     outsole("synthesize", "exemplars", "--count", 8, "--seed", 3, "--size", "96x48", "--output", folder / "images")
     outsole("synthesize", "marks", "--exemplars", folder / "images", "--count", 5, "--seed", 2, "--output",
             folder / "marks")
     (folder / "images/00002.png").rename(folder / "images" / (HOSTILE_EXEMPLAR + ".png"))
     (folder / "marks/mark00001.png").rename(folder / "marks" / (HOSTILE_MARK + ".png"))
     (folder / "images/manifest.csv").unlink()
-    outsole("ingest", "--kind", "exemplars", "--input", folder / "images", "--output", folder / "exemplars.h5")
-    outsole("index", "--exemplars", folder / "exemplars.h5", "--output", folder / "index.h5")
-    outsole("search", "--index", folder / "index.h5", "--marks", folder / "marks", "--all-scores", "--top", 6,
-            "--angles-deg", "-8:8:8", "--output", folder / "results.h5")
-    return ["report", "--results", folder / "results.h5", "--exemplars", folder / "exemplars.h5", "--marks",
-            folder / "marks"]
+    (folder / "later").mkdir()
+    for image in sorted((folder / "images").glob("0*.png"))[4:]:
+        image.rename(folder / "later" / image.name)
+    for images, name, like in (("images", "", ()), ("later", "later.", ("--like", folder / "index.h5"))):
+        outsole("ingest", "--kind", "exemplars", "--input", folder / images, "--output", folder / f"{name}exemplars.h5")
+        outsole("index", "--exemplars", folder / f"{name}exemplars.h5", "--output", folder / f"{name}index.h5", *like)
+    outsole("search", "--index", folder / "index.h5", folder / "later.index.h5", "--marks", folder / "marks",
+            "--all-scores", "--top", 6, "--angles-deg", "-8:8:8", "--output", folder / "results.h5")
+    return ["report", "--results", folder / "results.h5", "--marks", folder / "marks"]
 
 
 def check_quiet(browser, folder):
@@ -46,7 +50,7 @@ def check_quiet(browser, folder):
 
 def column(browser, number):
     return browser.value(f"[...document.querySelectorAll('#table tbody tr')].filter(r => !r.hidden)"
-                         f".map(r => r.cells[{number}].dataset.value)")
+                         f".map(r => r.cells[{number}].dataset.value ?? r.cells[{number}].textContent)")
 
 
 def check_list(browser, report):
@@ -130,11 +134,13 @@ def check_print(browser, report, folder):
 
 
 def check_bare(browser, folder, command):
-    """No index, no labels; a mark's file is gone, another was changed: pages all the same, which say so."""
+    """No index, no labels, one of two stores; a mark's file is gone, another was changed: pages all the same, which say
+    so."""
+    command = [*command, "--exemplars", folder / "exemplars.h5"]
     (folder / "marks/mark00003.png").unlink()
     shutil.copy(folder / "marks/mark00004.png", folder / "marks/mark00005.png")
     said = outsole(*command, "--output", folder / "bare")
-    assert "lacks" in said, said
+    assert "lacks" in said and "of 8 exemplars" in said, said
     outsole(*command, "--strict", "--output", folder / "strict", ok=False)
     assert not (folder / "strict").exists()
     for page in ("index.html", "marks/00003.html", "marks/00004.html", "marks/00005.html"):
@@ -143,6 +149,42 @@ def check_bare(browser, folder, command):
     browser.open(folder / "bare/index.html")
     browser.value("(s => { s.value = 'lacking'; s.dispatchEvent(new Event('change')); })(document.querySelector('#show'))")
     assert len(column(browser, 0)) == 2
+
+
+def check_evaluation(browser, report):
+    browser.open(report / "evaluation.html")
+    check_quiet(browser, report)
+    drawn = browser.value("[...document.querySelectorAll('.plots img')].map(i => i.complete && i.naturalWidth > 0)")
+    assert drawn == [True, True], drawn
+    links = browser.value("[...document.querySelectorAll('.worst th a')].map(a => [a.textContent, a.getAttribute('href')])")
+    assert len(links) == 5 and all((report / page).exists() for _, page in links), links
+    assert HOSTILE_MARK in [name for name, _ in links], links
+    check_names(browser)
+
+
+def check_long_list(browser, report, folder):
+    """Two thousand marks: what the script and the layout take, and pictures that come with their rows."""
+    text = (report / "index.html").read_text()
+    rows = re.findall("<tr role=\"row\" data-mark=.*</tr>\n", text)
+    rows = [re.sub('<span class="thumb"><img src="([^"]*)"[^>]*></span>', r'<span class="thumb" data-src="\1"></span>', row)
+            for row in rows]
+    long = "".join(re.sub('data-mark="[0-9]*"', f'data-mark="{i + 1}"', rows[i % len(rows)]) for i in range(2000))
+    shutil.copytree(report, folder / "long")
+    (folder / "long/index.html").write_text(re.sub("(?s)<tr role=\"row\" data-mark=.*</tr>\n", lambda _: long, text))
+    browser.ask("Performance.enable", timeDomain="threadTicks")
+    browser.open(folder / "long/index.html")
+    used = {entry["name"]: entry["value"] for entry in browser.ask("Performance.getMetrics")["metrics"]}
+    browser.ask("Performance.disable")
+    print("2,000 marks: " + ", ".join(f"{name} {1000 * used[name + 'Duration']:.0f} ms of processor time"
+                                      for name in ("Script", "Layout", "RecalcStyle")))
+    assert used["ScriptDuration"] < 0.2, used
+    seen = "new Promise(r => requestAnimationFrame(() => setTimeout(() => r([...document.querySelectorAll('#table tbody tr')]" \
+           ".map(row => row.querySelectorAll('img').length)), 100)))"
+    pictures = browser.value(seen)
+    assert pictures[0] == 2 and pictures[-1] == 0 and sum(pictures) < 200, pictures
+    browser.value("scrollTo(0, document.querySelector('#table').scrollHeight)")
+    assert browser.value(seen)[-1] == 2
+    check_quiet(browser, folder / "long")
 
 
 def main():
@@ -157,13 +199,26 @@ def main():
     try:
         command = make_search(folder)
         labels = folder / "labels.csv"
-        rows = (folder / "marks/labels.csv").read_text().replace("00002", '"' + HOSTILE_EXEMPLAR.replace('"', '""') + '"')
+        rows = re.sub("(?<=,)00002(?=,)", lambda _: '"' + HOSTILE_EXEMPLAR.replace('"', '""') + '"',
+                      (folder / "marks/labels.csv").read_text())
         labels.write_text(rows.replace("mark00001", HOSTILE_MARK))
-        outsole(*command, "--index", folder / "index.h5", "--labels", labels, "--output", folder / "page")
+        outsole("evaluate", "retrieval", "--results", folder / "results.h5", "--labels", labels, "--group-column",
+                "area", "--output", folder / "evaluation.json")
+        both = ["--exemplars", folder / "exemplars.h5", folder / "later.exemplars.h5", "--index", folder / "index.h5",
+                folder / "later.index.h5"]
+        said = outsole(*command, *both, "--labels", labels, "--evaluation", folder / "evaluation.json", "--output",
+                       folder / "page")
+        assert "lacks" not in said, said
         outsole("report", "--verify", folder / "page")
+        said = outsole("report", "--verify", folder / "page", "--exemplars", folder / "exemplars.h5", ok=False)
+        assert "later.exemplars.h5: was not looked at" in said, said
+        said = outsole(*command, "--exemplars", *2 * [folder / "exemplars.h5"], "--output", folder / "twice", ok=False)
+        assert "exemplars.h5 and in " in said, said
         with Browser() as browser:
             check_list(browser, folder / "page")
             check_mark(browser, folder / "page")
+            check_evaluation(browser, folder / "page")
+            check_long_list(browser, folder / "page", folder)
             for page in ("index.html", "marks/00001.html"):
                 browser.open(folder / "page" / page)
                 check_names(browser)

@@ -32,9 +32,10 @@ class RelevanceOfResults : public Retrieval {
       for (const Candidate& candidate : read_candidates(options.csv)) {
         const image::MarkPose pose = {candidate.angle_deg, candidate.y_px, candidate.x_px, candidate.scale,
                                       candidate.mirrored};
+        const ScaledMark mark =
+            read_scaled_mark(folder_ / "marks" / (candidate.mark + ".png"), index.parameters, options.protocol);
         const PosedPair pair =
-            posed_pair(folder_ / "marks" / (candidate.mark + ".png"), exemplars.record(std::stol(candidate.exemplar)),
-                       index, options.protocol, pose);
+            posed_pair(mark, exemplars.record(std::stol(candidate.exemplar)), index, options.protocol, pose);
         const Relevance found =
             relevance_of(pair, *index.extractor, index.parameters, index.channels, options.protocol.similarity);
         EXPECT_NEAR(found.score, candidate.score, 2e-5 * std::max(1.0, std::abs(candidate.score)))
@@ -68,10 +69,10 @@ TEST_F(RelevanceOfResults, RefusesAPoseThatTheSearchCouldNotHaveFound) {
   build_index(comm_, index_options({"scattering"}));
   on_root([&] {
     const OpenIndex index = open_index(store::Store(folder_ / "index.h5", kIndexSchema), "", at::kCPU);
-    const ingest::ExemplarStore exemplars(folder_ / "exemplars.h5");
+    const ScaledMark mark = read_scaled_mark(folder_ / "marks" / "cut.png", index.parameters, {});
     for (const image::MarkPose& pose : {image::MarkPose{0, -400, 30}, image::MarkPose{0, 51, 30}}) {
       try {
-        posed_pair(folder_ / "marks" / "cut.png", exemplars.record(0), index, {}, pose);
+        posed_mark(mark, {64, false}, index, {}, pose);
         ADD_FAILURE() << "no refusal";
       } catch (const DataError& error) {
         EXPECT_THAT(error.what(), HasSubstr("'cut'"));

@@ -308,7 +308,8 @@ TEST_F(Resolution, IsTheSameWhereMarksAreLearnedFromOrLaidOverExemplars) {
     EXPECT_GT(std::get<std::vector<double>>(pairs.read("ncc").values)[0], 0.9);
     const ingest::ExemplarStore exemplars(index_options().exemplars);
     const Candidate first = firsts().at("m5");
-    const PosedPair pair = posed_pair(folder_ / "marks/m5.png", exemplars.record(5), index, searched.protocol,
+    const ScaledMark mark = read_scaled_mark(folder_ / "marks/m5.png", index.parameters, searched.protocol);
+    const PosedPair pair = posed_pair(mark, exemplars.record(5), index, searched.protocol,
                                       {first.angle_deg, first.y_px, first.x_px, first.scale, first.mirrored});
     EXPECT_TRUE(pair.support.any().item<bool>());
   });

@@ -118,7 +118,8 @@ expect_equal 'what a dry run submits' '' "$(cat "$ASKED")"
 mkdir other
 printf '%s\n' 'results=res exemplars=(ex) marks=(marks) labels=labels.csv' >run.sh
 line=$("$scripts/pipeline.sh" --dry-run run.sh 2>&1)
-for word in --candidates --job-name=res.search --dependency=afterok:res.search:res.evaluate.size; do
+for word in --candidates --job-name=res.search --dependency=afterok:res.search:res.evaluate.size \
+  --dependency=afterok:res.evaluate:res.report.size --dependency=afterok:res.report:res.validate.size; do
   holds "${line//$'\n'/ }" "$word"
 done
 # A copy of a site.sh from before some of its settings, which takes its own place for outsole's.

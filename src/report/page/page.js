@@ -8,7 +8,13 @@
 
   // --- What this browser keeps: {notes, reviewed} of each mark ------------------------------------------------------
 
-  const keyOf = (mark) => `outsole.${document.body.dataset.report}.${mark}`;
+  const keysBegin = `outsole.${document.body.dataset.report}.`;
+  const keyOf = (mark) => keysBegin + mark;
+  const keptMarks = () => {
+    try {
+      return Object.keys(localStorage).filter((key) => key.startsWith(keysBegin)).map((key) => key.slice(keysBegin.length));
+    } catch { return []; }
+  };
   const kept = (mark) => {
     try {
       const value = JSON.parse(localStorage.getItem(keyOf(mark)));
@@ -34,34 +40,66 @@
   const startList = () => {
     const body = one("#table tbody");
     const rows = all("tr", body);
-    const texts = new Map(rows.map((row) => [row, (row.cells[0].textContent + " " + row.cells[1].textContent).toLowerCase()]));
 
+    // Pictures of rows as they come into view; of all for print.
+    const addPictures = (row) => {
+      for (const place of all("[data-src]", row)) {
+        const picture = new Image();
+        picture.alt = "";
+        picture.src = place.dataset.src;
+        place.removeAttribute("data-src");
+        place.append(picture);
+      }
+    };
+    const nearView = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (!isIntersecting) continue;
+        nearView.unobserve(target);
+        addPictures(target);
+      }
+    }, { rootMargin: "100% 0px" });
+    for (const row of new Set(all("[data-src]", body).map((place) => place.closest("tr")))) nearView.observe(row);
+    addEventListener("beforeprint", () => rows.forEach(addPictures));
+
+    // What is kept of the rows that anything is kept of.
     const state = new Map();
+    const nothing = { notes: "", reviewed: [] };
+    const stateOf = (row) => state.get(row) ?? nothing;
+    const rowOf = new Map(rows.map((row) => [row.dataset.mark, row]));
     const readKept = () => {
-      for (const row of rows) {
-        const mine = kept(row.dataset.mark);
-        state.set(row, mine);
-        const cell = one(".review", row);
-        const of = Number(cell.dataset.candidates);
-        cell.textContent = `${mine.reviewed.length} of ${of}` + (mine.notes.trim() ? " ✎ notes" : "");
+      const touched = new Set(state.keys());
+      state.clear();
+      for (const mark of keptMarks()) {
+        const row = rowOf.get(mark);
+        if (row) { state.set(row, kept(mark)); touched.add(row); }
+      }
+      for (const row of touched) {
+        const { notes, reviewed } = stateOf(row), cell = one(".review", row);
+        cell.textContent = `${reviewed.length} of ${cell.textContent.match(/ of (\d+)/)[1]}` + (notes.trim() ? " ✎ notes" : "");
       }
     };
 
     const passes = {
       all: () => true,
-      unread: (row) => state.get(row).reviewed.length === 0,
-      noted: (row) => state.get(row).notes.trim() !== "",
+      unread: (row) => stateOf(row).reviewed.length === 0,
+      noted: (row) => stateOf(row).notes.trim() !== "",
       lacking: (row) => "lacks" in row.dataset,
       first: (row) => row.dataset.true === "first",
       missed: (row) => row.dataset.true === "missed",
+    };
+    const texts = new Map();
+    const textOfRow = (row) => {
+      if (!texts.has(row)) texts.set(row, (row.cells[0].textContent + " " + row.cells[1].textContent).toLowerCase());
+      return texts.get(row);
     };
     const filter = () => {
       const words = one("#find").value.toLowerCase().split(/\s+/).filter(Boolean);
       const pass = passes[one("#show").value];
       let shown = 0;
       for (const row of rows) {
-        row.hidden = !(pass(row) && words.every((word) => texts.get(row).includes(word)));
-        shown += row.hidden ? 0 : 1;
+        const isShown = pass(row) && words.every((word) => textOfRow(row).includes(word));
+        if (row.hidden === isShown) row.hidden = !isShown;
+        shown += isShown ? 1 : 0;
       }
       one("#count").textContent = shown === rows.length ? `${shown} marks` : `${shown} of ${rows.length} marks`;
       one("#none").hidden = shown > 0;
@@ -73,7 +111,7 @@
       const column = header.cellIndex, sign = direction === "ascending" ? 1 : -1;
       const isNumber = header.dataset.sort === "number";
       const valueOf = (row) => {
-        const value = row.cells[column].dataset.value;
+        const cell = row.cells[column], value = column === 0 ? row.dataset.mark : cell.dataset.value ?? cell.textContent;
         return isNumber ? (value === "" || Number.isNaN(Number(value)) ? null : Number(value)) : value;
       };
       const values = new Map(rows.map((row) => [row, valueOf(row)]));
@@ -102,19 +140,22 @@
     one("#show").addEventListener("change", filter);
     one(".filters").addEventListener("submit", (event) => event.preventDefault());
     one("#save-notes").addEventListener("click", () => {
-      const noted = rows.filter((row) => state.get(row).notes.trim() || state.get(row).reviewed.length);
+      const noted = [...state.keys()].filter((row) => stateOf(row).notes.trim() || stateOf(row).reviewed.length);
       noted.sort((a, b) => a.dataset.mark - b.dataset.mark);
-      const parts = noted.map((row) => textOf(one("th a", row).lastElementChild.textContent, state.get(row)));
+      const parts = noted.map((row) => textOf(one("th a", row).lastElementChild.textContent, stateOf(row)));
       saveAs("notes.txt", heading() + (parts.join("\n") || "No notes.\n"));
     });
-    addEventListener("pageshow", () => { readKept(); filter(); });
+    const refresh = () => {
+      readKept();
+      if (one("#find").value || one("#show").value !== "all" || rows.some((row) => row.hidden)) filter();
+    };
+    addEventListener("pageshow", (event) => { if (event.persisted) refresh(); });
     document.addEventListener("keydown", (event) => {
       if (event.key !== "/" || event.target.matches("input, select, textarea")) return;
       event.preventDefault();
       one("#find").focus();
     });
-    readKept();
-    filter();
+    refresh();
   };
 
   // --- A mark ---------------------------------------------------------------------------------------------------------
