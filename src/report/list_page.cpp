@@ -268,6 +268,20 @@ std::string similarity_in_words(const std::string& name) {
   return "the similarity [" + name + "] of the features (what is subtracted, what is divided by)";
 }
 
+/// What was made one of several searches (retrieval/fuse_results.h), and in what these differ.
+std::string fusion_in_words(const json& parameters) {
+  std::string words = fmt::format(
+      "{} searches were made one: an exemplar's score is the weighted mean of {}; its pose is that of the search which "
+      "puts it highest. Where they differ (`share` is how much each counts):",
+      parameters["fused"].size(),
+      parameters.value("fused_by", "level") == "score"
+          ? "its scores in them"
+          : "how far its scores lie above the medians of the mark's scores, in the robust spreads of these");
+  for (const json& search : parameters["fused"])
+    words += " " + search.dump(-1, ' ', false, json::error_handler_t::replace);
+  return words + ".";
+}
+
 }  // namespace
 
 std::vector<std::string> protocol_in_words(const json& parameters,
@@ -277,11 +291,14 @@ std::vector<std::string> protocol_in_words(const json& parameters,
   if (parameters.value("as_they_lie", false)) {
     first += "as the two lie, at one pose.";
   } else {
+    const std::string step = parameters.contains("stride_px") || !parameters.contains("fused")
+                                 ? fmt::format(" of {} px at the search scale", parameters.value("stride_px", 2))
+                                 : "";
     first += fmt::format(
-        "at {} and at every translation on a grid of {} px at the search scale. The mark is what is "
+        "at {} and at every translation on a grid{}. The mark is what is "
         "turned, and its features are computed anew for every rotation; an exemplar's score is that "
         "of its best pose.",
-        angles_in_words(parameters), parameters.value("stride_px", 2));
+        angles_in_words(parameters), step);
   }
   if (index) {
     first += fmt::format(" Features: {}; images at {:g} times the exemplars' resolution{}.", index->extractor_kind,
@@ -289,7 +306,11 @@ std::vector<std::string> protocol_in_words(const json& parameters,
                          index->exemplar_dpi > 0 ? fmt::format(" ({:.4g} dpi)", index->exemplar_dpi) : "");
   }
   words.push_back(first);
-  words.push_back("Compared are features by " + similarity_in_words(parameters.value("similarity", "mu_c,sigma_c")) +
+  const bool is_fused = parameters.contains("fused") && parameters["fused"].is_array();
+  if (is_fused) words.push_back(fusion_in_words(parameters));
+  const std::string similarity = parameters.value("similarity", is_fused ? "" : "mu_c,sigma_c");
+  words.push_back("Compared are features by " +
+                  (similarity.empty() ? "each search's similarity" : similarity_in_words(similarity)) +
                   ". Only the part of the exemplar that lies under the mark counts, less a margin at the mark's edge." +
                   (parameters.contains("metric_sha256")
                        ? " Channels were weighed, or projected, as a learned metric says (SHA-256 " +

@@ -14,6 +14,7 @@
 namespace outsole::report {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
@@ -109,6 +110,12 @@ TEST(ProtocolInWords, SaysWhatWasComparedAndHow) {
   EXPECT_THAT(text, HasSubstr("MCNCC"));
   EXPECT_THAT(text, HasSubstr("avx2, 32-bit floats"));
   EXPECT_THAT(protocol_in_words({{"as_they_lie", true}}, std::nullopt).front(), HasSubstr("at one pose"));
+  const auto searches = nlohmann::json::parse(
+      R"({"fused_by": "level", "fused": [{"share": 0.5, "stride_px": 2}, {"share": 0.5, "stride_px": 4}]})");
+  const auto fused = protocol_in_words(searches, std::nullopt);
+  EXPECT_THAT(fused[0], HasSubstr("translation on a grid."));
+  EXPECT_THAT(fused[1], AllOf(HasSubstr("2 searches were made one"), HasSubstr("\"stride_px\":4")));
+  EXPECT_THAT(fused[2], HasSubstr("each search's similarity"));
 }
 
 }  // namespace
