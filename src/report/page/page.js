@@ -1,5 +1,6 @@
 // What the pages of `outsole report` do beyond showing: sort and filter the list, lay the mark on a candidate, keep
-// notes. Without it all is still there to be read. No address but files of the page's own folder is ever asked for.
+// notes. Without it all is still there to be read; of a long list the later pictures are then on the marks' pages only.
+// No address but files of the page's own folder is ever asked for.
 "use strict";
 (() => {
   document.documentElement.classList.add("js");
