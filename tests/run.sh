@@ -22,6 +22,8 @@ fi
 # Ends with one list of what was skipped and why.
 export OUTSOLE_SKIPPED="$PWD/build/release/skipped.txt"
 : >"$OUTSOLE_SKIPPED"
+# Tests run beside each other: threads and ranks that wait leave the cores to those that have something to do.
+export OMP_WAIT_POLICY=passive OMPI_MCA_mpi_yield_when_idle=1
 passed=yes
 ctest --test-dir build/release --output-on-failure --no-tests=error --parallel 2 || passed=no
 if [ -s "$OUTSOLE_SKIPPED" ]; then

@@ -48,8 +48,10 @@ class Reader(unittest.TestCase):
 
     def copied(self, name):
         """A copy of the exemplars, for harm."""
-        outsole("copy", self.at("exemplars.h5"), self.at(name + ".h5"))
-        return self.at(name + ".h5"), self.at(name + ".shards")
+        path, shards = self.at(name + ".h5"), self.at(name + ".shards")
+        shutil.copy(self.at("exemplars.h5"), path)
+        shutil.copytree(self.at("exemplars.shards"), shards)
+        return path, shards
 
     def test_candidates_are_those_of_the_csv(self):
         results = outsole_store.open(self.at("results.h5"))
@@ -116,7 +118,8 @@ class Reader(unittest.TestCase):
             outsole_store.open(path).image(0)
 
     def test_what_outsole_renames_h5py_reads(self):
-        path, shards = self.copied("before")
+        path, shards = self.at("before.h5"), self.at("before.shards")
+        outsole("copy", self.at("exemplars.h5"), path)
         outsole("rename", path, self.at("after.h5"))
         self.assertFalse(os.path.exists(path) or os.path.exists(shards))
         with h5py.File(self.at("after.h5")) as view:

@@ -39,7 +39,7 @@ holds "$work/partial_prints/tables.txt" "3 marks, 5 exemplars"  # without the pr
 holds "$work/partial_prints/tables.txt" "Against \[mu_c,sigma_c\]"
 holds "$work/partial_prints/fid300_pixels.precision_recall.svg" "precision (%)"
 cp "$work/partial_prints/fid300_pixels.json" "$work/first.json"
-FRAME=48x40 WINDOW_PX=12 experiment partial_prints 3
+SETS=fid300 FRAME=48x40 WINDOW_PX=12 experiment partial_prints 3
 cmp "$work/first.json" "$work/partial_prints/fid300_pixels.json" || fail "run again, partial_prints gave something else"
 
 SIMILARITIES=mu_c,sigma_c FRAME=32x32 experiment facades

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "../jobs/database.h"
+#include "../jobs/files.h"
 #include "../jobs/prepared_scans.h"
 #include "core/csv.h"
 #include "core/sha256.h"
@@ -48,8 +48,8 @@ std::vector<DrilledJob> list_jobs() {
       job_of("prepare", "scans.h5", "prepared.h5",
              {"prepare", "--scans", "in/scans.h5", "--output", "out/prepared.h5"}),
       job_of("train", "small.h5", "model.h5",
-             {"train", "--scans", "in/small.h5", "--task", "prediction", "--epochs", "3", "--batch", "2",
-              "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output", "out"}),
+             {"train", "--scans", "in/small.h5", "--task", "prediction", "--epochs", "3", "--batch", "2", "--first-maps",
+              "16", "--learning-rate", "1e-4", "--threads", "1", "--checkpoint-minutes", "1e-6", "--output", "out"}),
       job_of("teams", "tall.h5", "model.h5",
              {"train",
               "--scans",

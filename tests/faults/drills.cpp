@@ -9,7 +9,7 @@
 #include <random>
 #include <thread>
 
-#include "../jobs/database.h"
+#include "../jobs/files.h"
 #include "drill.h"
 
 namespace outsole::testing {

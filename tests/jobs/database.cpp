@@ -1,12 +1,11 @@
 #include "database.h"
 
 #include <cstdlib>
-#include <fstream>
 #include <stdexcept>
 
 #include "../features/weights_fixture.h"
-#include "core/sha256.h"
 #include "prepared_scans.h"
+#include "run_here.h"
 
 namespace outsole::testing {
 
@@ -20,11 +19,6 @@ fs::path temporary_folder() {
   return name;
 }
 
-void require_done(const fs::path& folder, const std::vector<std::string>& arguments) {
-  const JobResult result = run_job(folder, arguments, 0, std::chrono::seconds(300));
-  if (result.exit_code != 0) throw std::runtime_error("the tests' database cannot be made: " + result.errors);
-}
-
 void write_weights(const fs::path& path, float first) {
   auto tensors = features::random_resnet50(1, 0);
   tensors[0].values[0] = first;
@@ -33,30 +27,41 @@ void write_weights(const fs::path& path, float first) {
 
 }  // namespace
 
-Database::Database() : folder_(temporary_folder()) {
-  require_done(folder_, {"synthesize", "exemplars", "--count", "33", "--size", "96x48", "--output", "images"});
-  require_done(folder_, {"synthesize", "marks", "--exemplars", "images", "--count", "3", "--seed", "2", "--damage",
-                         "0.2", "--output", "marks"});
-  fs::rename(folder_ / "images/00032.png", folder_ / "images/7.png");
-  fs::rename(folder_ / "images/00033.png", folder_ / "images/07.png");
-  require_done(folder_, {"ingest", "--kind", "exemplars", "--input", "images", "--output", "exemplars.h5"});
-  require_done(folder_, {"index", "--exemplars", "exemplars.h5", "--output", "index.h5"});
-  require_done(folder_, {"search", "--index", "index.h5", "--marks", "marks", "--angles-deg", "0", "--stride-px", "4",
-                         "--output", "results.h5"});
-  write_bytes(folder_ / "scans.csv", "id,shoe,pair,foot,week,dpi\n00001,shoe,pair,L,0,100\n00002,shoe,pair,L,4,100\n");
-  require_done(folder_, {"ingest", "--kind", "scans", "--input", "images/00001.png", "images/00002.png", "--manifest",
-                         "scans.csv", "--output", "scans.h5"});
-  write_prepared_scans(folder_ / "small.h5");
-  require_done(folder_, {"train", "--scans", "small.h5", "--task", "prediction", "--epochs", "1", "--batch", "2",
-                         "--threads", "1", "--output", "run"});
-  fs::remove_all(folder_ / "run/checkpoints");
-  write_weights(folder_ / "weights.safetensors", 0.5F);
-  write_weights(folder_ / "other.safetensors", 0.25F);
-  require_done(folder_, {"index", "--exemplars", "exemplars.h5", "--extractor", "resnet50:res2a", "--weights",
-                         "weights.safetensors", "--output", "resnet.h5"});
+Database::Database() : folder_(comm_.broadcast(comm_.is_root() ? temporary_folder().string() : std::string())) {
+  const auto done = [&](const std::vector<std::string>& arguments) {
+    const JobResult result = run_here(folder_, arguments);
+    if (result.exit_code != 0) throw std::runtime_error("the tests' database cannot be made: " + result.errors);
+  };
+  done({"synthesize", "exemplars", "--count", "33", "--size", "96x48", "--output", "images"});
+  done({"synthesize", "marks", "--exemplars", "images", "--count", "3", "--seed", "2", "--damage", "0.2", "--output",
+        "marks"});
+  if (comm_.is_root()) write_files();
+  comm_.barrier();
+  done({"ingest", "--kind", "exemplars", "--input", "images", "--output", "exemplars.h5"});
+  done({"index", "--exemplars", "exemplars.h5", "--output", "index.h5"});
+  done({"search", "--index", "index.h5", "--marks", "marks", "--angles-deg", "0", "--stride-px", "4", "--output",
+        "results.h5"});
+  done({"ingest", "--kind", "scans", "--input", "images/00001.png", "images/00002.png", "--manifest", "scans.csv",
+        "--output", "scans.h5"});
+  done({"train", "--scans", "small.h5", "--task", "prediction", "--epochs", "1", "--batch", "2", "--first-maps", "8",
+        "--threads", "1", "--output", "run"});
+  if (comm_.is_root()) fs::remove_all(folder_ / "run/checkpoints");
+  done({"index", "--exemplars", "exemplars.h5", "--extractor", "resnet50:res2a", "--weights", "weights.safetensors",
+        "--output", "resnet.h5"});
 }
 
-Database::~Database() { fs::remove_all(folder_); }
+void Database::write_files() const {
+  fs::rename(folder_ / "images/00032.png", folder_ / "images/7.png");
+  fs::rename(folder_ / "images/00033.png", folder_ / "images/07.png");
+  write_bytes(folder_ / "scans.csv", "id,shoe,pair,foot,week,dpi\n00001,shoe,pair,L,0,100\n00002,shoe,pair,L,4,100\n");
+  write_prepared_scans(folder_ / "small.h5");
+  write_weights(folder_ / "weights.safetensors", 0.5F);
+  write_weights(folder_ / "other.safetensors", 0.25F);
+}
+
+Database::~Database() {
+  if (comm_.is_root()) fs::remove_all(folder_);
+}
 
 const fs::path& Database::folder() {
   static const Database database;
@@ -67,27 +72,13 @@ void JobTest::SetUp() { folder_ = temporary_folder(); }
 
 void JobTest::TearDown() { fs::remove_all(folder_); }
 
+JobResult JobTest::run(const std::vector<std::string>& arguments, int ranks) const {
+  return ranks == 0 ? run_here(folder_, arguments) : run_job(folder_, arguments, ranks);
+}
+
 void JobTest::expect_done(const std::vector<std::string>& arguments, int ranks) const {
   const JobResult result = run(arguments, ranks);
   EXPECT_EQ(result.exit_code, 0) << arguments[0] << " on " << ranks << " ranks: " << result.errors;
-}
-
-std::string read_bytes(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
-void write_bytes(const fs::path& path, std::string_view bytes) {
-  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
-std::map<std::string, std::string> digests(const fs::path& folder) {
-  std::map<std::string, std::string> found;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = entry.path().lexically_relative(folder);
-    if (entry.is_regular_file() && !name.ends_with(".provenance.json")) found[name] = sha256_of_file(entry.path());
-  }
-  return found;
 }
 
 }  // namespace outsole::testing

@@ -4,15 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <map>
 #include <string>
-#include <string_view>
+#include <vector>
 
+#include "comm/communicator.h"
+#include "files.h"
 #include "run_job.h"
 
 namespace outsole::testing {
 
-/// Made at first use, by the jobs themselves; it must not be written to. Its folder holds
+/// Made at first use, by the jobs themselves on all ranks, which must all call then; it must not be written to. Its
+/// folder holds
 ///   images/      33 exemplars of 96 x 48 px: two blocks; among them 7.png and 07.png
 ///   marks/       mark00001.png ... and labels.csv
 ///   exemplars.h5 index.h5 (scattering) results.h5
@@ -29,6 +31,9 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
+  void write_files() const;  // what no job makes
+
+  comm::Communicator comm_;
   std::filesystem::path folder_;
 };
 
@@ -38,19 +43,12 @@ class JobTest : public ::testing::Test {
   void SetUp() override;
   void TearDown() override;
 
-  JobResult run(const std::vector<std::string>& arguments, int ranks = 0) const {
-    return run_job(folder_, arguments, ranks);
-  }
+  /// Runs a job within this process; with ranks the program, under mpirun.
+  JobResult run(const std::vector<std::string>& arguments, int ranks = 0) const;
   /// Runs a job that must succeed.
   void expect_done(const std::vector<std::string>& arguments, int ranks = 0) const;
 
   std::filesystem::path folder_;
 };
-
-std::string read_bytes(const std::filesystem::path& path);
-void write_bytes(const std::filesystem::path& path, std::string_view bytes);
-
-/// SHA-256 of every file below the folder by its relative path, but for provenance, which may vary.
-std::map<std::string, std::string> digests(const std::filesystem::path& folder);
 
 }  // namespace outsole::testing

@@ -23,7 +23,7 @@ TEST_F(Refusal, EndsTheProgramWithTheCodeOfItsCause) {
   write_bytes(folder_ / "f", "a file");
   write_bytes(folder_ / "text.png", "not an image, but some text");
   const auto refused = [&](int ranks, int code, const std::string& culprit, const std::vector<std::string>& words) {
-    const JobResult result = run(words, ranks);
+    const JobResult result = run_job(folder_, words, ranks);
     EXPECT_FALSE(result.timed_out) << culprit << " on " << ranks << " ranks";
     EXPECT_EQ(result.exit_code, code) << ranks << " ranks: " << result.errors;
     EXPECT_THAT(result.errors, HasSubstr("outsole: "));
@@ -33,8 +33,6 @@ TEST_F(Refusal, EndsTheProgramWithTheCodeOfItsCause) {
     refused(ranks, kUsage, "did you mean 'search'", {"serch", "--index", base + "/index.h5"});
     refused(ranks, kData, "text.png", {"ingest", "--kind", "exemplars", "--input", "text.png", "--output", "out.h5"});
     refused(ranks, kEnvironment, "f/out", {"index", "--exemplars", base + "/exemplars.h5", "--output", "f/out.h5"});
-    refused(ranks, kUsage, "--plan-ranks 1,x",
-            {"index", "--exemplars", base + "/exemplars.h5", "--output", "out.h5", "--plan", "--plan-ranks", "1,x"});
   }
   EXPECT_FALSE(fs::exists(folder_ / "out.h5"));
 }

@@ -84,6 +84,8 @@ void forget_mpi() {
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   setenv("OMP_NUM_THREADS", "1", 1);
   setenv("OPENBLAS_NUM_THREADS", "1", 1);
+  setenv("OMP_WAIT_POLICY", "passive", 1);  // what waits leaves the cores to others
+  setenv("OMPI_MCA_mpi_yield_when_idle", "1", 1);
   for (const std::string& variable : environment) putenv(const_cast<char*>(variable.c_str()));
   std::vector<char*> argv;
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));

@@ -2,9 +2,7 @@
 // left behind, and nothing hangs on several ranks. The jobs run one after another within the processes of this test:
 // to start a process takes longer than to refuse. tests/jobs shows that the program itself ends so, too.
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <functional>
@@ -13,8 +11,8 @@
 
 #include "../features/weights_fixture.h"
 #include "../jobs/database.h"
+#include "../jobs/run_here.h"
 #include "../shared_folder.h"
-#include "jobs/run.h"
 
 namespace outsole::testing {
 namespace {
@@ -497,73 +495,21 @@ std::vector<BadInput> bad_outputs() {
 
 // --- The test -------------------------------------------------------------------------------------------------------
 
-/// What a job of all ranks came to.
-struct Refusal {
-  int exit_code;
-  std::string errors;  // of root's standard error
-};
-
-/// Sends what this process prints to a file; afterwards where it went before.
-class Printed {
- public:
-  explicit Printed(const fs::path& file) {
-    std::fflush(nullptr);
-    const int to = open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    if (to < 0) throw std::runtime_error(file.string() + ": cannot be written");
-    dup2(to, STDOUT_FILENO);
-    dup2(to, STDERR_FILENO);
-    close(to);
-  }
-  ~Printed() {
-    std::fflush(nullptr);
-    dup2(out_, STDOUT_FILENO);
-    dup2(err_, STDERR_FILENO);
-    close(out_);
-    close(err_);
-  }
-  Printed(const Printed&) = delete;
-  Printed& operator=(const Printed&) = delete;
-
- private:
-  int out_ = dup(STDOUT_FILENO), err_ = dup(STDERR_FILENO);
-};
-
 class Refused : public SharedFolder, public ::testing::WithParamInterface<BadInput> {
  protected:
-  static void SetUpTestSuite() {
-    const comm::Communicator comm;
-    database_ = comm.broadcast(comm.is_root() ? Database::folder().string() : std::string());
-  }
-
-  Refusal run(const std::vector<std::string>& words) const {
-    const fs::path output = folder_.string() + "." + std::to_string(comm_.rank()) + ".out";
-    const fs::path here = fs::current_path();
-    fs::current_path(folder_);
-    Refusal refusal{0, ""};
-    {
-      const Printed printed(output);
-      refusal.exit_code = jobs::run(words, {});
-    }
-    fs::current_path(here);
-    comm_.barrier();  // all have left their files
-    refusal.errors = read_bytes(output);
-    fs::remove(output);
-    return refusal;
-  }
+  static void SetUpTestSuite() { Database::folder(); }  // all ranks make it
 
   std::vector<std::string> words_of(const std::string& command) const {
-    std::vector<std::string> words = {"outsole"};
+    std::vector<std::string> words;
     for (std::size_t begin = 0; begin < command.size();) {
       const std::size_t end = std::min(command.find(' ', begin), command.size());
       std::string word = command.substr(begin, end - begin);
-      if (word.starts_with("BASE")) word.replace(0, 4, database_);
+      if (word.starts_with("BASE")) word.replace(0, 4, Database::folder().string());
       if (!word.empty()) words.push_back(word);
       begin = end + 1;
     }
     return words;
   }
-
-  static inline std::string database_;
 };
 
 /// Names of all files and folders, and the files' digests.
@@ -581,7 +527,7 @@ TEST_P(Refused, WithTheCodeOfItsCauseNamingTheCulpritAndLeavingNothingBehind) {
     bad.prepare(folder_);
     before = content_of(folder_);
   });
-  const Refusal refusal = run(words_of(bad.command));
+  const JobResult refusal = run_here(folder_, words_of(bad.command));
   EXPECT_EQ(refusal.exit_code, bad.exit_code) << refusal.errors;
   if (!comm_.is_root()) return;
   EXPECT_THAT(refusal.errors, HasSubstr("outsole: "));

@@ -25,7 +25,7 @@ class Index : public Retrieval {
   void SetUp() override {
     Retrieval::SetUp();
     exemplars_ = synthetic_exemplars(100, 96, 48);
-    ingest(exemplars_);
+    fill_once("Index", [&] { ingest(exemplars_); });
   }
   fs::path shard(int unit) const { return folder_ / "index.shards" / ("0000" + std::to_string(unit) + ".h5"); }
 

@@ -35,6 +35,10 @@ class LearnMetric : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
+    fill_once("LearnMetric", [&] { make_database(); });
+  }
+
+  void make_database() {
     const auto exemplars = synthetic_exemplars(kShoes, 120, 60);
     ingest(exemplars);
     for (int i = 0; i < kMarks; ++i) {
@@ -49,6 +53,7 @@ class LearnMetric : public Retrieval {
     BuildIndexOptions options = index_options({"scattering"});
     options.image_scale = 1;
     build_index(comm_, options);
+    search_by(options.output, {}, "plain");
   }
 
   static std::string id_of_mark(int i) { return id_of_exemplar(static_cast<std::size_t>(i)).insert(0, 1, 'm'); }
@@ -80,6 +85,7 @@ class LearnMetric : public Retrieval {
     options.labels = folder_ / "labels.csv";
     options.groups = folder_ / "groups.csv";
     options.method = method;
+    options.results = folder_ / "plain.h5";
     options.output = folder / "metric.h5";
     options.training.epochs = 3;
     options.training.adam.learning_rate = 1e-3;
@@ -137,6 +143,7 @@ TEST_F(LearnMetric, IsTheSameToTheLastBitOnAnyNumberOfRanks) {
     options.folds = 2;
     options.output = together / (name_of(method) + ".h5");
     options.pairs = together / "pairs.h5";
+    options.results.clear();  // those of a search of its own
     if (method != LearnMethod::kWeights) {
       options.components = 12;
       options.results = together / "weights.results.h5";
@@ -172,7 +179,6 @@ TEST_F(LearnMetric, ChoosesARidgeAmongWhatItMayLearnFrom) {
     for (const double ridge : ridges) {
       LearnOptions single = options;
       single.ridges = {ridge};
-      single.results = folder_ / "chosen1" / "metric.results.h5";
       single.output = folder_ / ("ridge" + std::to_string(folds) + "_" + std::to_string(alone.size()) + ".h5");
       learn_metric(comm_, single);
       alone[ridge] = single.output;
@@ -209,7 +215,6 @@ TEST_F(LearnMetricOnOneRank, HelpsMarksThatItHasNotSeen) {
   for (const LearnMethod method : {LearnMethod::kWeights, LearnMethod::kCca, LearnMethod::kCcaWeights}) {
     LearnOptions options = learn_options(method, folder_);
     options.folds = 4;
-    options.results = folder_ / "plain.h5";
     options.output = folder_ / (name_of(method) + ".h5");
     options.terms.alpha = 1;
     if (method != LearnMethod::kWeights) options.components = 24;
@@ -334,7 +339,6 @@ TEST_F(LearnMetricOnOneRank, FinetuningStartsFromAMetricWithTheSameFoldsOnly) {
   options.components = 6;
   options.folds = 2;
   options.init = start.output;
-  options.results = folder_ / "start.results.h5";
   learn_metric(comm_, options);
   LearnOptions other = options;
   other.folds = 4;
@@ -375,7 +379,6 @@ TEST_F(LearnMetric, RefusesMarksWithoutAFoldAndResultsOfAnotherSearch) {
   by_folds.metric = options.output;
   EXPECT_THAT(message_of<DataError>([&] { search(comm_, by_folds); }), HasSubstr("not among the marks in"));
   LearnOptions other = options;
-  other.results = folder_ / "metric.results.h5";
   other.output = folder_ / "other.h5";
   other.search.protocol.stride_px = 4;
   EXPECT_THAT(message_of<DataError>([&] { learn_metric(comm_, other); }), HasSubstr("'stride_px' is not 4"));

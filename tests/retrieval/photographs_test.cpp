@@ -26,10 +26,12 @@ class Photographs : public Retrieval {
   void SetUp() override {
     Retrieval::SetUp();
     exemplars_ = synthetic_exemplars(40, 120, 60);
-    ingest(exemplars_);
-    BuildIndexOptions index = index_options({"pixels"});
-    index.exemplar_dpi = 100;
-    build_index(comm_, index);
+    fill_once("Photographs", [&] {
+      ingest(exemplars_);
+      BuildIndexOptions index = index_options({"pixels"});
+      index.exemplar_dpi = 100;
+      build_index(comm_, index);
+    });
   }
 
   cv::Mat1b part(cv::Rect window) const { return exemplars_[kTrue].image(window).clone(); }

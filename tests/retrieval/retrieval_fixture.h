@@ -3,12 +3,14 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <map>
 #include <opencv2/imgcodecs.hpp>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -39,6 +41,19 @@ struct FoundScores {
   std::vector<NaivePose> poses;
 };
 
+/// A folder of this process, removed at its end.
+struct KeptFolder {
+  KeptFolder() {
+    std::string name = (fs::temp_directory_path() / "outsole-retrieval-kept-XXXXXX").string();
+    if (mkdtemp(name.data()) != nullptr) path = name;
+  }
+  ~KeptFolder() { fs::remove_all(path); }
+  KeptFolder(const KeptFolder&) = delete;
+  KeptFolder& operator=(const KeptFolder&) = delete;
+
+  fs::path path;
+};
+
 /// Every member is collective but those that say otherwise.
 class Retrieval : public ::testing::Test {
  protected:
@@ -58,13 +73,29 @@ class Retrieval : public ::testing::Test {
     comm_.barrier();
   }
 
+  /// Fills the fresh folder by `make`; later tests that give the same name get a copy of what it made.
+  void fill_once(const std::string& name, const std::function<void()>& make) const {
+    static const KeptFolder kept;
+    static std::set<std::string> made;
+    const bool is_first = made.insert(name).second;
+    if (is_first) make();
+    on_root([&] {
+      const fs::path copy = kept.path / name;
+      fs::copy(is_first ? folder_ : copy, is_first ? copy : folder_, fs::copy_options::recursive);
+    });
+  }
+
   /// Synthetic outsoles of about this size, all different, every seventh one marked as to be mirrored. Not collective.
   static std::vector<NaiveExemplar> synthetic_exemplars(int count, int height_px, int width_px) {
+    static std::map<std::array<int, 3>, cv::Mat1b> rendered;  // which takes longer than most of what they are used for
     std::vector<NaiveExemplar> exemplars;
     for (int i = 0; i < count; ++i) {
-      const int shorter = i % 3 * 4, narrower = i % 5 * 3;
-      const synth::Outsole outsole = synth::make_outsole(11, static_cast<std::uint64_t>(i));
-      exemplars.push_back({synth::render_exemplar(outsole, height_px - shorter, width_px - narrower), i % 7 == 3});
+      const int height = height_px - i % 3 * 4, width = width_px - i % 5 * 3;
+      cv::Mat1b& image = rendered[{i, height, width}];
+      if (image.empty()) {
+        image = synth::render_exemplar(synth::make_outsole(11, static_cast<std::uint64_t>(i)), height, width);
+      }
+      exemplars.push_back({image.clone(), i % 7 == 3});
     }
     return exemplars;
   }

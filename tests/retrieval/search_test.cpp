@@ -60,9 +60,11 @@ class AgainstTheDefinition : public Retrieval {
   void expect_agreement(const features::ExtractorSpec& extractor, const std::vector<double>& angles_deg,
                         const std::string& kernel = "auto") {
     const auto exemplars = synthetic_exemplars(40, 120, 60);
-    ingest(exemplars);
     const auto marks = marks_of_all_kinds(exemplars);
-    for (const auto& [id, mark] : marks) write_mark(id, mark);
+    fill_once("AgainstTheDefinition", [&] {
+      ingest(exemplars);
+      for (const auto& [id, mark] : marks) write_mark(id, mark);
+    });
     build_index(comm_, index_options(extractor));
     SearchOptions options = search_options();
     options.weights_path = extractor.weights_path;
@@ -131,12 +133,19 @@ class PlantedPoseOnOneRank : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
+    static const std::vector<NaiveExemplar> kExemplars = render();
+    exemplars_ = kExemplars;
+    fill_once("PlantedPose", [&] { ingest(exemplars_); });
+  }
+
+  static std::vector<NaiveExemplar> render() {
+    std::vector<NaiveExemplar> exemplars;
     for (int i = 0; i < 12; ++i) {
-      exemplars_.push_back(
+      exemplars.push_back(
           {synth::render_exemplar(synth::make_outsole(5, static_cast<std::uint64_t>(i)), kHeight, kWidth)});
     }
-    exemplars_[kMirrored].mirror = true;
-    ingest(exemplars_);
+    exemplars[kMirrored].mirror = true;
+    return exemplars;
   }
 
   /// Cuts the mark out of the exemplar at the pose, searches it, and expects the exemplar at this very pose.
@@ -250,12 +259,14 @@ class SearchBytes : public Retrieval {
  protected:
   void SetUp() override {
     Retrieval::SetUp();
-    const auto exemplars = synthetic_exemplars(70, 80, 46);
-    ingest(exemplars);
-    for (std::size_t i = 0; i < 5; ++i) {
-      write_mark("m" + std::to_string(i), {exemplars[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
-    }
-    build_index(comm_, index_options({"pixels"}));
+    fill_once("SearchBytes", [&] {
+      const auto exemplars = synthetic_exemplars(70, 80, 46);
+      ingest(exemplars);
+      for (std::size_t i = 0; i < 5; ++i) {
+        write_mark("m" + std::to_string(i), {exemplars[9 * i].image(cv::Rect(2, 10, 24, 40)).clone(), {}});
+      }
+      build_index(comm_, index_options({"pixels"}));
+    });
   }
   SearchOptions search_options() const {
     SearchOptions options = Retrieval::search_options();

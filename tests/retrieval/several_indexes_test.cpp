@@ -26,6 +26,10 @@ class Database : public Retrieval {
   void SetUp() override {
     Retrieval::SetUp();
     exemplars_ = synthetic_exemplars(70, 80, 46);
+    fill_once("Database", [&] { make_database(); });
+  }
+
+  void make_database() {
     std::vector<std::size_t> base, week1, week2, all;
     for (std::size_t i = 0; i < exemplars_.size(); ++i) {
       (i % 3 != 0 ? base : i < 60 ? week1 : week2).push_back(i);

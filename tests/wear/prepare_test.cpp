@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 using image::print_of_sole;
 
-constexpr double kDpi = 60, kPxPerMm = kDpi / 25.4;
+constexpr double kDpi = 40, kPxPerMm = kDpi / 25.4;
 
 /// A print within a grey ruler border with a dark frame line.
 cv::Mat1b with_ruler(const cv::Mat1b& print) {
@@ -47,7 +47,7 @@ class Prepare : public testing::SharedFolder {
     SharedFolder::SetUp();
     options_.scans = folder_ / "scans.h5";
     options_.output = folder_ / "prepared.h5";
-    cv::Mat1b noise(800, 350);
+    cv::Mat1b noise(540, 240);
     cv::RNG(9).fill(noise, cv::RNG::UNIFORM, 0, 256);
     save({scan("left4", "left", 4, with_ruler(print_of_sole(kPxPerMm, 340, 150, -7, 10, -8))),
           scan("left0", "left", 0, with_ruler(print_of_sole(kPxPerMm, 340, 150, 1, -6, 5))),
@@ -130,7 +130,7 @@ TEST_F(PrepareOnOneRank, PutsTheOutsoleInTheMiddleAndSaysWhichPixelLiesThere) {
 }
 
 TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfRanksAndAfterAnInterruption) {
-  options_.size = cv::Size(256, 640);
+  options_.size = cv::Size(176, 432);
   prepare_scans(comm_, options_);
   std::string whole;
   prepare([&] {
@@ -149,7 +149,7 @@ TEST_F(Prepare, WritesTheSameBytesOnAnyNumberOfRanksAndAfterAnInterruption) {
       const auto [first, count] = spread.store().unit_rows(unit);
       std::vector<wear::PreparedRecord> records;
       for (std::int64_t row = first; row < first + count; ++row) records.push_back(spread.record(row));
-      writer.write_unit(unit, wear::prepared_columns(records, 640, 256));
+      writer.write_unit(unit, wear::prepared_columns(records, 432, 176));
     }
     writer.finish();
     EXPECT_EQ(sha256_of_file(folder_ / "serial" / "prepared.h5"), whole);
@@ -162,7 +162,7 @@ std::vector<ingest::ScanRecord> scans_with_gaps() {
   std::vector<ingest::ScanRecord> scans;
   for (int week = 0; week < 6; ++week) {
     cv::Mat1b print = print_of_sole(kPxPerMm, 340, 150, week == 0 ? 0 : 5 - 1.5 * week, week, -week);
-    if (week == 2 || week == 4) cv::circle(print, {print.cols / 2, print.rows / 2 + 60}, 18, 255, -1);
+    if (week == 2 || week == 4) cv::circle(print, {print.cols / 2, print.rows / 2 + 40}, 12, 255, -1);
     scans.push_back(scan("w" + std::to_string(week), "left", week, print));
   }
   return scans;
@@ -202,7 +202,7 @@ TEST_F(Prepare, ConsensusFillsWhatDidNotPrintAndSaysWhereOnAnyNumberOfRanks) {
 
 TEST_F(PrepareOnOneRank, ConsensusAsksNoScanThatIsTooFarOrNotInTheFrame) {
   auto scans = scans_with_gaps();
-  cv::Mat1b noise(800, 350);
+  cv::Mat1b noise(540, 240);
   cv::RNG(9).fill(noise, cv::RNG::UNIFORM, 0, 256);
   scans[3] = scan("w3", "left", 3, noise);  // flagged: weeks 2 and 4 become each other's witness
   save(scans);
@@ -255,7 +255,7 @@ TEST_F(Prepare, RefusesSizesAndResolutionsThatCannotBe) {
     EXPECT_THROW(prepare_scans(comm_, options_), decltype(error));
     EXPECT_FALSE(fs::exists(options_.output));
   };
-  options_.size = cv::Size(2560, 6400);
+  options_.size = cv::Size(1760, 4320);
   refuses(UsageError(""));
   options_.size.reset();
   options_.memory_bytes = 1 << 20;
@@ -292,12 +292,12 @@ TEST_F(Prepare, DisbelievesAResolutionThatNoScannerHas) {
 }
 
 TEST_F(Prepare, PlanSaysWhatWouldBeDone) {
-  options_.size = cv::Size(256, 640);
+  options_.size = cv::Size(176, 432);
   const PrepareFacts facts = prepare_facts(comm_, options_);
   EXPECT_EQ(facts.scans, 5);
   EXPECT_EQ(facts.shoes, 2);
-  EXPECT_EQ(facts.height_px, 640);
-  EXPECT_EQ(facts.width_px, 256);
+  EXPECT_EQ(facts.height_px, 432);
+  EXPECT_EQ(facts.width_px, 176);
   EXPECT_LT(facts.scale, 1);
   EXPECT_FALSE(fs::exists(options_.output));
 }
