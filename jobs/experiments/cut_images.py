@@ -194,23 +194,35 @@ def area_of(path):
 
 
 def visible(options):
-    """Labels with a column `visible`: how much of the exemplar's area the mark has; and links to `count` marks, evenly."""
+    """Labels with more columns, and links to `count` marks, evenly.
+
+    `visible`: how much of the exemplar's area the mark has. `half`, with groups of exemplars of one tread: settings are
+    chosen on the marks of every second group (the groups that have marks, sorted as text) and confirmed on the others.
+    """
     output = Path(options.output)
     marks = {number(p.stem): p for p in images_of(options.marks)}
     exemplars = {number(p.stem): p for p in images_of(options.exemplars)}
-    rows = []
+    groups = {number(row["exemplar"]): row["group"] for row in read_table(options.groups)} if options.groups else {}
+    rows, group_of_row = [], []
     for row in read_table(options.labels):
         mark, exemplar = marks.get(number(row["query"])), exemplars.get(number(row["ref"]))
         if mark is None or exemplar is None:
             continue
         share = area_of(mark) / area_of(exemplar)
         name = ["quarter", "half", "3/4", "full"][sum(share >= limit for limit in (0.375, 0.625, 0.875))]
-        rows.append((mark, row["query"], row["ref"], name))
+        rows.append([mark, row["query"], row["ref"], name])
+        group_of_row.append(groups.get(number(row["ref"]), "e" + row["ref"]))
+    columns = ["query", "ref", "visible"]
+    if groups:
+        columns.append("half")
+        choosing = set(sorted(set(group_of_row))[::2])
+        for row, group in zip(rows, group_of_row):
+            row.append("choosing" if group in choosing else "confirming")
     if options.count and options.count < len(rows):
         last = len(rows) - 1
         rows = [rows[int(i * last / max(1, options.count - 1) + 0.5)] for i in range(options.count)]
     linked(output / "marks", [row[0] for row in rows])
-    write_table(output / "labels.csv", ["query", "ref", "visible"], [row[1:] for row in rows])
+    write_table(output / "labels.csv", columns, [row[1:] for row in rows])
 
 
 def clutter(options):
@@ -303,6 +315,7 @@ def main():
     sub.add_argument("--classes", action="store_true", help="the right half is a coloured label map")
     sub = command(visible, "marks", "exemplars", "labels")
     sub.add_argument("--count", type=int, default=0)
+    sub.add_argument("--groups", help="CSV of exemplar, group")
     sub = command(clutter, "folder")
     sub.add_argument("--count", type=int, default=0)
     sub.add_argument("--share", type=float, default=0.5)

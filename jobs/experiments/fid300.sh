@@ -7,6 +7,8 @@
 #   METRIC   extractor whose metrics are learned, in 5 folds (resnet50:res2b)
 #   METHODS  by which (weights cca cca+weights finetune); cca+weights:64 learns 64 components, for a search in so much less time
 #   RIDGES   that projections choose from, in cross-validation among the marks they learn from (1e-3,1e-2,1e-1,1)
+#   EXTRACTORS  what is searched with; EXTRACTOR+FILTER filters the marks (resnet50:res2b+local-contrast)
+#   FUSED    those of them that are made one more method by `outsole fuse`
 #   STRIDE_PX  step of translations (2): 4 takes a quarter of the time, and costs small marks most
 # Needs python3-numpy and python3-pil, and of OUTSOLE_DATA fid300 and weights; other settings: common.sh.
 source "$(dirname "$0")/common.sh"
@@ -17,7 +19,9 @@ fid=$data/fid300
 extractors=${EXTRACTORS:-resnet50:res2b scattering pixels}
 methods=${METHODS:-weights cca cca+weights finetune}
 stride=(--stride-px "${STRIDE_PX:-2}")
-cut visible --marks "$fid/tracks_cropped" --exemplars "$fid/references" --labels "$fid/labels.csv" --count "${2:-0}" \
+groups=()
+if [ -f "$fid/groups.csv" ]; then groups=(--groups "$fid/groups.csv"); fi
+cut visible --marks "$fid/tracks_cropped" --exemplars "$fid/references" --labels "$fid/labels.csv" "${groups[@]}" --count "${2:-0}" \
   --output "$results"
 marks=$results/marks labels=$results/labels.csv
 
@@ -60,17 +64,28 @@ learn() {
 }
 
 found=() names=() learned=
-for extractor in $extractors; do
+for term in $extractors; do
+  extractor=${term%%+*} filter=()
+  if [[ $term == *+* ]]; then filter=(--mark-filter "${term#*+}"); fi
   has_weights "$extractor" || continue
   step "Feature maps: $extractor"
   run index --exemplars "$results/exemplars.h5" --extractor "$extractor" "${weights[@]}" --frame "${FRAME:-586x270}" \
     --output "$results/$(file_name "$extractor").index.h5"
-  search "$extractor" "$results/$(file_name "$extractor").index.h5"
-  if [ "$extractor" = "${METRIC:-resnet50:res2b}" ]; then learn "$extractor"; fi
+  search "$term" "$results/$(file_name "$extractor").index.h5" "${filter[@]}"
+  if [ "$term" = "${METRIC:-resnet50:res2b}" ]; then learn "$extractor"; fi
 done
+if [ -n "${FUSED:-}" ]; then
+  step "Fusing: $FUSED"
+  fused=()
+  for term in $FUSED; do fused+=("$results/$(file_name "$term").h5"); done
+  run fuse --results "${fused[@]}" --output "$results/fused.h5" --csv "$results/fused.csv"
+  found+=("$results/fused.h5") names+=("fused: $FUSED")
+fi
 first=${found[0]}
 found+=("$fid/result_accv14_ranks.csv") names+=("ACCV 2014, published")
-compare comparison "FID-300, cropped marks" --labels "$labels" --group-column visible
+columns=(visible)
+if [ ${#groups[@]} -gt 0 ]; then columns+=(half); fi
+compare comparison "FID-300, cropped marks" --labels "$labels" --group-column "${columns[@]}"
 
 step "Pictures of the first candidates"
 pictures() {

@@ -69,25 +69,33 @@ std::vector<std::size_t> places_of_exemplars(const store::Store& store, const st
   return found;
 }
 
-/// Refuses a mark that is another picture, or was seen larger or smaller, than the first search had it: poses and masks
-/// of one would not be the other's.
-void check_mark(const Search& search, const Search& first, std::size_t mark, const std::string& id) {
-  const std::int64_t row = search.row_of_mark[mark], first_row = first.row_of_mark[mark];
-  const auto refuse = [&](const std::string& what) {
-    throw DataError(
-        fmt::format("{}: mark '{}' {} in {}", search.store.path().string(), id, what, first.store.path().string()));
+/// Refuses marks that are other pictures, or were seen larger or smaller, than the first search had them: poses and
+/// masks of one would not be the other's.
+void check_marks(const Search& search, const Search& first, const std::vector<std::string>& ids) {
+  const auto refuse = [&](std::size_t mark, const std::string& what) {
+    throw DataError(fmt::format("{}: mark '{}' {} in {}", search.store.path().string(), ids[mark], what,
+                                first.store.path().string()));
+  };
+  const auto at = [](const auto& values, const Search& one, std::size_t mark) {
+    return values.at(static_cast<std::size_t>(one.row_of_mark[mark]));
   };
   for (const char* digest : {"mark_sha256", "mask_sha256"}) {
     if (!search.store.has(digest) || !first.store.has(digest)) continue;
-    if (values_of<std::string>(search.store, digest, row) != values_of<std::string>(first.store, digest, first_row)) {
-      refuse(std::string(digest) == "mark_sha256" ? "is of another picture than" : "has another mask than");
+    const auto own = read_ids(search.store, digest), of_first = read_ids(first.store, digest);
+    for (std::size_t mark = 0; mark < ids.size(); ++mark) {
+      if (at(own, search, mark) == at(of_first, first, mark)) continue;
+      refuse(mark, std::string(digest) == "mark_sha256" ? "is of another picture than" : "has another mask than");
     }
   }
   constexpr double kRounding = 1e-9;
-  const double scale = values_of<double>(search.store, "scale", row)[0],
-               first_scale = values_of<double>(first.store, "scale", first_row)[0];
-  if (!(std::abs(scale - first_scale) <= kRounding * first_scale)) {
-    refuse(fmt::format("was scaled by {:.6g}, but by {:.6g}", scale, first_scale));
+  const auto scales_of = [](const Search& one) {
+    return std::get<std::vector<double>>(one.store.read("scale").values);
+  };
+  const auto own = scales_of(search), of_first = scales_of(first);
+  for (std::size_t mark = 0; mark < ids.size(); ++mark) {
+    const double scale = at(own, search, mark), first_scale = at(of_first, first, mark);
+    if (std::abs(scale - first_scale) <= kRounding * first_scale) continue;
+    refuse(mark, fmt::format("was scaled by {:.6g}, but by {:.6g}", scale, first_scale));
   }
 }
 
@@ -147,11 +155,7 @@ Fusion open_searches(const comm::Communicator& comm, const FuseOptions& options)
       throw DataError("mark '" + fusion.left_out.front() + "' is not in all of the `results`");
     }
     if (!comm.is_root()) return;
-    for (const Search& search : fusion.searches) {
-      for (std::size_t mark = 0; mark < fusion.mark_ids.size(); ++mark) {
-        check_mark(search, first, mark, fusion.mark_ids[mark]);
-      }
-    }
+    for (const Search& search : fusion.searches) check_marks(search, first, fusion.mark_ids);
   });
   return fusion;
 }

@@ -50,9 +50,11 @@ if grep -q "^00001,1,00001," "$work/marks_against_marks/pixels.links.csv"; then 
 FRAME=48x40 SCALES=2 OVERHANGS=0.2 experiment clutter
 holds "$work/clutter/tables.txt" "masked_x2"
 holds "$work/clutter/tables.txt" "whole"
-FRAME=48x40 experiment fid300
+EXTRACTORS="pixels pixels+local-contrast" FUSED="pixels pixels+local-contrast" FRAME=48x40 experiment fid300
 holds "$work/fid300/tables.txt" "ACCV 2014, published"
 holds "$work/fid300/tables.txt" "visible half: "
+holds "$work/fid300/tables.txt" "half choosing: "
+holds "$work/fid300/tables.txt" "fused: pixels pixels+local-contrast"
 
 OUTSOLE_DATA=$work/nothing "$experiments/facades.sh" "$work/none" | grep -q "skipped: there is no facades" || fail "missing data"
 echo "all experiments run"
