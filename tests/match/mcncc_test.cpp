@@ -236,7 +236,7 @@ TEST_P(EveryKernel, KeepsItsDigitsForEverySimilarityWhereAMapGoesBlank) {
   for (const Similarity& similarity : known_similarities()) {
     SCOPED_TRACE(name_of(similarity));
     if (!knows(*GetParam(), similarity)) continue;
-    Problem problem = make_problem({.channels = 3, .frame_height = 60, .mark_height_px = 40});
+    Problem problem = make_problem({.channels = 3, .exemplars = 2, .frame_height = 60, .mark_height_px = 40});
     problem.exemplars.slice(2, 12, 60).mul_(2e-3f);  // strong at the top, nearly dead below
     problem.block = pack_block(problem.exemplars, at::zeros({3}), problem.frame.border);
     problem.similarity = similarity;

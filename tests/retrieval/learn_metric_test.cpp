@@ -54,6 +54,7 @@ class LearnMetric : public Retrieval {
     options.image_scale = 1;
     build_index(comm_, options);
     search_by(options.output, {}, "plain");
+    learn_metric(comm_, learn_options(LearnMethod::kWeights, subfolder("weights")));  // keeps the pairs
   }
 
   static std::string id_of_mark(int i) { return id_of_exemplar(static_cast<std::size_t>(i)).insert(0, 1, 'm'); }
@@ -86,6 +87,7 @@ class LearnMetric : public Retrieval {
     options.groups = folder_ / "groups.csv";
     options.method = method;
     options.results = folder_ / "plain.h5";
+    options.pairs = folder_ / "plain.pairs.h5";
     options.output = folder / "metric.h5";
     options.training.epochs = 3;
     options.training.adam.learning_rate = 1e-3;
@@ -173,7 +175,6 @@ TEST_F(LearnMetric, ChoosesARidgeAmongWhatItMayLearnFrom) {
     options.folds = folds;
     options.components = 12;
     options.ridges = ridges;
-    options.pairs = folder_ / "chosen.pairs.h5";
     learn_metric(comm_, options);
     std::map<double, fs::path> alone;
     for (const double ridge : ridges) {
@@ -355,6 +356,7 @@ TEST_F(LearnMetric, RefusesLabelsAndMarksThatAreNotThere) {
   };
   LearnOptions options = learn_options(LearnMethod::kWeights, folder_);
   options.labels = folder_ / "other.csv";
+  options.pairs.clear();  // which are of the labels
   write("m000,0\nm001,77\n");
   EXPECT_THAT(message_of<DataError>([&] { learn_metric(comm_, options); }),
               HasSubstr("other.csv, line 3: exemplar '77' is not among those searched"));
