@@ -11,12 +11,7 @@ namespace outsole::jobs {
 
 namespace {
 
-struct FuseJob {
-  retrieval::FuseOptions fuse;
-};
-
-void declare_fuse(FuseJob& own, Options& options) {
-  retrieval::FuseOptions& fuse = own.fuse;
+void declare_fuse(retrieval::FuseOptions& fuse, Options& options) {
   options
       .add("results", "NAME.h5...", fuse.results, "searches of the same marks in the same exemplars, with all scores")
       .required();
@@ -41,12 +36,12 @@ std::string summary_text(const retrieval::FuseSummary& summary, const std::strin
   return text;
 }
 
-Report run_fuse(FuseJob& own, const JobContext& context) {
+Report run_fuse(retrieval::FuseOptions& fuse, const JobContext& context) {
   if (context.common.plan) throw UsageError("`plan`: fusing takes as long as reading all scores");
-  own.fuse.strict = context.common.strict;
-  own.fuse.command_line = context.command_line;
-  const retrieval::FuseSummary summary = retrieval::fuse(context.comm, own.fuse);
-  return [=] { return summary_text(summary, own.fuse.output.string()); };
+  fuse.strict = context.common.strict;
+  fuse.command_line = context.command_line;
+  const retrieval::FuseSummary summary = retrieval::fuse(context.comm, fuse);
+  return [=] { return summary_text(summary, fuse.output.string()); };
 }
 
 }  // namespace

@@ -207,15 +207,17 @@ FusedMark fuse_mark(const Fusion& fusion, std::size_t mark, FusedBy by) try {
   throw DataError(fmt::format("mark '{}': {}", fusion.mark_ids[mark], error.what()));
 }
 
-/// Places of the best, best first; of equal scores the lower.
+/// Places of the best, best first.
 std::vector<std::int32_t> best_of(const std::vector<float>& score, std::int64_t count) {
-  std::vector<std::int32_t> order(score.size());
-  std::iota(order.begin(), order.end(), 0);
-  const auto at = [&](std::int32_t place) { return score[static_cast<std::size_t>(place)]; };
-  std::ranges::partial_sort(order, order.begin() + count,
-                            [&](std::int32_t a, std::int32_t b) { return at(a) > at(b) || (at(a) == at(b) && a < b); });
-  order.resize(static_cast<std::size_t>(count));
-  return order;
+  std::vector<Candidate> candidates;
+  for (const float of_exemplar : score) {
+    candidates.push_back({narrow<std::int32_t>(std::ssize(candidates)), {of_exemplar, {}}});
+  }
+  keep_best(candidates, count);
+  std::ranges::sort(candidates, is_better);
+  std::vector<std::int32_t> places;
+  for (const Candidate& candidate : candidates) places.push_back(candidate.exemplar);
+  return places;
 }
 
 template <typename T>
